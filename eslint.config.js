@@ -1,0 +1,29 @@
+import tseslint from "typescript-eslint";
+
+export default tseslint.config(
+  { ignores: ["dist/", "build/", "coverage/", "docs/"] },
+  tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      "@typescript-eslint/explicit-module-boundary-types": "error",
+      "@typescript-eslint/no-confusing-void-expression": "off", // `return void f()` reads worse than `return f()`
+      "@typescript-eslint/no-non-null-assertion": "error",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "max-lines": ["error", 420],
+      "max-lines-per-function": ["error", { max: 45, skipComments: true, skipBlankLines: true }],
+      eqeqeq: "error",
+    },
+  },
+  {
+    files: ["test/**"],
+    rules: {
+      "max-lines": ["error", 600],
+      "max-lines-per-function": "off", // a describe() holds its tests
+      "@typescript-eslint/no-floating-promises": "off", // test() and requests are fire and forget
+      "@typescript-eslint/no-empty-function": "off",
+    },
+  },
+  { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },
+);
