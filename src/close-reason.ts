@@ -1,0 +1,22 @@
+import type { AsyncSocketError } from "./errors.js";
+
+/** Why, and in which condition, a connection came to its end. */
+export type CloseReason = {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Received, and never read. */
+  readonly unread: Buffer;
+  /** Queued, and never taken by the operating system. */
+  readonly unsentBytes: number;
+} & (
+  | {
+      /** `"local"`: this side closed. `"remote"`: the peer ended the stream. */
+      readonly by: "local" | "remote";
+      readonly error: null;
+    }
+  | {
+      /** Something went wrong; `error` says what. */
+      readonly by: "error";
+      readonly error: AsyncSocketError;
+    }
+);

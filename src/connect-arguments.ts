@@ -1,0 +1,142 @@
+/** From what callers pass to the constructor, `connect` and `listen`: checked, with the defaults in place. */
+
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkMs,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  show,
+  wrongRange,
+  wrongType,
+} from "./arguments.js";
+import type {
+  AddressFilter,
+  ConnectOptions,
+  ConnectTarget,
+  FullLimits,
+  Limits,
+  ListenOptions,
+  ListenTarget,
+  SocketSettings,
+  TcpOptions,
+} from "./options.js";
+
+const MIB = 1024 * 1024;
+const UNSUPPORTED_CONNECTING = ["tls", "proxy", "service", "interface"];
+const UNSUPPORTED_LISTENING = ["tls", "proxyProtocol", "loops"];
+
+const DEFAULT_LIMITS: FullLimits = {
+  readAhead: 65_536,
+  readLength: 16 * MIB,
+  writeQueue: 16 * MIB,
+  handshakeMs: 10_000,
+  lingerMs: 5_000,
+  idleMs: Infinity,
+  connections: 65_536,
+  connectionsPerAddress: Infinity,
+};
+
+/** Limits that were checked before: accepted sockets share their listener's. */
+const checked = new WeakSet<object>([DEFAULT_LIMITS]);
+
+export function checkLimits(limits: Limits | undefined): FullLimits {
+  if (checkOptions(limits, "limits") === undefined) return DEFAULT_LIMITS;
+  if (checked.has(limits as object)) return limits as FullLimits;
+  const full: Record<string, number> = { ...DEFAULT_LIMITS };
+  for (const [name, value] of Object.entries(limits as object)) {
+    if (!(name in DEFAULT_LIMITS)) throw wrongType("limits", "names of limits", name);
+    if (value !== undefined) full[name] = checkLimit(`limits.${name}`, value);
+  }
+  checked.add(full);
+  return full as FullLimits;
+}
+
+function checkLimit(name: string, value: unknown): number {
+  if (name.endsWith("Ms")) return checkMs(name, value);
+  if (value === Infinity) return Infinity;
+  return checkInteger(name, value, name.endsWith("connections") ? 0 : 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** An option of the contract that this version does not have must not pass for one that it heeds. */
+function refuse(options: object, names: readonly string[]): void {
+  for (const name of names) {
+    if ((options as Record<string, unknown>)[name] !== undefined) {
+      throw new TypeError(`Expected no ${name} option, got one: this version does not support it yet`);
+    }
+  }
+}
+
+export function socketSettings(options: TcpOptions): SocketSettings {
+  return {
+    noDelay: checkBoolean("noDelay", options.noDelay, true),
+    keepAliveMs: checkKeepAlive("keepAlive", options.keepAlive ?? false),
+  };
+}
+
+/** True is the system's own delay, which a delay of 0 stands for. */
+export function checkKeepAlive(name: string, value: unknown): number | false {
+  if (value === true) return 0;
+  if (value === false) return false;
+  if (typeof value !== "number") throw wrongType(name, "a number of milliseconds, or a boolean", value);
+  if (!(value >= 0) || value === Infinity) throw wrongRange(name, "a non-negative, finite number", value);
+  return value;
+}
+
+export function connectTarget(options: ConnectOptions): ConnectTarget {
+  checkOptions<ConnectOptions>(options);
+  refuse(options, UNSUPPORTED_CONNECTING);
+  const { path, localAddress, localPort, lookup } = options;
+  checkFunction("lookup", lookup);
+  if (path !== undefined) return { path: checkPath(path, options) };
+  return {
+    path: null,
+    host: options.host === undefined ? "localhost" : checkString("host", options.host),
+    port: checkInteger("port", options.port, 1, 65_535),
+    family: checkOneOf("family", options.family, [4, 6] as const, undefined),
+    preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
+    attemptDelayMs: Math.max(10, checkMs("attemptDelay", options.attemptDelay ?? 250)),
+    localAddress: localAddress === undefined ? undefined : checkString("localAddress", localAddress),
+    localPort: localPort === undefined ? undefined : checkInteger("localPort", localPort, 0, 65_535),
+    lookup,
+  };
+}
+
+export function listenTarget(options: ListenOptions): ListenTarget {
+  checkOptions<ListenOptions>(options);
+  refuse(options, UNSUPPORTED_LISTENING);
+  const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
+  if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
+  return {
+    path: null,
+    host: options.host === undefined ? undefined : checkString("host", options.host),
+    port: checkInteger("port", options.port, 0, 65_535),
+    backlog,
+    ipv6Only: checkBoolean("ipv6Only", options.ipv6Only, false),
+    reusePort: checkBoolean("reusePort", options.reusePort, false),
+  };
+}
+
+/** `sun_path` has 108 bytes on Linux, 104 elsewhere; some runtimes cut a longer path without a word. */
+const PATH_MAX_BYTES = process.platform === "linux" ? 107 : 103;
+
+function checkPath(path: unknown, options: { host?: unknown; port?: unknown }): string {
+  const text = checkString("path", path);
+  if (options.port !== undefined || options.host !== undefined) {
+    throw new TypeError("Expected either path or host and port, got both");
+  }
+  const bytes = Buffer.byteLength(text);
+  if (process.platform !== "win32" && bytes > PATH_MAX_BYTES) {
+    throw wrongRange("path", `at most ${PATH_MAX_BYTES} bytes long`, bytes);
+  }
+  if (text.indexOf("\0", 1) !== -1) throw wrongRange("path", "without NUL characters", text);
+  return text;
+}
+
+export function checkFilter(value: unknown): AddressFilter | undefined {
+  if (value === undefined) return undefined;
+  if (typeof (value as AddressFilter | null)?.check === "function") return value as AddressFilter;
+  throw wrongType("blockList", "a net.BlockList, or something with its check method", show(value));
+}

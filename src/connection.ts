@@ -1,0 +1,501 @@
+import type { AsyncSocket } from "./async-socket.js";
+import type { Clock } from "./clock.js";
+import type { CloseReason } from "./close-reason.js";
+import { AsyncSocketError, inWords, isCode } from "./errors.js";
+import { closeCode, readError, socketError, writeError } from "./failures.js";
+import { markFailed, notify, tellFailed } from "./notices.js";
+import type { FullLimits } from "./options.js";
+import type { Entry } from "./pump/entry.js";
+import { deadlinesOf, type Deadlines, type Sleeper } from "./pump/deadlines.js";
+import { ReadEntry } from "./pump/read-entry.js";
+import { WriteEntry } from "./pump/write-queue.js";
+import { ReadSide } from "./read-side.js";
+import { settle, SocketRequest, type RequestOwner } from "./request.js";
+import type { Transport, TransportSink } from "./transport/transport.js";
+import { WriteSide } from "./write-side.js";
+
+export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
+
+/** Conditions of a graceful close; they add up. */
+export const AFTER_READING = 1;
+export const AFTER_WRITING = 2;
+
+/** The most that a transport is ever asked to deliver at once. */
+const ROOM_MAX = 256 * 1024;
+/** Steps in one turn, so that a socket that always has work leaves others their turn. */
+const TURN_BUDGET = 10_000;
+
+/**
+ * One life of a socket, from idle to closed: it ties the two sides to a transport. A socket that is used again gets a
+ * new one, so nothing of the old can touch the new.
+ *
+ * Everything is done by `drain`, one loop of small steps, and each step's last act is a call to the user. Calls from
+ * outside (and from inside callbacks) only change the queues and see to it that `drain` runs.
+ *
+ * ```
+ * idle ── connect ──> connecting ── didOpen ──> open ── a condition is met, FIN in effect ──> closing, gracefully
+ *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
+ * ```
+ */
+export class Connection implements TransportSink, RequestOwner, Sleeper {
+  readonly socket: AsyncSocket;
+  readonly limits: FullLimits;
+  readonly clock: Clock;
+  readonly reading = new ReadSide(this);
+  readonly writing = new WriteSide(this);
+  phase: Phase = "idle";
+  transport: Transport | null = null;
+  bytesRead = 0;
+  /** `end` was called: no more writes. */
+  endQueued = false;
+  /** AFTER_READING, AFTER_WRITING, or both. */
+  closeWhen = 0;
+  reason: CloseReason | null = null;
+  /** Told when the descriptor is closed, before the delegate is. */
+  onClosed: ((connection: Connection) => void) | null = null;
+  heapIndex = -1;
+  wakeAt = Infinity;
+
+  /** Settled entries that nobody was told of yet. */
+  readonly #untold: Entry[] = [];
+  readonly #closeRequests: SocketRequest<CloseReason>[] = [];
+  #connectRequest: SocketRequest<AsyncSocket> | null = null;
+  #stopConnectSignal: (() => void) | null = null;
+  #draining = false;
+  #scheduled = false;
+  /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
+  #graceful: "local" | "remote" | null = null;
+  #opened = false;
+  #willDisconnectDue = false;
+  #transportClosed = false;
+  #reported = false;
+  #room = ROOM_MAX;
+  #connectDueAt = Infinity;
+  #lingerDueAt = Infinity;
+  #activeAt = 0;
+
+  constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
+    this.socket = socket;
+    this.limits = limits;
+    this.clock = clock;
+  }
+
+  /** Whether writes go out: also while a graceful close flushes. */
+  get isCarrying(): boolean {
+    return this.phase === "open" || this.#graceful !== null;
+  }
+
+  get isEnding(): boolean {
+    return this.phase === "closing" || this.phase === "closed";
+  }
+
+  // ------------------------------------------------------------------ asked for by the socket
+
+  /** Starts connecting; `timeoutMs` runs from here. */
+  connect(
+    start: (sink: TransportSink) => Transport,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): SocketRequest<AsyncSocket> {
+    const request = new SocketRequest<AsyncSocket>("connect", undefined, this);
+    this.#connectRequest = request;
+    request._state = "current";
+    this.phase = "connecting";
+    if (signal?.aborted === true) {
+      this.#cancelConnect(signal.reason);
+      return request;
+    }
+    this.transport = start(this);
+    if (timeoutMs !== Infinity) this.#connectDueAt = this.clock.now() + timeoutMs;
+    if (signal !== undefined) {
+      const abort = (): void => this.#cancelConnect(signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      this.#stopConnectSignal = () => signal.removeEventListener("abort", abort);
+    }
+    this.#arm();
+    return request;
+  }
+
+  /** Takes over a transport that is connected already. */
+  adopt(transport: Transport): void {
+    this.transport = transport;
+    this.#becomeOpen();
+  }
+
+  queueRead(entry: ReadEntry, signal: AbortSignal | undefined): void {
+    if (this.isEnding) {
+      this.failEntry(entry, readError(this.reading.queue, entry, "CLOSED", this.reason?.error ?? undefined));
+    } else {
+      this.reading.queue.push(entry);
+      if (signal !== undefined) this.#listen(entry, signal);
+    }
+    this.schedule();
+  }
+
+  queueWrite(entry: WriteEntry, signal: AbortSignal | undefined): void {
+    const { queue } = this.writing;
+    if (this.isEnding) {
+      this.failEntry(entry, writeError(entry, "CLOSED", this.reason?.error ?? undefined));
+    } else if (queue.cost + entry.cost > this.limits.writeQueue && !entry.isEnd) {
+      const error = writeError(entry, "QUEUE_FULL");
+      this.failEntry(entry, error);
+      this.close("error", error);
+    } else {
+      queue.push(entry);
+      if (signal !== undefined) this.#listen(entry, signal);
+    }
+    this.schedule();
+  }
+
+  cancelReads(): number {
+    const count = this.reading.failAll("CANCELED");
+    this.schedule();
+    return count;
+  }
+
+  /** Closes at once. */
+  disconnect(reset: boolean): SocketRequest<CloseReason> {
+    this.close("local", null, reset);
+    this.schedule();
+    return this.whenClosed("disconnect");
+  }
+
+  /** Closes gracefully, once the conditions are met, those of earlier calls included. */
+  disconnectAfter(conditions: number): SocketRequest<CloseReason> {
+    this.closeWhen |= conditions;
+    const isUnused = this.reading.queue.head === null && this.writing.queue.head === null;
+    if (this.phase === "idle" && isUnused) this.close("local", null);
+    this.schedule();
+    return this.whenClosed("disconnect");
+  }
+
+  /** The graceful close with a deadline that runs from now. */
+  dispose(): SocketRequest<CloseReason> {
+    if (this.phase === "idle" || (this.phase === "connecting" && this.writing.queue.head === null)) {
+      return this.disconnect(false);
+    }
+    if (this.reason === null) {
+      this.#lingerFromNow();
+      this.#arm();
+    }
+    return this.disconnectAfter(AFTER_WRITING);
+  }
+
+  whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
+    const request = new SocketRequest<CloseReason>(kind, undefined, null);
+    if (this.phase === "closed") settle(request, "done", this.reason);
+    else this.#closeRequests.push(request);
+    return request;
+  }
+
+  // ------------------------------------------------------------------ asked for by a request
+
+  cancelRequest(request: SocketRequest<unknown>): boolean {
+    if (request._state !== "queued" && request._state !== "current") return false;
+    return this.#cancel(request, undefined);
+  }
+
+  extendRequest(request: SocketRequest<unknown>, ms: number): boolean {
+    if (request._state !== "queued" && request._state !== "current") return false;
+    if (request === this.#connectRequest) {
+      this.#connectDueAt += ms;
+      return this.#connectDueAt !== Infinity;
+    }
+    const entry = request as Entry;
+    entry.timeoutMs += ms;
+    return entry.timeoutMs !== Infinity;
+  }
+
+  bytesDoneOf(request: SocketRequest<unknown>): number {
+    if (request instanceof WriteEntry) return request.sent;
+    const { queue } = this.reading;
+    if (request instanceof ReadEntry && request === queue.head && request._state === "current") {
+      return queue.bytesDone(request);
+    }
+    return request._bytesDone;
+  }
+
+  #cancel(request: SocketRequest<unknown>, cause: unknown): boolean {
+    if (request === this.#connectRequest) this.#cancelConnect(cause);
+    else if (request instanceof ReadEntry) {
+      this.reading.fail(request, readError(this.reading.queue, request, "CANCELED", cause));
+    } else if (request instanceof WriteEntry) {
+      if (request.isEnd && this.writing.finSent) return false;
+      if (request.isEnd) this.endQueued = false;
+      this.writing.fail(request, writeError(request, "CANCELED", cause));
+    } else return false;
+    this.schedule();
+    return true;
+  }
+
+  #cancelConnect(cause: unknown): void {
+    this.close("error", socketError("CANCELED", "connect", "connect was canceled", cause));
+    this.schedule();
+  }
+
+  #listen(entry: Entry, signal: AbortSignal): void {
+    const abort = (): void => void this.#cancel(entry, signal.reason);
+    if (signal.aborted) {
+      abort();
+      return;
+    }
+    signal.addEventListener("abort", abort, { once: true });
+    entry.stopListening = () => signal.removeEventListener("abort", abort);
+  }
+
+  // ------------------------------------------------------------------ told by the transport
+
+  didOpen(): void {
+    if (this.phase !== "connecting") return;
+    this.#becomeOpen();
+    this.#connectDueAt = Infinity;
+    this.#stopConnectSignal?.();
+    notify(this.socket, "didConnect");
+    const request = this.#connectRequest;
+    this.#connectRequest = null;
+    if (request !== null) settle(request, "done", this.socket);
+    this.drain();
+  }
+
+  didReceive(chunk: Buffer, length: number): void {
+    this.bytesRead += length;
+    if (this.phase !== "open") return;
+    this.markActive();
+    const { buffer } = this.reading.queue;
+    buffer.borrow(chunk, length);
+    this.drain();
+    buffer.keep();
+  }
+
+  didEnd(): void {
+    this.reading.peerDidEnd();
+    this.drain();
+  }
+
+  didWrite(): void {
+    this.writing.didWrite();
+    this.drain();
+  }
+
+  didFinish(): void {
+    this.writing.finDone = true;
+    this.drain();
+  }
+
+  didFail(error: Error): void {
+    if (error instanceof AsyncSocketError) this.close("error", error);
+    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
+    this.drain();
+  }
+
+  didClose(): void {
+    this.#transportClosed = true;
+    // When both have ended, the descriptor goes; the connection stays while bytes are unread.
+    if (this.reading.peerEnded && this.writing.finSent) this.writing.finDone = true;
+    else this.close("error", socketError("CONNECTION_LOST", "connection", "Connection lost: it was closed underneath"));
+    this.drain();
+  }
+
+  // ------------------------------------------------------------------ the loop
+
+  schedule(): void {
+    if (this.#draining || this.#scheduled) return;
+    this.#scheduled = true;
+    this.clock.soon(resume, this);
+  }
+
+  /** Does all that can be done now, in small steps. Never nested: calls made by callbacks leave it to the running one. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#scheduled = false;
+    let budget = TURN_BUDGET;
+    while (budget > 0 && this.#step()) budget--;
+    this.#draining = false;
+    if (budget === 0) this.clock.later(resume, this);
+    this.#setRoom();
+    this.#arm();
+  }
+
+  #step(): boolean {
+    if (this.#untold.length > 0) return this.#tellFailures();
+    this.writing.flushIfMuch();
+    if (this.reading.step() || this.writing.step() || this.#closeStep()) return true;
+    return this.reading.report() || this.writing.report();
+  }
+
+  #tellFailures(): true {
+    for (const entry of this.#untold.splice(0)) tellFailed(this.socket, entry);
+    return true;
+  }
+
+  // ------------------------------------------------------------------ failing and closing
+
+  /** Marks an entry, which is in no queue any more, as failed; the loop tells of it. */
+  failEntry(entry: Entry, error: AsyncSocketError): void {
+    markFailed(entry, error);
+    this.#untold.push(entry);
+  }
+
+  #closeStep(): boolean {
+    if (this.reason !== null) return this.#finishClose();
+    if (this.phase === "open") return this.#beginGracefulClose();
+    return this.#graceful !== null && this.#closeGracefully(this.#graceful);
+  }
+
+  #beginGracefulClose(): boolean {
+    const { reading, writing } = this;
+    const isOver = reading.ended && (writing.finDone || !this.socket.allowHalfOpen);
+    const readsOut = (this.closeWhen & AFTER_READING) === 0 || reading.queue.head === null;
+    const writesOut = (this.closeWhen & AFTER_WRITING) === 0 || writing.queue.head === null;
+    const isAskedFor = this.closeWhen !== 0 && readsOut && writesOut;
+    if (!isOver && !isAskedFor) return false;
+    this.#graceful = isOver ? "remote" : "local";
+    this.phase = "closing";
+    reading.failAll("CLOSED");
+    return true;
+  }
+
+  /** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
+  #closeGracefully(by: "local" | "remote"): boolean {
+    if (this.writing.queue.head !== null) return false;
+    if (!this.writing.finSent) {
+      this.writing.sendFin();
+      this.#lingerFromNow();
+    }
+    if (!this.writing.finDone || !this.reading.peerEnded) return false;
+    this.close(by, null);
+    return true;
+  }
+
+  #lingerFromNow(): void {
+    this.#lingerDueAt = Math.min(this.#lingerDueAt, this.clock.now() + this.limits.lingerMs);
+  }
+
+  /** The end, at once. The loop then tells everybody. */
+  close(by: "local" | "remote", error: null, reset?: boolean): void;
+  close(by: "error", error: AsyncSocketError): void;
+  close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
+    if (this.reason !== null) return;
+    const { buffer } = this.reading.queue;
+    const facts = {
+      bytesRead: this.bytesRead,
+      bytesWritten: this.writing.bytesWritten,
+      unread: buffer.copyOut(buffer.length),
+      unsentBytes: this.writing.queue.unsentBytes,
+    };
+    this.reason = error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts };
+    this.phase = "closing";
+    this.#graceful = null;
+    this.#willDisconnectDue = this.#opened;
+    this.#stopConnectSignal?.();
+    if (this.transport === null) this.#transportClosed = true;
+    else this.transport.destroy(reset);
+  }
+
+  /** After `close`: tells everybody, in order, and then waits for the descriptor. */
+  #finishClose(): boolean {
+    const reason = this.reason as CloseReason;
+    const error = reason.error ?? undefined;
+    if (this.#willDisconnectDue) {
+      this.#willDisconnectDue = false;
+      notify(this.socket, "willDisconnect", reason);
+    } else if (this.#connectRequest !== null) {
+      const request = this.#connectRequest;
+      this.#connectRequest = null;
+      const failure = error ?? socketError("CLOSED", "connect", "connect failed: the socket was closed meanwhile");
+      settle(request, isCode(failure, "CANCELED") ? "canceled" : "failed", failure);
+    } else if (this.reading.queue.head !== null || this.writing.queue.head !== null) {
+      const code = closeCode(reason.error);
+      this.reading.failAll(code, error);
+      this.writing.failAll(code, error);
+    } else {
+      if (this.#transportClosed && !this.#reported) {
+        this.#reported = true;
+        this.clock.later(reportClosed, this);
+      }
+      return false;
+    }
+    return true;
+  }
+
+  /** A turn after the last entry has been told of. */
+  reportClosed(): void {
+    const reason = this.reason as CloseReason;
+    this.phase = "closed";
+    this.#deadlines.disarm(this);
+    this.onClosed?.(this);
+    notify(this.socket, "didDisconnect", reason);
+    for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
+  }
+
+  // ------------------------------------------------------------------ time and room
+
+  get #deadlines(): Deadlines {
+    return deadlinesOf(this.clock, this.transport?.holdsProcess === false);
+  }
+
+  #becomeOpen(): void {
+    this.phase = "open";
+    this.#opened = true;
+    this.markActive();
+  }
+
+  markActive(): void {
+    if (this.limits.idleMs !== Infinity) this.#activeAt = this.clock.now();
+  }
+
+  /** Tells the transport how much may come: what the current read can take, and the read-ahead. */
+  #setRoom(): void {
+    let room = ROOM_MAX;
+    if (this.phase === "open") {
+      room = this.reading.queue.room(this.limits.readAhead);
+      // Few different values, so that header and body in turn do not change it each time.
+      if (room >= ROOM_MAX) room = ROOM_MAX;
+      else if (room >= ROOM_MAX / 4) room = ROOM_MAX / 4;
+    } else if (this.#graceful === null) return;
+    if (room === this.#room) return;
+    this.#room = room;
+    this.transport?.setRoom(room);
+  }
+
+  /** Sees to it that this is woken when the first of its deadlines passes. */
+  #arm(): void {
+    if (this.reason !== null) return;
+    let dueAt = Math.min(this.#connectDueAt, this.#lingerDueAt);
+    dueAt = Math.min(dueAt, this.#startTimer(this.reading.waiting), this.#startTimer(this.writing.waiting));
+    if (this.phase === "open") dueAt = Math.min(dueAt, this.#activeAt + this.limits.idleMs);
+    if (dueAt !== Infinity) this.#deadlines.arm(this, dueAt);
+  }
+
+  /** An entry's time runs from when it has to wait as the current one. */
+  #startTimer(entry: Entry | null): number {
+    if (entry === null || entry.timeoutMs === Infinity) return Infinity;
+    if (entry.startedAt < 0) entry.startedAt = this.clock.now();
+    return entry.dueAt;
+  }
+
+  wake(now: number): void {
+    if (now >= this.#connectDueAt) this.close("error", socketError("CONNECT_TIMEOUT", "connect", "connect timed out"));
+    else if (now >= this.#lingerDueAt) {
+      const message = `The peer did not end the connection within lingerMs, ${this.limits.lingerMs} ms`;
+      this.close("error", socketError("LINGER_TIMEOUT", "disconnect", message));
+    } else {
+      this.reading.expire(now);
+      this.writing.expire(now);
+      if (this.phase === "open" && now >= this.#activeAt + this.limits.idleMs) {
+        const message = `No byte went either way for limits.idleMs, ${this.limits.idleMs} ms`;
+        this.close("error", socketError("IDLE_TIMEOUT", "connection", message));
+      }
+    }
+    this.drain();
+  }
+}
+
+function resume(connection: Connection): void {
+  connection.drain();
+}
+
+function reportClosed(connection: Connection): void {
+  connection.reportClosed();
+}

@@ -1,0 +1,111 @@
+/** Every way in which a socket can fail, each with a code of its own. All start with `ERR_ASYNCSOCKET_`. */
+export type AsyncSocketErrorCode =
+  | "ERR_ASYNCSOCKET_READ_TIMEOUT"
+  | "ERR_ASYNCSOCKET_WRITE_TIMEOUT"
+  | "ERR_ASYNCSOCKET_CONNECT_TIMEOUT"
+  | "ERR_ASYNCSOCKET_TLS_TIMEOUT"
+  | "ERR_ASYNCSOCKET_IDLE_TIMEOUT"
+  | "ERR_ASYNCSOCKET_LINGER_TIMEOUT"
+  | "ERR_ASYNCSOCKET_READ_LIMIT"
+  | "ERR_ASYNCSOCKET_BAD_FRAME"
+  | "ERR_ASYNCSOCKET_END_OF_STREAM"
+  | "ERR_ASYNCSOCKET_CLOSED"
+  | "ERR_ASYNCSOCKET_CONNECTION_LOST"
+  | "ERR_ASYNCSOCKET_CANCELED"
+  | "ERR_ASYNCSOCKET_QUEUE_FULL"
+  | "ERR_ASYNCSOCKET_BAD_STATE"
+  | "ERR_ASYNCSOCKET_DNS"
+  | "ERR_ASYNCSOCKET_CONNECT"
+  | "ERR_ASYNCSOCKET_LISTEN"
+  | "ERR_ASYNCSOCKET_ACCEPT"
+  | "ERR_ASYNCSOCKET_TLS"
+  | "ERR_ASYNCSOCKET_PROXY"
+  | "ERR_ASYNCSOCKET_PROXY_PROTOCOL"
+  | "ERR_ASYNCSOCKET_TRANSFER";
+
+/** @internal The part of a code that differs. */
+export type ShortCode = AsyncSocketErrorCode extends `ERR_ASYNCSOCKET_${infer Short}` ? Short : never;
+
+/** @internal What an error may carry besides its code and words. */
+export interface ErrorDetails {
+  operation: string;
+  tag?: unknown;
+  bytesDone?: number;
+  partial?: Buffer | undefined;
+  cause?: unknown;
+}
+
+/**
+ * What went wrong, once, named.
+ *
+ * `cause` holds the runtime's own error where there is one, so an errno stays readable as `error.cause.code`.
+ */
+export class AsyncSocketError extends Error {
+  override readonly name = "AsyncSocketError";
+  /** Stable; compare with this, never with the message. */
+  readonly code: AsyncSocketErrorCode;
+  /** The method whose work failed: `"readUntil"`, `"write"`, `"connect"`, … */
+  readonly operation: string;
+  /** The tag of the failed entry, if it had one. */
+  declare readonly tag?: unknown;
+  /** How many bytes the failed operation had received or sent. */
+  readonly bytesDone: number;
+  /** For a read: a copy of the bytes that had come for it. They stay in the socket for the next read. */
+  declare readonly partial?: Buffer;
+
+  /** @internal */
+  constructor(code: ShortCode, message: string, details: ErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = `ERR_ASYNCSOCKET_${code}`;
+    this.operation = details.operation;
+    this.bytesDone = details.bytesDone ?? 0;
+    if (details.tag !== undefined) this.tag = details.tag;
+    if (details.partial !== undefined) this.partial = details.partial;
+  }
+}
+
+/** @internal */
+export function isCode(error: unknown, code: ShortCode): error is AsyncSocketError {
+  return error instanceof AsyncSocketError && error.code === `ERR_ASYNCSOCKET_${code}`;
+}
+
+/** @internal The errno name of a system error ("ECONNREFUSED"), or its message where it has none. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return code ?? error.message;
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ECONNRESET: "the peer reset the connection",
+  EPIPE: "the peer no longer takes data",
+  ETIMEDOUT: "no answer",
+  EHOSTUNREACH: "no route to that host",
+  ENETUNREACH: "no route to that network",
+  ENETDOWN: "the network is down",
+  EADDRINUSE: "the address is in use",
+  EADDRNOTAVAIL: "no such address on this machine",
+  EAFNOSUPPORT: "that address family is not supported here",
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  ENOENT: "no such file",
+  ENOTSOCK: "not a socket",
+  ENOTDIR: "not a directory",
+  EMFILE: "the process has no free file descriptors",
+  ENFILE: "the system has no free file descriptors",
+  ENOBUFS: "the system is out of buffers",
+  ENOMEM: "the system is out of memory",
+  ENOTFOUND: "no such host name",
+  EAI_AGAIN: "the name server could not be reached or had no answer for now; check the network and the resolver",
+  EAI_FAIL: "the name server failed",
+  EAI_NODATA: "the name exists but has no address",
+  ENODATA: "the name exists but has no address",
+};
+
+/** @internal The errno in words a person can read: `nothing listens there (ECONNREFUSED)`. */
+export function inWords(error: unknown): string {
+  const reason = reasonOf(error);
+  const words = WORDS[reason];
+  return words === undefined ? reason : `${words} (${reason})`;
+}

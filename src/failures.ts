@@ -1,0 +1,73 @@
+/** The words of every failure of an entry, in one place. */
+
+import { AsyncSocketError, isCode, type ShortCode } from "./errors.js";
+import { ReadEntry } from "./pump/read-entry.js";
+import type { ReadQueue } from "./pump/read-queue.js";
+import type { WriteEntry } from "./pump/write-queue.js";
+
+/** An error for a read. Its bytes, if it is the current one, are copied into `partial`. */
+export function readError(queue: ReadQueue, entry: ReadEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+  const isCurrent = queue.head === entry && entry._state === "current";
+  const partial = isCurrent ? queue.partial(entry) : undefined;
+  const bytesDone = isCurrent ? queue.bytesDone(entry) : 0;
+  const message = `${entry.kind} ${readWords(code, entry, bytesDone, cause)}`;
+  return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, partial, cause });
+}
+
+export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+  const bytesDone = entry.sent;
+  const message = `${entry.kind} ${writeWords(code, entry, cause)}`;
+  return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, cause });
+}
+
+function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: unknown): string {
+  const came = `${bytesDone} bytes had come for it and stay unread`;
+  switch (code) {
+    case "READ_TIMEOUT":
+      return `timed out after ${entry.timeoutMs} ms; ${came}`;
+    case "READ_LIMIT":
+      return entry.rule === "frame"
+        ? `was announced a frame of more than maxLength, ${entry.length} bytes; ${came}`
+        : `found no end within maxLength, ${entry.length} bytes; ${came}`;
+    case "BAD_FRAME":
+      return `was announced a frame shorter than its own header; ${came}`;
+    case "END_OF_STREAM":
+      return `met the end of the stream: the peer sends no more; ${came}`;
+    default:
+      return commonWords(code, cause);
+  }
+}
+
+function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string {
+  const out = `${entry.sent} of ${entry.total} bytes are out`;
+  switch (code) {
+    case "WRITE_TIMEOUT":
+      return `timed out after ${entry.timeoutMs} ms; ${out}`;
+    case "QUEUE_FULL":
+      return `of ${entry.total} bytes would pass limits.writeQueue`;
+    default:
+      return `${commonWords(code, cause)}; ${out}`;
+  }
+}
+
+function commonWords(code: ShortCode, cause: unknown): string {
+  if (code === "CANCELED") return "was canceled";
+  if (code === "CONNECTION_LOST") return "failed: the connection was lost";
+  const why = cause instanceof Error ? `: ${cause.message}` : "";
+  return `failed: the socket is closed${why}`;
+}
+
+/** What entries fail with that a close takes along. */
+export function closeCode(error: AsyncSocketError | null): "CLOSED" | "CONNECTION_LOST" {
+  return error !== null && isCode(error, "CONNECTION_LOST") ? "CONNECTION_LOST" : "CLOSED";
+}
+
+/** An error of the connection, or of the socket, rather than of an entry. */
+export function socketError(code: ShortCode, operation: string, message: string, cause?: unknown): AsyncSocketError {
+  return new AsyncSocketError(code, message, { operation, cause });
+}
+
+export function badState(operation: string, why: string): AsyncSocketError {
+  return socketError("BAD_STATE", operation, `${operation} is not possible: ${why}`);
+}
+

@@ -1,0 +1,27 @@
+export type { Address } from "./address.js";
+export { AsyncSocket, type SocketState } from "./async-socket.js";
+export type { CloseReason } from "./close-reason.js";
+export type { AcceptInfo, AsyncSocketDelegate } from "./delegate.js";
+export { AsyncSocketError, type AsyncSocketErrorCode } from "./errors.js";
+export type {
+  AddressFilter,
+  AsyncSocketOptions,
+  Bytes,
+  ConnectOptions,
+  DataOptions,
+  DelimitedOptions,
+  FrameOptions,
+  Limits,
+  LineOptions,
+  ListenOptions,
+  OperationOptions,
+  PeekOptions,
+  ReadingOptions,
+  ReadOptions,
+  ShutdownOptions,
+  ShutdownResult,
+  TcpOptions,
+  WithEncoding,
+} from "./options.js";
+export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
+export type { TransportFactory } from "./transport/transport.js";

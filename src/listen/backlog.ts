@@ -1,0 +1,60 @@
+import type { AsyncSocket } from "../async-socket.js";
+import type { AsyncSocketError } from "../errors.js";
+
+type Result = IteratorResult<AsyncSocket, undefined>;
+
+interface Waiter {
+  resolve: (result: Result) => void;
+  reject: (error: unknown) => void;
+}
+
+const DONE: Result = { done: true, value: undefined };
+
+/** Accepted sockets on their way to `connections()`. Their number is bounded by `limits.connections`. */
+export class Backlog {
+  #sockets: AsyncSocket[] = [];
+  #waiters: Waiter[] = [];
+  #isOver = false;
+  #error: AsyncSocketError | null = null;
+
+  push(socket: AsyncSocket): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#sockets.push(socket);
+    else waiter.resolve({ done: false, value: socket });
+  }
+
+  next(): Promise<Result> {
+    const socket = this.#sockets.shift();
+    if (socket !== undefined) return Promise.resolve({ done: false, value: socket });
+    if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.#isOver) return Promise.resolve(DONE);
+    return new Promise<Result>((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  /** The listener closes: nobody will be told of these any more. */
+  disconnectAll(): void {
+    for (const socket of this.#sockets.splice(0)) void socket.disconnect();
+  }
+
+  end(error: AsyncSocketError | null): void {
+    this.#isOver = true;
+    this.#error = error;
+    for (const waiter of this.#waiters.splice(0)) {
+      if (error === null) waiter.resolve(DONE);
+      else waiter.reject(error);
+    }
+  }
+
+  iterate(): AsyncIterableIterator<AsyncSocket, undefined> {
+    let isLeft = false;
+    const iterator: AsyncIterableIterator<AsyncSocket, undefined> = {
+      next: () => (isLeft ? Promise.resolve(DONE) : this.next()),
+      return: () => {
+        isLeft = true;
+        return Promise.resolve(DONE);
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+}

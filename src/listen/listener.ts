@@ -1,0 +1,206 @@
+import type { Address } from "../address.js";
+import type { AsyncSocket } from "../async-socket.js";
+import type { Clock, Timer } from "../clock.js";
+import type { CloseReason } from "../close-reason.js";
+import type { Connection } from "../connection.js";
+import { AsyncSocketError, inWords } from "../errors.js";
+import { badState, socketError } from "../failures.js";
+import { notify } from "../notices.js";
+import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
+import { settle, SocketRequest, type RequestOwner } from "../request.js";
+import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
+import { Backlog } from "./backlog.js";
+
+const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
+
+/** One life of a listening socket: accepts, guards, and knows the connections it made. */
+export class Listener implements ListenerSink, RequestOwner {
+  phase: "listening" | "closing" | "closed" = "listening";
+  reason: CloseReason | null = null;
+  transport: TransportListener | null = null;
+  /** Accepted sockets that nobody was told of: for `connections()`. */
+  readonly backlog = new Backlog();
+  readonly #socket: AsyncSocket;
+  readonly #limits: FullLimits;
+  readonly #clock: Clock;
+  readonly #filter: AddressFilter | undefined;
+  readonly #connections = new Set<Connection>();
+  readonly #perAddress = new Map<string, number>();
+  readonly #closeRequests: SocketRequest<CloseReason>[] = [];
+  readonly #listenRequest: SocketRequest<AsyncSocket>;
+  #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
+
+  constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock, filter: AddressFilter | undefined) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#filter = filter;
+    this.#listenRequest = new SocketRequest<AsyncSocket>("listen", undefined, this);
+    this.#listenRequest._state = "current";
+  }
+
+  get listenRequest(): SocketRequest<AsyncSocket> {
+    return this.#listenRequest;
+  }
+
+  // ------------------------------------------------------------------ asked for
+
+  /** Stops accepting. Connections live on, but for those that nobody was told of. */
+  close(): void {
+    this.#close({ by: "local", error: null, unread: Buffer.alloc(0), ...NO_BYTES });
+  }
+
+  /** Stops accepting; when the grace is over, closes what is left. */
+  shutdown(graceMs: number): SocketRequest<ShutdownResult> {
+    if (this.#shutdown !== null) throw badState("shutdown", "it is under way already");
+    const request = new SocketRequest<ShutdownResult>("shutdown", undefined, this);
+    request._state = "current";
+    const result: ShutdownResult = { finished: 0, forced: 0 };
+    const timer = graceMs === Infinity ? null : this.#clock.setTimer(() => this.#force(), Math.max(1, graceMs), true);
+    this.#shutdown = { request, result, timer };
+    this.close();
+    this.#clock.later(finishShutdown, this);
+    return request;
+  }
+
+  whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
+    const request = new SocketRequest<CloseReason>(kind, undefined, null);
+    if (this.phase === "closed") settle(request, "done", this.reason);
+    else this.#closeRequests.push(request);
+    return request;
+  }
+
+  cancelRequest(request: SocketRequest<unknown>): boolean {
+    if (request !== this.#listenRequest || request._state !== "current") return false;
+    this.#closeFor(socketError("CANCELED", "listen", "listen was canceled"));
+    return true;
+  }
+
+  extendRequest(): boolean {
+    return false;
+  }
+
+  bytesDoneOf(): number {
+    return 0;
+  }
+
+  // ------------------------------------------------------------------ told by the transport
+
+  didListen(): void {
+    if (this.#listenRequest._state === "current") settle(this.#listenRequest, "done", this.#socket);
+  }
+
+  didAccept(transport: AcceptedTransport): void {
+    const refusal = this.phase === "listening" ? this.#refusal(transport.remote) : "the listener is closed";
+    if (refusal !== null) {
+      const { local, remote } = transport;
+      transport.destroy(true);
+      const error = socketError("ACCEPT", "listen", `A connection was refused: ${refusal}`);
+      notify(this.#socket, "didFailAccept", error, { local, remote });
+      return;
+    }
+    const { socket, connection } = this.#socket._adopt(transport);
+    this.#connections.add(connection);
+    connection.onClosed = this.#forget;
+    this.#count(transport.remote, 1);
+    transport.adopt(connection);
+    if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
+    else notify(this.#socket, "didAccept", socket);
+    connection.drain();
+  }
+
+  didFailAccept(cause: Error): void {
+    const error = socketError("ACCEPT", "listen", `A connection could not be accepted: ${inWords(cause)}`, cause);
+    notify(this.#socket, "didFailAccept", error, { local: this.transport?.local, remote: undefined });
+  }
+
+  didFail(error: Error): void {
+    const isOurs = error instanceof AsyncSocketError;
+    this.#closeFor(isOurs ? error : socketError("LISTEN", "listen", `Cannot listen: ${inWords(error)}`, error));
+  }
+
+  didClose(): void {
+    this.#clock.later(reportClosed, this);
+  }
+
+  // ------------------------------------------------------------------ guarding
+
+  #refusal(remote: Address | undefined): string | null {
+    const { connections, connectionsPerAddress } = this.#limits;
+    if (this.#connections.size >= connections) return `limits.connections, ${connections}, are open`;
+    if (remote === undefined || remote.family === "unix") return null;
+    if (this.#filter?.check(remote.address, remote.family === "IPv4" ? "ipv4" : "ipv6") === true) {
+      return `${remote.address} is on the block list`;
+    }
+    const fromThere = this.#perAddress.get(remote.address) ?? 0;
+    if (fromThere < connectionsPerAddress) return null;
+    return `limits.connectionsPerAddress, ${connectionsPerAddress}, are open from ${remote.address}`;
+  }
+
+  #count(remote: Address | undefined, change: 1 | -1): void {
+    if (this.#limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
+    const count = (this.#perAddress.get(remote.address) ?? 0) + change;
+    if (count === 0) this.#perAddress.delete(remote.address);
+    else this.#perAddress.set(remote.address, count);
+  }
+
+  readonly #forget = (connection: Connection): void => {
+    this.#connections.delete(connection);
+    this.#count(connection.transport?.remote, -1);
+    if (this.#shutdown === null) return;
+    if (connection.reason?.by !== "local" || !this.#forced.has(connection)) this.#shutdown.result.finished++;
+    this.finishShutdown();
+  };
+
+  // ------------------------------------------------------------------ closing
+
+  readonly #forced = new Set<Connection>();
+
+  #force(): void {
+    for (const connection of this.#connections) {
+      this.#forced.add(connection);
+      connection.disconnect(false);
+    }
+    if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size;
+  }
+
+  finishShutdown(): void {
+    const shutdown = this.#shutdown;
+    if (shutdown === null || this.#connections.size > 0 || this.phase !== "closed") return;
+    if (shutdown.timer !== null) this.#clock.clearTimer(shutdown.timer);
+    if (shutdown.request._state === "current") settle(shutdown.request, "done", shutdown.result);
+  }
+
+  #closeFor(error: AsyncSocketError): void {
+    this.#close({ by: "error", error, unread: Buffer.alloc(0), ...NO_BYTES });
+  }
+
+  #close(reason: CloseReason): void {
+    if (this.phase !== "listening") return;
+    this.phase = "closing";
+    this.reason = reason;
+    this.backlog.disconnectAll();
+    this.transport?.close();
+  }
+
+  reportClosed(): void {
+    const reason = this.reason as CloseReason;
+    this.phase = "closed";
+    if (this.#listenRequest._state === "current") {
+      const error = reason.error ?? socketError("CLOSED", "listen", "listen failed: the socket was closed meanwhile");
+      settle(this.#listenRequest, "failed", error);
+    }
+    this.backlog.end(reason.error);
+    notify(this.#socket, "didDisconnect", reason);
+    for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
+    this.finishShutdown();
+  }
+}
+
+function reportClosed(listener: Listener): void {
+  listener.reportClosed();
+}
+
+function finishShutdown(listener: Listener): void {
+  listener.finishShutdown();
+}

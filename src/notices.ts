@@ -1,0 +1,92 @@
+/**
+ * Telling the user: the delegate's method first, then the promise. Each of these is the last thing a step does, since
+ * anything may be called from inside. What a delegate throws surfaces as an uncaught exception, as from an EventEmitter.
+ */
+
+import type { AsyncSocket } from "./async-socket.js";
+import type { AsyncSocketDelegate } from "./delegate.js";
+import type { AsyncSocketError } from "./errors.js";
+import type { Entry } from "./pump/entry.js";
+import { ReadEntry } from "./pump/read-entry.js";
+import type { WriteEntry } from "./pump/write-queue.js";
+
+const NOTHING = Buffer.alloc(0);
+
+type Delegate = AsyncSocketDelegate;
+type MethodName = keyof Delegate;
+type Rest<M extends MethodName> =
+  NonNullable<Delegate[M]> extends (socket: AsyncSocket, ...rest: infer R) => unknown ? R : never;
+
+export function surface(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}
+
+/** Calls one of the delegate's methods, if it has it. */
+export function notify<M extends MethodName>(socket: AsyncSocket, method: M, ...rest: Rest<M>): unknown {
+  const { delegate } = socket;
+  if (delegate?.[method] === undefined) return undefined;
+  try {
+    return (delegate[method] as (socket: AsyncSocket, ...rest: unknown[]) => unknown)(socket, ...rest);
+  } catch (error) {
+    surface(error);
+    return undefined;
+  }
+}
+
+export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown): void {
+  entry._state = "done";
+  entry._outcome = value;
+  entry.stopListening?.();
+  const { delegate } = socket;
+  if (delegate !== null) {
+    try {
+      if (typeof value === "string") delegate.didReadText?.(socket, value, entry.tag);
+      else delegate.didRead?.(socket, (value as Buffer | undefined) ?? NOTHING, entry.tag);
+    } catch (error) {
+      surface(error);
+    }
+  }
+  entry._tell();
+}
+
+export function tellWritten(socket: AsyncSocket, entry: WriteEntry): void {
+  entry._state = "done";
+  entry.stopListening?.();
+  const { delegate } = socket;
+  if (delegate?.didWrite !== undefined && !entry.isEnd) {
+    try {
+      delegate.didWrite(socket, entry.tag);
+    } catch (error) {
+      surface(error);
+    }
+  }
+  entry._tell();
+}
+
+/** Marks an entry as failed; `tellFailed` says so. */
+export function markFailed(entry: Entry, error: AsyncSocketError): void {
+  entry._state = error.code === "ERR_ASYNCSOCKET_CANCELED" ? "canceled" : "failed";
+  entry._outcome = error;
+  entry._bytesDone = error.bytesDone;
+  entry.stopListening?.();
+}
+
+export function tellFailed(socket: AsyncSocket, entry: Entry): void {
+  const error = entry._outcome as AsyncSocketError;
+  if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
+  else if (entry.kind === "write") notify(socket, "didFailWrite", error, entry.tag);
+  entry._tell();
+}
+
+/** Asks the delegate for more time. What is no positive number is no. */
+export function askForTime(
+  socket: AsyncSocket,
+  method: "shouldExtendReadTimeout" | "shouldExtendWriteTimeout",
+  entry: Entry,
+  elapsed: number,
+): number {
+  const more = notify(socket, method, entry.tag, elapsed, entry.bytesDone);
+  return typeof more === "number" && more > 0 ? more : 0;
+}

@@ -1,0 +1,205 @@
+import type { LookupFunction } from "node:net";
+import type { AsyncSocketDelegate } from "./delegate.js";
+import type { TransportFactory } from "./transport/transport.js";
+
+/** Bounds, on by default. `Infinity` lifts one. Sizes are bytes, times milliseconds. */
+export interface Limits {
+  /** Taken from the kernel ahead of the reads; then TCP pushes back. @default 65 536 */
+  readAhead?: number | undefined;
+  /** The `maxLength` of delimiter, line and frame reads that name none. @default 16 MiB */
+  readLength?: number | undefined;
+  /** Unsent bytes (each write counts as 128 at least); a write beyond fails and closes. @default 16 MiB */
+  writeQueue?: number | undefined;
+  /** For a TLS handshake. @default 10 000 */
+  handshakeMs?: number | undefined;
+  /** How long a graceful close waits for the peer's FIN after sending its own. @default 5 000 */
+  lingerMs?: number | undefined;
+  /** No byte either way for this long closes the connection. @default Infinity */
+  idleMs?: number | undefined;
+  /** Of a listener: open connections at once. @default 65 536 */
+  connections?: number | undefined;
+  /** Of a listener: open connections at once from one address. @default Infinity */
+  connectionsPerAddress?: number | undefined;
+}
+
+/** What the constructor takes. */
+export interface AsyncSocketOptions<Tag = unknown, UserData = unknown> {
+  /** Told what happens; may be set later. @default none */
+  delegate?: AsyncSocketDelegate<Tag, UserData> | null | undefined;
+  /** Yours. Never used, never copied to accepted sockets. */
+  userData?: UserData | undefined;
+  /** Whether writing goes on after the peer's FIN. @default false */
+  allowHalfOpen?: boolean | undefined;
+  limits?: Limits | undefined;
+  /** What carries the bytes: the best there is, `node:net`, or a network of your own. @default "auto" */
+  transport?: "auto" | "node" | TransportFactory | undefined;
+}
+
+/** Kernel settings of a connection. */
+export interface TcpOptions {
+  /** Send small segments at once (TCP_NODELAY). @default true */
+  noDelay?: boolean | undefined;
+  /** Idle ms before the first keepalive probe; true: the system's own delay. @default false */
+  keepAlive?: number | boolean | undefined;
+}
+
+export interface ConnectOptions extends TcpOptions {
+  /** A name or an address. @default "localhost" */
+  host?: string | undefined;
+  /** 1 to 65 535. */
+  port?: number | undefined;
+  /** A Unix-domain socket instead of host and port. */
+  path?: string | undefined;
+  /** Ms from before the name lookup until the socket is usable. @default none */
+  timeout?: number | undefined;
+  /** Aborting it before the connection is there fails the connect with `CANCELED`; later it has no effect. */
+  signal?: AbortSignal | undefined;
+  /** The address to connect from. */
+  localAddress?: string | undefined;
+  /** The port to connect from. */
+  localPort?: number | undefined;
+  /** Only addresses of this family. @default both */
+  family?: 4 | 6 | undefined;
+  /** The family to try first. @default the resolver's order */
+  preferFamily?: 4 | 6 | undefined;
+  /** Ms after which the next address is tried (RFC 8305, section 5); at least 10. @default 250 */
+  attemptDelay?: number | undefined;
+  /** In place of `dns.lookup`. */
+  lookup?: LookupFunction | undefined;
+}
+
+/** Whether connections from an address are refused; `net.BlockList` is one. */
+export interface AddressFilter {
+  check(address: string, family: "ipv4" | "ipv6"): boolean;
+}
+
+export interface ListenOptions extends TcpOptions {
+  /** 0: any free port. */
+  port?: number | undefined;
+  /** A name or an address; one with several addresses is listened on at all of them. @default both families */
+  host?: string | undefined;
+  /** A Unix-domain socket instead. A stale socket file is replaced, anything else there is not. */
+  path?: string | undefined;
+  /** Connections that the kernel queues. @default 511 */
+  backlog?: number | undefined;
+  /** IPv6 alone, where both would be taken. @default false */
+  ipv6Only?: boolean | undefined;
+  /** Share the port with other listeners that ask for it too. Fails where the runtime cannot. @default false */
+  reusePort?: boolean | undefined;
+  /** Connections from these addresses are refused. */
+  blockList?: AddressFilter | undefined;
+}
+
+/** What every queued operation takes. */
+export interface OperationOptions<Tag = unknown> {
+  /** Ms, from when the entry becomes current until it is done: total time. 0: only if it need not wait. @default none */
+  timeout?: number | undefined;
+  /** Yours; handed back with the result. */
+  tag?: Tag | undefined;
+  /** Aborting it cancels the operation. Counts from the call. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What reads take besides. */
+export interface ReadingOptions<Tag = unknown> extends OperationOptions<Tag> {
+  /**
+   * What a timeout or a limit does: close the connection, or fail this read alone, taking no byte; the next entry then
+   * starts in a later turn of the event loop. @default "disconnect"
+   */
+  onFailure?: "disconnect" | "continue" | undefined;
+}
+
+export interface DataOptions<Tag = unknown> extends ReadingOptions<Tag> {
+  /** Give a string, decoded by this, instead of bytes. */
+  encoding?: BufferEncoding | undefined;
+  /** Put the bytes here, and give a view of it. It bounds the read. Leave it alone until then. */
+  into?: Uint8Array | undefined;
+}
+
+export interface ReadOptions<Tag = unknown> extends DataOptions<Tag> {
+  /** At most so many bytes; the rest stays. @default none */
+  maxLength?: number | undefined;
+}
+
+export interface DelimitedOptions<Tag = unknown> extends DataOptions<Tag> {
+  /** Bytes, the delimiter counted. More without a delimiter is `READ_LIMIT`. @default limits.readLength */
+  maxLength?: number | undefined;
+}
+
+export interface LineOptions<Tag = unknown> extends ReadingOptions<Tag> {
+  /** Bytes, the line's ending counted. @default limits.readLength */
+  maxLength?: number | undefined;
+  /** @default "utf8" */
+  encoding?: BufferEncoding | undefined;
+}
+
+export interface FrameOptions<Tag = unknown> extends DataOptions<Tag> {
+  /** Size of the length field: 1, 2, 3, 4, 5, 6 or 8. */
+  lengthBytes: number;
+  /** @default false: network byte order */
+  littleEndian?: boolean | undefined;
+  /** Whether the length counts the length field too. @default false */
+  lengthIncludesHeader?: boolean | undefined;
+  /** Bytes of the body. A frame that claims more is `READ_LIMIT`. @default limits.readLength */
+  maxLength?: number | undefined;
+}
+
+export interface PeekOptions<Tag = unknown> extends DataOptions<Tag> {
+  /** How many bytes to look at: exactly so many. */
+  length: number;
+}
+
+/** Options that make a read give a string. */
+export interface WithEncoding {
+  encoding: BufferEncoding;
+}
+
+export interface ShutdownOptions {
+  /** How long connections may take to finish before they are closed. @default Infinity */
+  graceMs?: number | undefined;
+}
+
+/** How a listener's shutdown went: connections that finished by themselves, and those closed at the end of the grace. */
+export interface ShutdownResult {
+  finished: number;
+  forced: number;
+}
+
+/** Bytes as they are given to `write`. */
+export type Bytes = string | ArrayBufferView | ArrayBuffer;
+
+/** @internal All limits, filled in. */
+export type FullLimits = { readonly [K in keyof Limits]-?: number };
+
+/** @internal Checked. Where a transport connects to. */
+export type ConnectTarget =
+  | { readonly path: string }
+  | {
+      readonly path: null;
+      readonly host: string;
+      readonly port: number;
+      readonly family: 4 | 6 | undefined;
+      readonly preferFamily: 4 | 6 | undefined;
+      readonly attemptDelayMs: number;
+      readonly localAddress: string | undefined;
+      readonly localPort: number | undefined;
+      readonly lookup: LookupFunction | undefined;
+    };
+
+/** @internal Checked. Where a transport listens. */
+export type ListenTarget = { readonly backlog: number } & (
+  | { readonly path: string }
+  | {
+      readonly path: null;
+      readonly host: string | undefined;
+      readonly port: number;
+      readonly ipv6Only: boolean;
+      readonly reusePort: boolean;
+    }
+);
+
+/** @internal Checked. */
+export interface SocketSettings {
+  readonly noDelay: boolean;
+  readonly keepAliveMs: number | false;
+}

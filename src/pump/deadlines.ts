@@ -1,0 +1,131 @@
+import type { Clock, Timer } from "../clock.js";
+
+/** Something that wants to be woken. Its place in the heap is in it, so that arming allocates nothing. */
+export interface Sleeper {
+  /** -1 when not in the heap. */
+  heapIndex: number;
+  /** Clock time at which it will be woken: at its deadline, or earlier. */
+  wakeAt: number;
+  wake(now: number): void;
+}
+
+/**
+ * All deadlines of a thread on one timer: a binary heap, and laziness. A sleeper whose deadline moves to later is left
+ * where it is; woken too early, it arms itself again. So a timeout on each of a million reads of one socket costs two
+ * numbers a read, and touches the heap as often as the timeout's length passes.
+ */
+export class Deadlines {
+  readonly #clock: Clock;
+  readonly #holdsProcess: boolean;
+  readonly #heap: Sleeper[] = [];
+  #timer: Timer | null = null;
+  #timerAt = Infinity;
+
+  /** @param holdsProcess whether the timer keeps the process alive; not needed where a descriptor does that */
+  constructor(clock: Clock, holdsProcess: boolean) {
+    this.#clock = clock;
+    this.#holdsProcess = holdsProcess;
+  }
+
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** Makes sure that the sleeper is woken at `at`, or before. */
+  arm(sleeper: Sleeper, at: number): void {
+    if (sleeper.heapIndex !== -1) {
+      if (sleeper.wakeAt <= at) return;
+      sleeper.wakeAt = at;
+      this.#rise(sleeper, sleeper.heapIndex);
+    } else {
+      sleeper.wakeAt = at;
+      this.#heap.push(sleeper);
+      this.#rise(sleeper, this.#heap.length - 1);
+    }
+    if (at < this.#timerAt) this.#setTimer();
+  }
+
+  disarm(sleeper: Sleeper): void {
+    const index = sleeper.heapIndex;
+    if (index === -1) return;
+    sleeper.heapIndex = -1;
+    const last = this.#heap.pop();
+    if (last !== undefined && last !== sleeper) {
+      this.#rise(last, index);
+      this.#sink(last, last.heapIndex);
+    }
+    if (this.#heap.length === 0) this.#clearTimer();
+  }
+
+  #setTimer(): void {
+    this.#clearTimer();
+    const first = this.#heap[0];
+    if (first === undefined) return;
+    this.#timerAt = first.wakeAt;
+    const delayMs = Math.max(1, Math.ceil(first.wakeAt - this.#clock.now()));
+    this.#timer = this.#clock.setTimer(this.#expire, delayMs, this.#holdsProcess);
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== null) this.#clock.clearTimer(this.#timer);
+    this.#timer = null;
+    this.#timerAt = Infinity;
+  }
+
+  readonly #expire = (): void => {
+    this.#timer = null;
+    this.#timerAt = Infinity;
+    const now = this.#clock.now();
+    for (let first = this.#heap[0]; first !== undefined && first.wakeAt <= now; first = this.#heap[0]) {
+      this.disarm(first);
+      first.wake(now);
+    }
+    this.#setTimer();
+  };
+
+  #rise(sleeper: Sleeper, from: number): void {
+    let index = from;
+    while (index > 0) {
+      const parentIndex = (index - 1) >> 1;
+      const parent = this.#heap[parentIndex];
+      if (parent === undefined || parent.wakeAt <= sleeper.wakeAt) break;
+      this.#put(parent, index);
+      index = parentIndex;
+    }
+    this.#put(sleeper, index);
+  }
+
+  #sink(sleeper: Sleeper, from: number): void {
+    let index = from;
+    for (;;) {
+      let childIndex = 2 * index + 1;
+      let child = this.#heap[childIndex];
+      const right = this.#heap[childIndex + 1];
+      if (child !== undefined && right !== undefined && right.wakeAt < child.wakeAt) {
+        child = right;
+        childIndex++;
+      }
+      if (child === undefined || child.wakeAt >= sleeper.wakeAt) break;
+      this.#put(child, index);
+      index = childIndex;
+    }
+    this.#put(sleeper, index);
+  }
+
+  #put(sleeper: Sleeper, index: number): void {
+    this.#heap[index] = sleeper;
+    sleeper.heapIndex = index;
+  }
+}
+
+const perClock = new WeakMap<Clock, { holding: Deadlines; other: Deadlines }>();
+
+/** The deadlines that all sockets of a clock share. */
+export function deadlinesOf(clock: Clock, holdsProcess: boolean): Deadlines {
+  let both = perClock.get(clock);
+  if (both === undefined) {
+    both = { holding: new Deadlines(clock, true), other: new Deadlines(clock, false) };
+    perClock.set(clock, both);
+  }
+  return holdsProcess ? both.holding : both.other;
+}

@@ -1,0 +1,135 @@
+/** Views up to this size share pooled memory, and may pin as much: what `Buffer.allocUnsafe` does as well. */
+const SMALL = 8192;
+const EMPTY = Buffer.alloc(0);
+
+/**
+ * Received bytes that nobody has taken yet.
+ *
+ * ```
+ *            window (ours)                    chunk (the transport's, borrowed during one call)
+ *   block: [ ….given away….|#####unread#####|   room ]     [ ..fed.. |######rest######| ]
+ *                        start              end  block.length       chunkStart      chunkEnd
+ * ```
+ *
+ * Reads look at the window only, which is contiguous. `feed` moves bytes from the chunk into it: all that a read of
+ * known length lacks, else a step that doubles. So each byte is copied once on its way to the user, but for the few of a
+ * message that straddles two blocks; and memory grows with what has come, never with what a peer announced.
+ * A block is never written again where bytes were given away.
+ */
+export class ReceiveBuffer {
+  block: Buffer = EMPTY;
+  start = 0;
+  end = 0;
+  #chunk: Buffer = EMPTY;
+  #chunkStart = 0;
+  #chunkEnd = 0;
+
+  /** Bytes in the window: contiguous, to be searched. */
+  get ready(): number {
+    return this.end - this.start;
+  }
+
+  /** All unread bytes. */
+  get length(): number {
+    return this.end - this.start + this.#chunkEnd - this.#chunkStart;
+  }
+
+  /** Lends a chunk until `keep` is called. */
+  borrow(chunk: Buffer, length: number): void {
+    this.#chunk = chunk;
+    this.#chunkStart = 0;
+    this.#chunkEnd = length;
+  }
+
+  /** Ends the loan: what was not taken is copied, joined to what was there. */
+  keep(): void {
+    const rest = this.#chunkEnd - this.#chunkStart;
+    if (rest > 0) this.#append(rest, 0);
+    else if (this.block.length > SMALL && this.ready * 4 < this.block.length) this.#move(this.ready);
+    this.#chunk = EMPTY;
+    this.#chunkStart = this.#chunkEnd = 0;
+  }
+
+  /**
+   * Moves more of the chunk into the window.
+   * @param wanted how long the window should become; 0 when the reader cannot know
+   * @returns whether there was anything to move
+   */
+  feed(wanted: number): boolean {
+    const rest = this.#chunkEnd - this.#chunkStart;
+    if (rest === 0) return false;
+    const step = wanted > SMALL / 2 ? wanted - this.ready : Math.max(SMALL, wanted, this.ready);
+    this.#append(Math.min(rest, step), wanted);
+    return true;
+  }
+
+  #append(count: number, wanted: number): void {
+    const need = this.ready + count;
+    if (this.end + count > this.block.length) {
+      // Growing by what has come keeps the copying linear, and a claimed length from costing memory.
+      const growth = this.ready === 0 ? need : need * 2;
+      this.#move(wanted >= need && wanted <= need * 4 ? wanted : growth);
+    }
+    copy(this.#chunk, this.#chunkStart, this.block, this.end, count);
+    this.#chunkStart += count;
+    this.end += count;
+  }
+
+  #move(capacity: number): void {
+    const target = capacity === 0 ? EMPTY : allocate(capacity);
+    const { ready } = this;
+    copy(this.block, this.start, target, 0, ready);
+    this.block = target;
+    this.start = 0;
+    this.end = ready;
+  }
+
+  /** Gives the first bytes of the window away for good. */
+  take(count: number): Buffer {
+    const { block, start } = this;
+    let data: Buffer;
+    if (start === 0 && count === block.length) data = block;
+    else if (block.length <= SMALL || count * 2 >= block.length) data = block.subarray(start, start + count);
+    else data = this.copyOut(count);
+    this.drop(count);
+    return data;
+  }
+
+  /** A copy of the first bytes, which stay. */
+  copyOut(count: number): Buffer {
+    const data = Buffer.allocUnsafe(count);
+    this.copyTo(data, count);
+    return data;
+  }
+
+  /** Copies the first bytes, of window and chunk, into memory of the caller's. They stay. */
+  copyTo(target: Uint8Array, count: number): void {
+    const inWindow = Math.min(count, this.ready);
+    copy(this.block, this.start, target, 0, inWindow);
+    copy(this.#chunk, this.#chunkStart, target, inWindow, count - inWindow);
+  }
+
+  /** Drops the first bytes, of window and chunk, without copying any. */
+  drop(count: number): void {
+    const inWindow = Math.min(count, this.ready);
+    this.start += inWindow;
+    this.#chunkStart += count - inWindow;
+    if (this.start === this.end) {
+      this.block = EMPTY;
+      this.start = this.end = 0;
+    }
+  }
+}
+
+function allocate(size: number): Buffer {
+  return size < SMALL / 2 ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
+}
+
+function copy(source: Buffer, sourceStart: number, target: Uint8Array, targetStart: number, count: number): void {
+  // A native call costs more than a few bytes do.
+  if (count > 16) {
+    source.copy(target, targetStart, sourceStart, sourceStart + count);
+    return;
+  }
+  for (let i = 0; i < count; i++) target[targetStart + i] = source[sourceStart + i] ?? 0;
+}

@@ -1,0 +1,40 @@
+/**
+ * How many of the bytes form whole characters: what is behind them is the beginning of one whose rest is still to come.
+ * Bytes that can never form a character count as whole; decoding shows them as U+FFFD.
+ */
+export function completeCharacters(block: Buffer, start: number, end: number, encoding: BufferEncoding): number {
+  const count = end - start;
+  switch (encoding) {
+    case "utf8":
+    case "utf-8":
+      return count - openUtf8(block, start, end);
+    case "utf16le":
+    case "utf-16le":
+    case "ucs2":
+    case "ucs-2":
+      return count - openUtf16(block, count, end);
+    case "base64":
+    case "base64url":
+      return count - (count % 3);
+    default:
+      return count;
+  }
+}
+
+/** Bytes at the end that begin a UTF-8 character (RFC 3629, section 3) and do not finish it. */
+function openUtf8(block: Buffer, start: number, end: number): number {
+  for (let back = 1; back <= Math.min(3, end - start); back++) {
+    const byte = block[end - back] ?? 0;
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte >= 0xf0 && byte < 0xf5 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+function openUtf16(block: Buffer, count: number, end: number): number {
+  const odd = count % 2;
+  const high = count - odd < 2 ? 0 : (block[end - odd - 1] ?? 0);
+  const opensPair = (high & 0xfc) === 0xd8;
+  return odd + (opensPair ? 2 : 0);
+}

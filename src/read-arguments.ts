@@ -1,0 +1,142 @@
+/** From what callers pass to the entries of the read queue: checked, with the defaults in place. */
+
+import {
+  checkDistance,
+  checkEncoding,
+  checkInto,
+  checkLength,
+  checkMaxLength,
+  checkMs,
+  checkBoolean,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+  toDelimiters,
+  wrongRange,
+  wrongType,
+} from "./arguments.js";
+import type {
+  DataOptions,
+  DelimitedOptions,
+  FrameOptions,
+  FullLimits,
+  LineOptions,
+  PeekOptions,
+  ReadingOptions,
+  ReadOptions,
+} from "./options.js";
+import { ReadEntry, type FrameHeader, type ReadRule } from "./pump/read-entry.js";
+import type { RequestKind, RequestOwner } from "./request.js";
+
+/** Whoever carries the entry out, and its bounds. */
+interface Reader extends RequestOwner {
+  readonly limits: FullLimits;
+}
+
+const POLICIES = ["disconnect", "continue"] as const;
+
+function entryFor<T>(
+  kind: RequestKind,
+  rule: ReadRule,
+  reader: Reader,
+  length: number,
+  options: ReadingOptions | undefined,
+): ReadEntry<T> {
+  if (options === undefined) return new ReadEntry<T>(kind, rule, undefined, reader, Infinity, length);
+  checkOptions(options);
+  checkSignal(options.signal);
+  const entry = new ReadEntry<T>(kind, rule, options.tag, reader, checkMs("timeout", options.timeout), length);
+  entry.failsAlone = checkOneOf("onFailure", options.onFailure, POLICIES, "disconnect") === "continue";
+  return entry;
+}
+
+/** The bytes go into the caller's memory, or are decoded: not both. A frame's or delimiter's bound is that memory, too. */
+function setTarget(entry: ReadEntry, options: DataOptions | undefined): void {
+  if (options === undefined) return;
+  entry.encoding = checkEncoding(options.encoding);
+  const into = checkInto(options.into);
+  if (into === null) return;
+  if (entry.encoding !== null) throw new TypeError("Expected either encoding or into, got both");
+  const isFixed = entry.rule === "exactly" || entry.rule === "peek";
+  if (isFixed && into.length < entry.length) {
+    throw wrongRange("into", `at least ${entry.length} bytes long`, into.length);
+  }
+  if (!isFixed) entry.length = Math.min(entry.length, into.length);
+  entry.into = into;
+}
+
+export function readEntry(reader: Reader, options: ReadOptions | undefined): ReadEntry<Buffer> {
+  const entry = entryFor<Buffer>("read", "some", reader, Infinity, options);
+  if (options !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, Infinity);
+  setTarget(entry, options);
+  return entry;
+}
+
+export function readExactlyEntry(reader: Reader, length: number, options: DataOptions | undefined): ReadEntry<Buffer> {
+  const entry = entryFor<Buffer>("readExactly", "exactly", reader, checkLength("length", length), options);
+  setTarget(entry, options);
+  return entry;
+}
+
+export function readUntilEntry(
+  reader: Reader,
+  delimiter: unknown,
+  options: DelimitedOptions | undefined,
+): ReadEntry<Buffer> {
+  const delimiters = toDelimiters(delimiter);
+  const entry = entryFor<Buffer>("readUntil", "until", reader, reader.limits.readLength, options);
+  if (options?.maxLength !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, Infinity);
+  setTarget(entry, options);
+  if (delimiters.shortest > entry.length) {
+    throw wrongRange("maxLength", `at least the delimiter's length, ${delimiters.shortest}`, entry.length);
+  }
+  entry.delimiters = delimiters;
+  return entry;
+}
+
+export function readLineEntry(reader: Reader, options: LineOptions | undefined): ReadEntry<string> {
+  const entry = entryFor<string>("readLine", "line", reader, reader.limits.readLength, options);
+  if (options === undefined) return entry;
+  entry.length = checkMaxLength("maxLength", options.maxLength, entry.length);
+  entry.encoding = checkEncoding(options.encoding);
+  return entry;
+}
+
+const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
+
+export function readFrameEntry(reader: Reader, options: FrameOptions): ReadEntry<Buffer> {
+  if (typeof options !== "object") throw wrongType("options", "an object with lengthBytes", options);
+  const entry = entryFor<Buffer>("readFrame", "frame", reader, reader.limits.readLength, options);
+  if (options.maxLength !== undefined) {
+    entry.length = options.maxLength === 0 ? 0 : checkMaxLength("maxLength", options.maxLength, Infinity);
+  }
+  entry.frame = frameHeader(options);
+  setTarget(entry, options);
+  return entry;
+}
+
+const NETWORK_ORDER_4: FrameHeader = { lengthBytes: 4, littleEndian: false, lengthIncludesHeader: false };
+
+function frameHeader(options: FrameOptions): FrameHeader {
+  const { lengthBytes, littleEndian, lengthIncludesHeader } = options;
+  if (lengthBytes === 4 && littleEndian === undefined && lengthIncludesHeader === undefined) return NETWORK_ORDER_4;
+  if (typeof lengthBytes !== "number") throw wrongType("lengthBytes", "a number", lengthBytes);
+  return {
+    lengthBytes: checkOneOf("lengthBytes", lengthBytes, LENGTH_BYTES, 4),
+    littleEndian: checkBoolean("littleEndian", littleEndian, false),
+    lengthIncludesHeader: checkBoolean("lengthIncludesHeader", lengthIncludesHeader, false),
+  };
+}
+
+export function peekEntry(reader: Reader, options: PeekOptions): ReadEntry<Buffer> {
+  if (typeof options !== "object") throw wrongType("options", "an object with length", options);
+  checkOptions(options);
+  const entry = entryFor<Buffer>("peek", "peek", reader, checkLength("length", options.length), options);
+  setTarget(entry, options);
+  return entry;
+}
+
+export function skipEntry(reader: Reader, length: number, options: ReadingOptions | undefined): ReadEntry<undefined> {
+  return entryFor<undefined>("skip", "skip", reader, checkDistance("length", length), options);
+}
+

@@ -1,0 +1,125 @@
+import type { Connection } from "./connection.js";
+import { AsyncSocketError } from "./errors.js";
+import { readError } from "./failures.js";
+import { askForTime, notify, tellRead } from "./notices.js";
+import type { ReadEntry } from "./pump/read-entry.js";
+import { ReadQueue } from "./pump/read-queue.js";
+
+type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME";
+
+/** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
+export class ReadSide {
+  readonly queue = new ReadQueue();
+  /** The peer's FIN has come; it takes effect in its turn. */
+  peerEnded = false;
+  /** The peer's FIN has taken effect. */
+  ended = false;
+  /** Reads wait for the next turn: after a failure that leaves the connection open, and before the FIN takes effect. */
+  held = false;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Satisfies or fails the current read, if that can be done now. */
+  step(): boolean {
+    const { queue } = this;
+    const connection = this.#connection;
+    if (connection.phase !== "open" || this.held) return false;
+    const entry = queue.head;
+    if (entry === null) return queue.buffer.length === 0 && this.#end();
+    entry._state = "current";
+    const attempt = queue.attempt(entry, connection.limits.readAhead);
+    if (attempt === "ready") {
+      const value = queue.take(entry);
+      if (this.peerEnded) this.hold();
+      tellRead(connection.socket, entry, value);
+      return true;
+    }
+    if (attempt === "wait") {
+      if (this.peerEnded) return this.#end();
+      if (entry.timeoutMs > 0) return false;
+    }
+    this.#lose(entry, attempt === "wait" ? "READ_TIMEOUT" : attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME");
+    return true;
+  }
+
+  /** The peer's FIN takes effect; where it has already, it does so for reads queued since. */
+  #end(): boolean {
+    if (!this.peerEnded || (this.ended && this.queue.head === null)) return false;
+    const isFirst = !this.ended;
+    this.ended = true;
+    this.failAll("END_OF_STREAM");
+    if (isFirst) notify(this.#connection.socket, "didEndReading");
+    return true;
+  }
+
+  /** The FIN has come. Code that awaited the last bytes gets its turn before they become the last. */
+  peerDidEnd(): void {
+    this.peerEnded = true;
+    this.hold();
+  }
+
+  hold(): void {
+    if (this.held) return;
+    this.held = true;
+    this.#connection.clock.later(release, this);
+  }
+
+  release(): void {
+    this.held = false;
+    this.#connection.drain();
+  }
+
+  /** Takes a read off the queue; no byte goes with it. */
+  fail(entry: ReadEntry, error: AsyncSocketError): void {
+    this.queue.remove(entry);
+    this.#connection.failEntry(entry, error);
+  }
+
+  failAll(code: "END_OF_STREAM" | "CLOSED" | "CONNECTION_LOST" | "CANCELED", cause?: unknown): number {
+    const count = this.queue.length;
+    for (let entry = this.queue.head; entry !== null; entry = this.queue.head) {
+      this.fail(entry, readError(this.queue, entry, code, cause));
+    }
+    return count;
+  }
+
+  /** A read fails by itself: that closes the connection, unless it is to fail alone. */
+  #lose(entry: ReadEntry, code: ReadFailure): void {
+    const error = readError(this.queue, entry, code);
+    this.fail(entry, error);
+    if (entry.failsAlone) this.hold();
+    else this.#connection.close("error", error);
+  }
+
+  /** The read whose time is running. */
+  get waiting(): ReadEntry | null {
+    return this.#connection.phase === "open" && !this.held ? this.queue.head : null;
+  }
+
+  /** Its time is up, unless the delegate gives it more. */
+  expire(now: number): void {
+    const entry = this.waiting;
+    if (entry === null || now < entry.dueAt) return;
+    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, now - entry.startedAt);
+    if (entry === this.waiting && now >= entry.dueAt) this.#lose(entry, "READ_TIMEOUT");
+  }
+
+  /** Tells the delegate what has come for the current read since it was told last. */
+  report(): boolean {
+    const { socket, phase } = this.#connection;
+    const entry = this.queue.head;
+    if (socket.delegate?.didReadPartial === undefined || phase !== "open" || entry?._state !== "current") return false;
+    const count = this.queue.bytesDone(entry) - entry.reported;
+    if (count <= 0) return false;
+    entry.reported += count;
+    notify(socket, "didReadPartial", count, entry.tag);
+    return true;
+  }
+}
+
+function release(side: ReadSide): void {
+  side.release();
+}

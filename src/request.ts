@@ -1,0 +1,141 @@
+/** What a request was made by: the name of the method. */
+export type RequestKind =
+  | "read"
+  | "readExactly"
+  | "readUntil"
+  | "readLine"
+  | "readFrame"
+  | "peek"
+  | "skip"
+  | "write"
+  | "end"
+  | "connect"
+  | "listen"
+  | "shutdown"
+  | "disconnect"
+  | "closed";
+
+/** Where a request stands. The last three are final. */
+export type RequestState = "queued" | "current" | "done" | "failed" | "canceled";
+
+/** @internal Whoever carries a request out, and can be asked about it. */
+export interface RequestOwner {
+  cancelRequest(request: SocketRequest<unknown>): boolean;
+  extendRequest(request: SocketRequest<unknown>, ms: number): boolean;
+  bytesDoneOf(request: SocketRequest<unknown>): number;
+}
+
+/** Not generic: a queue holds requests for all kinds of values. */
+interface Settlers {
+  promise: Promise<unknown>;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * One thing asked of a socket. Await it, or forget it: it makes a promise only when `then`, `catch` or `finally` is
+ * called, keeps its outcome for whoever asks later, and a failure that nobody asks for is no unhandled rejection (the
+ * delegate and the close reason tell of it).
+ */
+export class SocketRequest<T> implements Promise<T> {
+  /** The method that made it. */
+  readonly kind: RequestKind;
+  /** The tag given with it, untouched. */
+  readonly tag: unknown;
+  /** @internal */ _state: RequestState = "queued";
+  /** @internal The value when done, the error when failed. */ _outcome: unknown = undefined;
+  /** @internal Bytes, kept once it has settled. */ _bytesDone = 0;
+  /** @internal */ _owner: RequestOwner | null;
+  /** @internal Whether the outcome is out: the delegate knows, and so may a promise. */ _told = false;
+  #settlers: Settlers | null = null;
+
+  /** @internal */
+  constructor(kind: RequestKind, tag: unknown, owner: RequestOwner | null) {
+    this.kind = kind;
+    this.tag = tag;
+    this._owner = owner;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "SocketRequest";
+  }
+
+  get state(): RequestState {
+    return this._state;
+  }
+
+  /** Bytes received or handed to the operating system for it so far. */
+  get bytesDone(): number {
+    return this._owner === null ? this._bytesDone : this._owner.bytesDoneOf(this);
+  }
+
+  /** How many bytes it will take, where that is known. */
+  get bytesTotal(): number | undefined {
+    return undefined;
+  }
+
+  /**
+   * Takes it back; it then fails with `ERR_ASYNCSOCKET_CANCELED`. A cancelled read takes no byte. A write of which a
+   * byte has been handed on can only be stopped by closing the connection, and is.
+   * @returns whether that took effect: false when it is settled, or cannot be cancelled
+   */
+  cancel(): boolean {
+    return this._owner?.cancelRequest(this) ?? false;
+  }
+
+  /**
+   * More time, in milliseconds, for this request and no other: added to its timeout, whether that is running or not yet.
+   * @returns whether that took effect: false when it is settled, or has no timeout
+   * @throws RangeError for a negative number
+   */
+  extend(ms: number): boolean {
+    if (typeof ms !== "number") throw new TypeError(`Expected ms to be a number, got ${typeof ms}`);
+    if (!(ms >= 0)) throw new RangeError(`Expected ms to be a non-negative number of milliseconds, got ${ms}`);
+    return this._owner?.extendRequest(this, ms) ?? false;
+  }
+
+  then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#promise().then(onFulfilled, onRejected);
+  }
+
+  catch<B = never>(onRejected?: ((error: unknown) => B | PromiseLike<B>) | null): Promise<T | B> {
+    return this.#promise().catch(onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<T> {
+    return this.#promise().finally(onFinally);
+  }
+
+  #promise(): Promise<T> {
+    if (this.#settlers === null) {
+      const settlers = {} as Settlers;
+      settlers.promise = new Promise<unknown>((resolve, reject) => {
+        settlers.resolve = resolve;
+        settlers.reject = reject;
+      });
+      this.#settlers = settlers;
+      if (this._told) this._tell();
+    }
+    return this.#settlers.promise as Promise<T>;
+  }
+
+  /** @internal Settles the promise, if there is one, by the outcome that was set before. */
+  _tell(): void {
+    this._told = true;
+    this._owner = null;
+    const settlers = this.#settlers;
+    if (settlers === null) return;
+    if (this._state === "done") settlers.resolve(this._outcome);
+    else settlers.reject(this._outcome);
+  }
+}
+
+/** @internal Settles a request that is in no queue (a connect, a close): nothing more can happen to it. */
+export function settle<T>(request: SocketRequest<T>, state: "done" | "failed" | "canceled", outcome: unknown): void {
+  request._state = state;
+  request._outcome = outcome;
+  request._tell();
+}

@@ -1,0 +1,121 @@
+import { Duplex } from "node:stream";
+import { Socket } from "node:net";
+import { ipAddress, type Address } from "../address.js";
+import { wrongType } from "../arguments.js";
+import { realClock } from "../clock.js";
+import { badState } from "../failures.js";
+import type { AcceptedTransport, TransportFactory, TransportSink } from "./transport.js";
+
+/** Any Node stream as a transport. */
+export class DuplexTransport implements AcceptedTransport {
+  /** A stream is no descriptor: nothing but a timer may hold the process while a timeout runs. */
+  readonly holdsProcess = false;
+  readonly local: Address | undefined;
+  readonly remote: Address | undefined;
+  readonly #duplex: Duplex;
+  #sink: TransportSink | null = null;
+  #room = Infinity;
+  #waiting = 0;
+  #isDestroyed = false;
+
+  constructor(duplex: Duplex) {
+    if (!(duplex instanceof Duplex)) throw wrongType("duplex", "a Duplex stream", duplex);
+    if (duplex.readableObjectMode || duplex.writableObjectMode) throw wrongType("duplex", "a stream of bytes", duplex);
+    if (duplex.readableEncoding !== null) throw wrongType("duplex", "a stream of bytes, not of text", duplex);
+    if (duplex.destroyed || (duplex instanceof Socket && duplex.readyState !== "open")) {
+      throw badState("from", "the stream is not open");
+    }
+    if (duplex instanceof Socket) {
+      this.local = ipAddress(duplex.localAddress, duplex.localPort);
+      this.remote = ipAddress(duplex.remoteAddress, duplex.remotePort);
+    }
+    this.#duplex = duplex;
+    duplex.allowHalfOpen = true; // what a FIN means is decided by the socket
+  }
+
+  adopt(sink: TransportSink): void {
+    this.#sink = sink;
+    const duplex = this.#duplex;
+    duplex.on("data", (chunk: Buffer) => {
+      if (!this.#isDestroyed) sink.didReceive(chunk, chunk.length);
+    });
+    duplex.on("end", () => {
+      if (!this.#isDestroyed) sink.didEnd();
+    });
+    duplex.on("finish", () => {
+      if (!this.#isDestroyed) sink.didFinish();
+    });
+    duplex.on("error", (error) => {
+      if (!this.#isDestroyed) sink.didFail(error);
+    });
+    duplex.on("close", () => sink.didClose());
+  }
+
+  setRoom(bytes: number): void {
+    if (bytes === 0) this.#duplex.pause();
+    else if (this.#room === 0) this.#duplex.resume();
+    this.#room = bytes;
+  }
+
+  write(parts: readonly Uint8Array[]): boolean {
+    this.#waiting = parts.length;
+    this.#duplex.cork();
+    for (const part of parts) this.#duplex.write(part, this.#onWritten);
+    this.#duplex.uncork();
+    return false;
+  }
+
+  readonly #onWritten = (error?: Error | null): void => {
+    this.#waiting--;
+    if (error !== null && error !== undefined) return;
+    if (this.#waiting === 0 && !this.#isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this.#sink);
+  };
+
+  end(): void {
+    this.#duplex.end();
+  }
+
+  destroy(reset: boolean): void {
+    if (this.#isDestroyed) return;
+    this.#isDestroyed = true;
+    const duplex = this.#duplex;
+    if (duplex.closed) realClock.soon(tellClosed, this.#sink);
+    else if (reset && duplex instanceof Socket && this.remote !== undefined) duplex.resetAndDestroy();
+    else duplex.destroy();
+  }
+
+  setNoDelay(on: boolean): void {
+    if (this.#duplex instanceof Socket) this.#duplex.setNoDelay(on);
+  }
+
+  setKeepAlive(idleMs: number | false): void {
+    if (this.#duplex instanceof Socket) this.#duplex.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
+  }
+
+  ref(): void {
+    if (this.#duplex instanceof Socket) this.#duplex.ref();
+  }
+
+  unref(): void {
+    if (this.#duplex instanceof Socket) this.#duplex.unref();
+  }
+}
+
+function tellWritten(sink: TransportSink | null): void {
+  sink?.didWrite();
+}
+
+function tellClosed(sink: TransportSink | null): void {
+  sink?.didClose();
+}
+
+function cannot(operation: string): never {
+  throw badState(operation, "the socket was made from a stream");
+}
+
+/** A socket made from a stream neither connects nor listens; it only needs the clock. */
+export const duplexFactory: TransportFactory = {
+  clock: realClock,
+  connect: () => cannot("connect"),
+  listen: () => cannot("listen"),
+};

@@ -1,0 +1,225 @@
+import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
+import { ipAddress, type Address } from "../address.js";
+import { realClock } from "../clock.js";
+import { connectFailure } from "../connect/failure.js";
+import { resolve } from "../connect/resolve.js";
+import type { ConnectTarget, SocketSettings } from "../options.js";
+import { NodeListener } from "./node-listener.js";
+import { memory, onreadOption, receiveInto, ReceiveWindow } from "./onread.js";
+import type { AcceptedTransport, TransportFactory, TransportSink } from "./transport.js";
+
+const transportOf = Symbol("asyncsocket transport");
+
+/** A runtime's socket that knows its transport, so that its listeners are shared functions and not closures. */
+interface OwnedSocket extends Socket {
+  [transportOf]: NodeTransport;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** A connection on `node:net`. */
+export class NodeTransport implements AcceptedTransport {
+  readonly holdsProcess = true;
+  local: Address | undefined;
+  remote: Address | undefined;
+  /** Made before its sink is known when accepted. */
+  sink: TransportSink | null = null;
+  readonly #socket: Socket;
+  readonly #window = new ReceiveWindow();
+  #room = Infinity;
+  #isReceiving = false;
+  #isDestroyed = false;
+  #onWritten: ((error?: Error | null) => void) | null = null;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    (socket as OwnedSocket)[transportOf] = this;
+    socket.on("end", onEnd);
+    socket.on("finish", onFinish);
+    socket.on("error", onError);
+    socket.on("close", onClose);
+  }
+
+  /** An accepted connection. Reading starts with `adopt`. */
+  static accepted(socket: Socket, path: string | null): NodeTransport {
+    const transport = new NodeTransport(socket);
+    transport.findAddresses(path, null);
+    return transport;
+  }
+
+  adopt(sink: TransportSink): void {
+    this.sink = sink;
+    if (!receiveInto(this.#socket, onReceive)) this.#socket.on("data", onData);
+    this.#socket.resume();
+  }
+
+  /** They have to be asked for while the descriptor is open. */
+  findAddresses(localPath: string | null, remotePath: string | null): void {
+    const socket = this.#socket;
+    if (localPath !== null || remotePath !== null) {
+      this.local = { family: "unix", path: localPath ?? "" };
+      this.remote = { family: "unix", path: remotePath ?? "" };
+      return;
+    }
+    this.local = ipAddress(socket.localAddress, socket.localPort);
+    this.remote = ipAddress(socket.remoteAddress, socket.remotePort);
+  }
+
+  get isDestroyed(): boolean {
+    return this.#isDestroyed;
+  }
+
+  /** Hands a chunk on. @returns whether more may come */
+  receive(chunk: Buffer, length: number): boolean {
+    if (this.#isDestroyed) return true;
+    this.#isReceiving = true;
+    this.sink?.didReceive(chunk, length);
+    this.#isReceiving = false;
+    this.#window.adjust(length, this.#room);
+    return this.#room > 0;
+  }
+
+  setRoom(bytes: number): void {
+    const wasPaused = this.#room === 0;
+    this.#room = bytes;
+    if (this.#isReceiving || this.#isDestroyed) return;
+    if (bytes === 0) this.#socket.pause();
+    else if (wasPaused) this.#socket.resume();
+  }
+
+  pauseStream(): void {
+    this.#socket.pause();
+  }
+
+  write(parts: readonly Uint8Array[]): boolean {
+    const socket = this.#socket;
+    const [first] = parts;
+    if (parts.length === 1 && first !== undefined) socket.write(first);
+    else {
+      socket.cork();
+      for (const part of parts) socket.write(part);
+      socket.uncork();
+    }
+    if (socket.writableLength === 0 && !socket.destroyed) return true;
+    // A callback on the write itself would cost each write that is out at once, as nearly all are.
+    this.#onWritten ??= (error) => {
+      // Node 20 reports success for bytes that a destroyed socket has thrown away.
+      const isOut = (error === undefined || error === null) && !this.#isDestroyed && !socket.destroyed;
+      if (isOut) this.sink?.didWrite();
+    };
+    socket.write(NOTHING, this.#onWritten);
+    return false;
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(reset: boolean): void {
+    if (this.#isDestroyed) return;
+    this.#isDestroyed = true;
+    const socket = this.#socket;
+    if (reset && !socket.connecting && this.remote?.family !== "unix" && !socket.destroyed) socket.resetAndDestroy();
+    else socket.destroy();
+  }
+
+  setNoDelay(on: boolean): void {
+    this.#socket.setNoDelay(on);
+  }
+
+  setKeepAlive(idleMs: number | false): void {
+    this.#socket.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+}
+
+function transport(socket: Socket): NodeTransport {
+  return (socket as OwnedSocket)[transportOf];
+}
+
+function onReceive(this: Socket, length: number): boolean {
+  return transport(this).receive(memory, length);
+}
+
+function onData(this: Socket, chunk: Buffer): void {
+  const owner = transport(this);
+  if (!owner.receive(chunk, chunk.length)) owner.pauseStream();
+}
+
+function onEnd(this: Socket): void {
+  const owner = transport(this);
+  if (!owner.isDestroyed) owner.sink?.didEnd();
+}
+
+function onFinish(this: Socket): void {
+  const owner = transport(this);
+  if (!owner.isDestroyed) owner.sink?.didFinish();
+}
+
+function onError(this: Socket, error: Error): void {
+  const owner = transport(this);
+  if (!owner.isDestroyed) owner.sink?.didFail(error);
+}
+
+function onClose(this: Socket): void {
+  transport(this).sink?.didClose();
+}
+
+function connectOptions(target: ConnectTarget, settings: SocketSettings): SocketConnectOpts {
+  if (target.path !== null) return { path: target.path };
+  return {
+    host: target.host,
+    port: target.port,
+    ...(target.family === undefined ? {} : { family: target.family }),
+    ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+    ...(target.localPort === undefined ? {} : { localPort: target.localPort }),
+    autoSelectFamily: target.localAddress === undefined,
+    autoSelectFamilyAttemptTimeout: Math.min(target.attemptDelayMs, 2 ** 31 - 1),
+    lookup: (_host, { all }, done) =>
+      resolve(target, (error, addresses) => {
+        if (all === true) done(error, addresses);
+        else done(error, addresses[0]?.address ?? "", addresses[0]?.family);
+      }),
+    noDelay: settings.noDelay,
+    keepAlive: settings.keepAliveMs !== false,
+    keepAliveInitialDelay: settings.keepAliveMs === false ? 0 : settings.keepAliveMs,
+  };
+}
+
+function connectNode(target: ConnectTarget, settings: SocketSettings, sink: TransportSink): NodeTransport {
+  const options = {
+    ...connectOptions(target, settings),
+    allowHalfOpen: true,
+    onread: onreadOption(onReceive),
+  } satisfies SocketConnectOpts & SocketConstructorOpts;
+  const socket = connect(options);
+  const made = new NodeTransport(socket);
+  made.sink = sink;
+  socket.removeListener("error", onError);
+  const failed = (error: Error): void => {
+    if (!made.isDestroyed) sink.didFail(connectFailure(target, error));
+  };
+  socket.on("error", failed);
+  socket.once("connect", () => {
+    socket.removeListener("error", failed);
+    socket.on("error", onError);
+    made.findAddresses(null, target.path);
+    socket.resume();
+    if (!made.isDestroyed) sink.didOpen();
+  });
+  return made;
+}
+
+/** `node:net`: there everywhere. */
+export const nodeTransports: TransportFactory = {
+  clock: realClock,
+  connect: connectNode,
+  listen: (target, settings, sink) => new NodeListener(target, settings, sink),
+};

@@ -1,0 +1,83 @@
+/**
+ * Receiving into one buffer that all sockets of the thread share, instead of a new one for each chunk: about half the
+ * cost (docs/performance.md).
+ *
+ * `net.connect` offers it as `onread`. For accepted sockets Node has the same machinery but no option, so it is reached
+ * through the symbols that the option sets. This file is the only one that touches anything undocumented: it probes for
+ * all it needs, and `receiveInto` answers false where a runtime lacks any of it; then 'data' events do.
+ */
+
+import { Socket, type OnReadOpts } from "node:net";
+
+const BIG = 256 * 1024;
+const SMALL = 64 * 1024;
+
+/** Where every chunk arrives. Whoever needs bytes for longer than the call has to copy them. */
+export const memory = Buffer.allocUnsafeSlow(BIG);
+const small = memory.subarray(0, SMALL);
+
+/** What `nextBuffer` answers when it is asked next: undefined keeps the socket's present buffer. */
+let next: Buffer | undefined = small;
+
+function nextBuffer(): Buffer {
+  const buffer = next;
+  next = small;
+  return buffer as Buffer;
+}
+
+/** A view of `memory` per socket, no longer than what the socket may take. */
+export class ReceiveWindow {
+  #size = SMALL;
+
+  /** After a chunk: what the next one may fill. */
+  adjust(received: number, room: number): void {
+    const filled = received === this.#size;
+    let size = this.#size;
+    if (room < size) size = room;
+    else if (size < SMALL) size = Math.min(room, SMALL);
+    else if (filled && room >= BIG) size = BIG;
+    next = undefined;
+    if (size === this.#size || size === 0) return;
+    this.#size = size;
+    next = size === SMALL ? small : memory.subarray(0, size);
+  }
+}
+
+/** Called with the socket as `this`; false stops reading. */
+export type Receive = (this: Socket, length: number) => boolean;
+
+/** The public option, for sockets that connect. */
+export function onreadOption(receive: Receive): OnReadOpts {
+  return { buffer: nextBuffer, callback: receive as unknown as OnReadOpts["callback"] };
+}
+
+interface Internals {
+  [symbol: symbol]: unknown;
+  _handle?: { useUserBuffer?: (buffer: Buffer) => void } | null;
+}
+
+const NAMES = ["kBuffer", "kBufferCb", "kBufferGen"] as const;
+
+function findSymbols(): readonly [symbol, symbol, symbol] | null {
+  const probe = new Socket({ onread: { buffer: Buffer.alloc(1), callback: () => true } } as object);
+  const symbols = Object.getOwnPropertySymbols(probe);
+  const [buffer, callback, generator] = NAMES.map((name) => symbols.find((symbol) => symbol.description === name));
+  probe.destroy();
+  if (buffer === undefined || callback === undefined || generator === undefined) return null;
+  return [buffer, callback, generator];
+}
+
+const found = findSymbols();
+
+/** Has an accepted socket receive into `memory`. @returns false where the runtime cannot */
+export function receiveInto(socket: Socket, receive: Receive): boolean {
+  const internals = socket as unknown as Internals;
+  const handle = internals._handle;
+  if (found === null || typeof handle?.useUserBuffer !== "function") return false;
+  const [buffer, callback, generator] = found;
+  internals[buffer] = true;
+  internals[callback] = receive;
+  internals[generator] = nextBuffer;
+  handle.useUserBuffer(small);
+  return true;
+}

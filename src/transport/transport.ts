@@ -1,0 +1,79 @@
+import type { Address } from "../address.js";
+import type { Clock } from "../clock.js";
+import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
+
+/**
+ * Bytes in, bytes out: what carries one connection. It queues nothing, decides nothing, and calls its sink from the
+ * event loop only, never from inside one of these methods.
+ */
+export interface Transport {
+  readonly local: Address | undefined;
+  readonly remote: Address | undefined;
+  /** Whether an open connection keeps the process alive by itself. */
+  readonly holdsProcess: boolean;
+  /** How many more bytes the sink will take: 0 pauses. A transport that cannot be exact stays as close as it can. */
+  setRoom(bytes: number): void;
+  /**
+   * One batch at a time. The memory must be left alone until the batch is out.
+   * @returns true when the operating system has all of it already; else `didWrite` follows
+   */
+  write(parts: readonly Uint8Array[]): boolean;
+  /** FIN, behind everything written. `didFinish` follows. */
+  end(): void;
+  /** Closes at once, with a RST if asked and possible. `didClose` follows; nothing else does. */
+  destroy(reset: boolean): void;
+  setNoDelay(on: boolean): void;
+  /** Idle time before the first probe, in ms; false: off. */
+  setKeepAlive(idleMs: number | false): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Who is told what happens to a transport. */
+export interface TransportSink {
+  /** The connection is there (connecting transports only). */
+  didOpen(): void;
+  /** `length` bytes at the start of `chunk`, which is the transport's again when this returns. */
+  didReceive(chunk: Buffer, length: number): void;
+  /** The peer's FIN. */
+  didEnd(): void;
+  /** The batch given to `write` is out. */
+  didWrite(): void;
+  /** The FIN asked for by `end` is out. */
+  didFinish(): void;
+  /** Nothing more can be done with the connection. `didClose` follows. */
+  didFail(error: Error): void;
+  /** The descriptor is closed. Last, and once. */
+  didClose(): void;
+}
+
+/** A listening socket, or several on one port. */
+export interface TransportListener {
+  readonly local: Address | undefined;
+  /** `didClose` follows. Connections live on. */
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+export interface ListenerSink {
+  didListen(): void;
+  /** The sink for the new connection is given by `adopt`; without one the connection must be destroyed. */
+  didAccept(transport: AcceptedTransport): void;
+  /** One accept failed; the listener goes on. */
+  didFailAccept(error: Error): void;
+  /** It never listened. `didClose` follows. */
+  didFail(error: Error): void;
+  didClose(): void;
+}
+
+export interface AcceptedTransport extends Transport {
+  adopt(sink: TransportSink): void;
+}
+
+/** Makes transports. One serves any number of sockets. */
+export interface TransportFactory {
+  readonly clock: Clock;
+  connect(target: ConnectTarget, settings: SocketSettings, sink: TransportSink): Transport;
+  listen(target: ListenTarget, settings: SocketSettings, sink: ListenerSink): TransportListener;
+}

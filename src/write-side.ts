@@ -1,0 +1,120 @@
+import type { Connection } from "./connection.js";
+import type { AsyncSocketError } from "./errors.js";
+import { writeError } from "./failures.js";
+import { askForTime, notify, tellWritten } from "./notices.js";
+import { WriteQueue, type WriteEntry } from "./pump/write-queue.js";
+
+/** Writes go out before the reads at hand are through, once so much has gathered. */
+const FLUSH_BYTES = 64 * 1024;
+
+/** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
+export class WriteSide {
+  readonly queue = new WriteQueue();
+  /** Bytes that the operating system has. */
+  bytesWritten = 0;
+  finSent = false;
+  /** The operating system has the FIN, too. */
+  finDone = false;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Tells of a finished write, or hands on what waits. */
+  step(): boolean {
+    const { queue } = this;
+    const done = queue.nextDone();
+    if (done !== null) {
+      tellWritten(this.#connection.socket, done);
+      return true;
+    }
+    if (!this.#connection.isCarrying || queue.inFlight > 0) return false;
+    if (queue.hasMore) {
+      this.flush();
+      return true;
+    }
+    return queue.head?.isEnd === true && this.#end(queue.head);
+  }
+
+  #end(entry: WriteEntry): boolean {
+    entry._state = "current";
+    this.sendFin();
+    if (!this.finDone) return false;
+    this.queue.remove(entry);
+    tellWritten(this.#connection.socket, entry);
+    return true;
+  }
+
+  /** Hands on before the reads at hand are through, when much has gathered. */
+  flushIfMuch(): void {
+    if (this.queue.unsentBytes >= FLUSH_BYTES && this.queue.inFlight === 0 && this.#connection.isCarrying) this.flush();
+  }
+
+  /** Hands the next batch on. */
+  flush(): void {
+    const { queue } = this;
+    const parts = queue.gather();
+    if (parts.length > 0 && this.#connection.transport?.write(parts) === true) this.#land();
+    const { head } = queue;
+    if (head === null) return;
+    head._state = "current";
+    if (head.timeoutMs === 0 && queue.inFlight > 0) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
+  }
+
+  /** The batch in flight is out. */
+  didWrite(): void {
+    this.#land();
+    if (this.queue.head !== null) this.queue.head._state = "current";
+  }
+
+  #land(): void {
+    this.bytesWritten += this.queue.inFlight;
+    this.queue.landed();
+    this.#connection.markActive();
+  }
+
+  sendFin(): void {
+    if (this.finSent) return;
+    this.finSent = true;
+    this.#connection.transport?.end();
+  }
+
+  /** Takes a write off the queue. Once a byte of it is on its way, that takes the connection with it. */
+  fail(entry: WriteEntry, error: AsyncSocketError): void {
+    if (entry.handedOn) this.#connection.close("error", error);
+    this.queue.remove(entry);
+    this.#connection.failEntry(entry, error);
+  }
+
+  failAll(code: "CLOSED" | "CONNECTION_LOST", cause?: unknown): void {
+    for (let entry = this.queue.head; entry !== null; entry = this.queue.head) {
+      this.fail(entry, writeError(entry, code, cause));
+    }
+  }
+
+  /** The write whose time is running. */
+  get waiting(): WriteEntry | null {
+    return this.#connection.isCarrying ? this.queue.head : null;
+  }
+
+  /** Its time is up, unless the delegate gives it more. */
+  expire(now: number): void {
+    const entry = this.waiting;
+    if (entry === null || now < entry.dueAt) return;
+    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - entry.startedAt);
+    if (entry === this.waiting && now >= entry.dueAt) this.fail(entry, writeError(entry, "WRITE_TIMEOUT"));
+  }
+
+  /** Tells the delegate what has gone of the current write since it was told last. */
+  report(): boolean {
+    const { socket, isCarrying } = this.#connection;
+    const entry = this.queue.head;
+    if (socket.delegate?.didWritePartial === undefined || !isCarrying || entry === null) return false;
+    const count = entry.sent - entry.reported;
+    if (count <= 0) return false;
+    entry.reported = entry.sent;
+    notify(socket, "didWritePartial", count, entry.tag);
+    return true;
+  }
+}
