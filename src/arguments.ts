@@ -3,6 +3,7 @@
 import { constants } from "node:buffer";
 import { delimiterSet, type DelimiterSet } from "./pump/delimiter.js";
 import type { Bytes } from "./options.js";
+import { NO_TIMEOUT } from "./pump/entry.js";
 
 const { MAX_LENGTH } = constants;
 
@@ -61,6 +62,12 @@ export function checkMs(name: string, value: unknown): number {
   return value;
 }
 
+/** Of an entry: milliseconds, or NO_TIMEOUT. */
+export function checkTimeout(value: unknown): number {
+  const ms = checkMs("timeout", value);
+  return ms === Infinity ? NO_TIMEOUT : ms;
+}
+
 export function checkBoolean(name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
@@ -95,8 +102,7 @@ export function checkEncoding(value: unknown): BufferEncoding | null {
   return value.toLowerCase() as BufferEncoding;
 }
 
-export function checkInto(value: unknown): Uint8Array | null {
-  if (value === undefined) return null;
+export function checkInto(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw wrongType("into", "a Uint8Array", value);
   if (value.length === 0) throw wrongRange("into", "longer than 0 bytes", value);
   return value;
@@ -111,12 +117,9 @@ export function toBytes(name: string, value: unknown): Uint8Array {
   throw wrongType(name, "a string, bytes, or a list of them", value);
 }
 
-/** What `write` was given, as a list of bytes without empty ones. */
-export function toParts(data: unknown): readonly Uint8Array[] {
-  if (!Array.isArray(data)) {
-    const bytes = toBytes("data", data);
-    return bytes.length === 0 ? [] : [bytes];
-  }
+/** What `write` was given: a part, or a list of them without empty ones. */
+export function toData(data: unknown): Uint8Array | readonly Uint8Array[] {
+  if (!Array.isArray(data)) return toBytes("data", data);
   const parts: Uint8Array[] = [];
   for (let i = 0; i < data.length; i++) {
     const bytes = toBytes("data[]", (data as unknown[])[i]);
@@ -128,14 +131,18 @@ export function toParts(data: unknown): readonly Uint8Array[] {
 const known = new Map<string, DelimiterSet>();
 const KNOWN_MAX = 64;
 
+let lastDelimiter: string | undefined;
+let lastSet: DelimiterSet | undefined;
+
 /** A delimiter is asked for again and again: strings are converted once. */
 export function toDelimiters(delimiter: unknown): DelimiterSet {
   if (typeof delimiter !== "string") return compile(delimiter as Bytes | readonly Bytes[]);
-  const cached = known.get(delimiter);
-  if (cached !== undefined) return cached;
-  const set = compile(delimiter);
+  if (delimiter === lastDelimiter && lastSet !== undefined) return lastSet;
+  const set = known.get(delimiter) ?? compile(delimiter);
   if (known.size === KNOWN_MAX) known.clear();
   known.set(delimiter, set);
+  lastDelimiter = delimiter;
+  lastSet = set;
   return set;
 }
 

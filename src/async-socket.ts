@@ -1,9 +1,14 @@
-import { inspect, type InspectOptions } from "node:util";
 import type { Duplex } from "node:stream";
-import { addressText, type Address } from "./address.js";
-import { checkMs, checkOneOf, checkBoolean, checkOptions, checkSignal, toParts, wrongType } from "./arguments.js";
+import { checkMs, checkTimeout, checkOneOf, checkBoolean, checkOptions, checkSignal, toData, wrongType } from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
-import { checkFilter, checkKeepAlive, checkLimits, connectTarget, listenTarget, socketSettings } from "./connect-arguments.js";
+import {
+  checkFilter,
+  checkKeepAlive,
+  checkLimits,
+  connectTarget,
+  listenTarget,
+  socketSettings,
+} from "./connect-arguments.js";
 import { AFTER_READING, AFTER_WRITING, Connection } from "./connection.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import { badState } from "./failures.js";
@@ -28,17 +33,14 @@ import type {
   WithEncoding,
 } from "./options.js";
 import type { ReadEntry } from "./pump/read-entry.js";
+import { NO_TIMEOUT } from "./pump/entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
+import { SocketView } from "./socket-view.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
 import { nodeTransports } from "./transport/node.js";
 import type { AcceptedTransport, Transport, TransportFactory } from "./transport/transport.js";
-
-/** Where a socket stands. */
-export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
-
-let lastId = 0;
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -51,9 +53,7 @@ let lastId = 0;
  * @typeParam Tag - what `tag` options hold
  * @typeParam UserData - what `userData` holds
  */
-export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisposable {
-  /** Unique in the process. */
-  readonly id: number = ++lastId;
+export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView implements AsyncDisposable {
   /** Yours. */
   userData: UserData | undefined;
   /** Whether writing goes on after the peer's FIN has taken effect. */
@@ -61,21 +61,21 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   readonly #limits: FullLimits;
   readonly #factory: TransportFactory;
   #delegate: AsyncSocketDelegate<Tag, UserData> | null;
-  #connection: Connection;
-  #listener: Listener | null = null;
+  /** @internal */ _connection: Connection;
   #isOneWay = false;
   #isReferenced = true;
   #closed: SocketRequest<CloseReason> | null = null;
   #end: SocketRequest<void> | null = null;
 
   constructor(options?: AsyncSocketOptions<Tag, UserData>) {
+    super();
     const given = checkOptions(options) ?? {};
     this.#delegate = checkDelegate(given.delegate);
     this.userData = given.userData;
     this.allowHalfOpen = checkBoolean("allowHalfOpen", given.allowHalfOpen, false);
     this.#limits = checkLimits(given.limits);
     this.#factory = checkTransport(given.transport);
-    this.#connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
+    this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
   }
 
   /** A socket that connects at once. Takes the constructor's options as well as those of `connect`. */
@@ -103,9 +103,18 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const transport = new DuplexTransport(duplex);
     const socket = new this<Tag, UserData>({ ...options, transport: duplexFactory });
     socket.#isOneWay = true;
-    socket.#connection.adopt(transport);
-    transport.adopt(socket.#connection);
+    socket._connection.adopt(transport);
+    transport.adopt(socket._connection);
     return socket;
+  }
+
+  /** Told what happens; null for nobody. The delegate of the moment is told. */
+  get delegate(): AsyncSocketDelegate<Tag, UserData> | null {
+    return this.#delegate;
+  }
+
+  set delegate(delegate: AsyncSocketDelegate<Tag, UserData> | null) {
+    this.#delegate = checkDelegate(delegate);
   }
 
   // ------------------------------------------------------------------ beginning
@@ -121,12 +130,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const timeoutMs = checkMs("timeout", options.timeout);
     const signal = checkSignal(options.signal);
     this.#begin("connect");
-    const connection = this.#connection;
-    return connection.connect((sink) => {
-      const transport = this.#factory.connect(target, settings, sink);
-      if (!this.#isReferenced) transport.unref();
-      return transport;
-    }, timeoutMs, signal) as unknown as SocketRequest<this>;
+    const connection = this._connection;
+    return connection.connect(
+      (sink) => {
+        const transport = this.#factory.connect(target, settings, sink);
+        if (!this.#isReferenced) transport.unref();
+        return transport;
+      },
+      timeoutMs,
+      signal,
+    ) as unknown as SocketRequest<this>;
   }
 
   /**
@@ -144,7 +157,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter);
     listener.transport = this.#factory.listen(target, settings, listener);
     if (!this.#isReferenced) listener.transport.unref();
-    this.#listener = listener;
+    this._listener = listener;
     return listener.listenRequest as unknown as SocketRequest<this>;
   }
 
@@ -153,8 +166,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     if (this.#isOneWay) throw badState(operation, "the socket was made from a stream, which cannot connect again");
     if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
     if (state === "idle") return;
-    this.#connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
-    this.#listener = null;
+    this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
+    this._listener = null;
     this.#closed = this.#end = null;
   }
 
@@ -166,8 +179,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       limits: this.#limits,
       transport: this.#factory,
     });
-    socket.#connection.adopt(transport);
-    return { socket: socket as AsyncSocket, connection: socket.#connection };
+    socket._connection.adopt(transport);
+    return { socket: socket as AsyncSocket, connection: socket._connection };
   }
 
   // ------------------------------------------------------------------ reading
@@ -176,14 +189,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("read", reads.readEntry(this.#connection, options), options);
+    return this.#queueRead("read", reads.readEntry(this._connection, options), options);
   }
 
   /** Exactly `length` bytes; 0 gives an empty buffer in its turn. */
   readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readExactly", reads.readExactlyEntry(this.#connection, length, options), options);
+    return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection, length, options), options);
   }
 
   /**
@@ -196,12 +209,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     delimiter: Bytes | readonly Bytes[],
     options?: DelimitedOptions<Tag>,
   ): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readUntil", reads.readUntilEntry(this.#connection, delimiter, options), options);
+    return this.#queueRead("readUntil", reads.readUntilEntry(this._connection, delimiter, options), options);
   }
 
   /** One line, without its ending, which is LF or CRLF. */
   readLine(options?: LineOptions<Tag>): SocketRequest<string> {
-    return this.#queueRead("readLine", reads.readLineEntry(this.#connection, options), options);
+    return this.#queueRead("readLine", reads.readLineEntry(this._connection, options), options);
   }
 
   /**
@@ -211,37 +224,37 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
   readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer>;
   readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readFrame", reads.readFrameEntry(this.#connection, options), options);
+    return this.#queueRead("readFrame", reads.readFrameEntry(this._connection, options), options);
   }
 
   /** A copy of the next `length` bytes, which stay for the next read. */
   peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
   peek(options: PeekOptions<Tag>): SocketRequest<Buffer>;
   peek(options: PeekOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("peek", reads.peekEntry(this.#connection, options), options);
+    return this.#queueRead("peek", reads.peekEntry(this._connection, options), options);
   }
 
   /** Drops the next `length` bytes without copying. One longer than `limits.readAhead` drops as they come, for good. */
   skip(length: number, options?: ReadingOptions<Tag>): SocketRequest<undefined> {
-    return this.#queueRead("skip", reads.skipEntry(this.#connection, length, options), options);
+    return this.#queueRead("skip", reads.skipEntry(this._connection, length, options), options);
   }
 
   /** Every queued read, the current one included, fails with `CANCELED`; no byte is taken. @returns how many */
   cancelReads(): number {
-    return this.#connection.cancelReads();
+    return this._connection.cancelReads();
   }
 
   /** Lines, until the end of the stream. */
   lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
     this.#checkReading("lines");
-    reads.readLineEntry(this.#connection, options);
+    reads.readLineEntry(this._connection, options);
     return new ReadIterator(this as AsyncSocket, () => this.readLine(options));
   }
 
   /** The bodies of frames, until the end of the stream. */
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer, undefined> {
     this.#checkReading("frames");
-    reads.readFrameEntry(this.#connection, options);
+    reads.readFrameEntry(this._connection, options);
     return new ReadIterator(this as AsyncSocket, () => this.readFrame(options));
   }
 
@@ -252,8 +265,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   #checkReading(operation: string): void {
-    if (this.#listener !== null) throw badState(operation, "the socket listens");
-    const { closeWhen, isEnding } = this.#connection;
+    if (this._listener !== null) throw badState(operation, "the socket listens");
+    const { closeWhen, isEnding } = this._connection;
     if ((closeWhen & AFTER_READING) !== 0 && !isEnding) {
       throw badState(operation, "the socket disconnects after the reads that were queued before");
     }
@@ -261,7 +274,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   #queueRead<T>(operation: string, entry: ReadEntry<T>, options: ReadingOptions | undefined): SocketRequest<T> {
     this.#checkReading(operation);
-    this.#connection.queueRead(entry, options?.signal);
+    this._connection.queueRead(entry, options?.signal);
     return entry;
   }
 
@@ -273,38 +286,36 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws BAD_STATE after `end` or `disconnectAfterWriting`
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
-    const parts = toParts(data);
-    const timeoutMs = options === undefined ? Infinity : checkMs("timeout", checkOptions(options)?.timeout);
-    const signal = checkSignal(options?.signal);
-    return this.#queueWrite("write", parts, options?.tag, timeoutMs, signal);
+    const bytes = toData(data);
+    if (options === undefined) return this.#queueWrite("write", bytes, undefined, NO_TIMEOUT, undefined);
+    checkOptions(options);
+    return this.#queueWrite("write", bytes, options.tag, checkTimeout(options.timeout), checkSignal(options.signal));
   }
 
   /** FIN after the queued writes; reading goes on. A second call gives the first one's request. */
   end(): SocketRequest<void> {
     if (this.#end !== null && this.#end.state !== "canceled") return this.#end;
-    this.#end = this.#queueWrite("end", [], undefined, Infinity, undefined);
-    if (!this.#connection.isEnding) this.#connection.endQueued = true;
+    this.#end = this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
+    if (!this._connection.isEnding) this._connection.endQueued = true;
     return this.#end;
   }
 
   #queueWrite(
     operation: "write" | "end",
-    parts: readonly Uint8Array[],
+    data: Uint8Array | readonly Uint8Array[],
     tag: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): SocketRequest<void> {
-    if (this.#listener !== null) throw badState(operation, "the socket listens");
-    const connection = this.#connection;
+    if (this._listener !== null) throw badState(operation, "the socket listens");
+    const connection = this._connection;
     if (!connection.isEnding) {
       if (connection.endQueued) throw badState(operation, "the stream was ended by end()");
       if ((connection.closeWhen & AFTER_WRITING) !== 0 && operation === "write") {
         throw badState(operation, "the socket disconnects after the writes that were queued before");
       }
     }
-    let total = 0;
-    for (const part of parts) total += part.length;
-    const entry = new WriteEntry(operation, tag, connection, timeoutMs, parts, total);
+    const entry = new WriteEntry(operation, tag, connection, timeoutMs, data);
     connection.queueWrite(entry, signal);
     return entry;
   }
@@ -313,43 +324,43 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /** Closes at once; unsent writes are dropped, and everything queued fails with `CLOSED`. */
   disconnect(): SocketRequest<CloseReason> {
-    return this.#stopListening() ?? this.#connection.disconnect(false);
+    return this.#stopListening() ?? this._connection.disconnect(false);
   }
 
   /** Closes at once with a RST, so that the peer knows that bytes were dropped. */
   reset(): SocketRequest<CloseReason> {
-    return this.#stopListening() ?? this.#connection.disconnect(true);
+    return this.#stopListening() ?? this._connection.disconnect(true);
   }
 
   /** Closes gracefully once no read is queued. */
   disconnectAfterReading(): SocketRequest<CloseReason> {
-    return this.#stopListening() ?? this.#connection.disconnectAfter(AFTER_READING);
+    return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_READING);
   }
 
   /** Closes gracefully once no write is queued: all is sent, then FIN, then the peer has `limits.lingerMs` for its own. */
   disconnectAfterWriting(): SocketRequest<CloseReason> {
-    return this.#stopListening() ?? this.#connection.disconnectAfter(AFTER_WRITING);
+    return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_WRITING);
   }
 
   /** Closes gracefully once nothing is queued. */
   disconnectAfterReadingAndWriting(): SocketRequest<CloseReason> {
-    return this.#stopListening() ?? this.#connection.disconnectAfter(AFTER_READING | AFTER_WRITING);
+    return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_READING | AFTER_WRITING);
   }
 
   /** The graceful close, of a listener the end of accepting. `limits.lingerMs` bounds it all. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await (this.#stopListening() ?? this.#connection.dispose());
+    await (this.#stopListening() ?? this._connection.dispose());
   }
 
   #stopListening(): SocketRequest<CloseReason> | null {
-    if (this.#listener === null) return null;
-    this.#listener.close();
-    return this.#listener.whenClosed("disconnect");
+    if (this._listener === null) return null;
+    this._listener.close();
+    return this._listener.whenClosed("disconnect");
   }
 
   /** Settles when the socket is closed, whoever closed it. */
   get closed(): SocketRequest<CloseReason> {
-    this.#closed ??= (this.#listener ?? this.#connection).whenClosed("closed");
+    this.#closed ??= (this._listener ?? this._connection).whenClosed("closed");
     return this.#closed;
   }
 
@@ -357,7 +368,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /** Accepted sockets, where the delegate has no `didAccept`, until the listener is closed. */
   connections(): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
-    return this.#asListener("connections").backlog.iterate() as AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined>;
+    return this.#asListener("connections").backlog.iterate() as AsyncIterableIterator<
+      AsyncSocket<Tag, UserData>,
+      undefined
+    >;
   }
 
   /**
@@ -370,8 +384,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   #asListener(operation: string): Listener {
-    if (this.#listener === null) throw badState(operation, "the socket does not listen");
-    return this.#listener;
+    if (this._listener === null) throw badState(operation, "the socket does not listen");
+    return this._listener;
   }
 
   // ------------------------------------------------------------------ settings
@@ -390,118 +404,20 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   /** The socket keeps the process alive while it is open: the default. */
   ref(): void {
     this.#isReferenced = true;
-    (this.#listener ?? this.#connection).transport?.ref();
+    (this._listener ?? this._connection).transport?.ref();
   }
 
   /** The socket alone does not keep the process alive. */
   unref(): void {
     this.#isReferenced = false;
-    (this.#listener ?? this.#connection).transport?.unref();
+    (this._listener ?? this._connection).transport?.unref();
   }
 
   #liveTransport(operation: string): Transport {
-    const { transport, reason } = this.#connection;
+    const { transport, reason } = this._connection;
     if (transport === null || reason !== null) throw badState(operation, `the socket is ${this.state}`);
     return transport;
   }
-
-  // ------------------------------------------------------------------ readable at any time
-
-  /** Told what happens; null for nobody. The delegate of the moment is told. */
-  get delegate(): AsyncSocketDelegate<Tag, UserData> | null {
-    return this.#delegate;
-  }
-
-  set delegate(delegate: AsyncSocketDelegate<Tag, UserData> | null) {
-    this.#delegate = checkDelegate(delegate);
-  }
-
-  get state(): SocketState {
-    return (this.#listener ?? this.#connection).phase;
-  }
-
-  /** Whether what is sent is encrypted. */
-  get isSecure(): boolean {
-    return false;
-  }
-
-  get local(): Address | undefined {
-    return (this.#listener ?? this.#connection).transport?.local;
-  }
-
-  get remote(): Address | undefined {
-    return this.#connection.transport?.remote;
-  }
-
-  get bytesRead(): number {
-    return this.#connection.bytesRead;
-  }
-
-  /** Bytes that the operating system has taken. */
-  get bytesWritten(): number {
-    return this.#connection.writing.bytesWritten;
-  }
-
-  /** Received, not read yet. */
-  get unreadBytes(): number {
-    return this.#connection.reading.queue.buffer.length;
-  }
-
-  /** A copy of what was received and not read yet. */
-  get unread(): Buffer {
-    const { buffer } = this.#connection.reading.queue;
-    return buffer.copyOut(buffer.length);
-  }
-
-  /** Queued, not taken by the operating system yet. After a close: what was never sent. */
-  get unsentBytes(): number {
-    return this.#connection.reason?.unsentBytes ?? this.#connection.writing.queue.unsentBytes;
-  }
-
-  /** Whether the peer's FIN has come, even if bytes before it are still unread. */
-  get peerEnded(): boolean {
-    return this.#connection.reading.peerEnded;
-  }
-
-  get pendingReads(): number {
-    return this.#connection.reading.queue.length;
-  }
-
-  get pendingWrites(): number {
-    return this.#connection.writing.queue.length;
-  }
-
-  get currentRead(): SocketRequest<unknown> | undefined {
-    return current(this.#connection.reading.queue.head);
-  }
-
-  get currentWrite(): SocketRequest<unknown> | undefined {
-    return current(this.#connection.writing.queue.head);
-  }
-
-  /** Why the socket was closed, or is being closed. */
-  get closeReason(): CloseReason | undefined {
-    return (this.#listener ?? this.#connection).reason ?? undefined;
-  }
-
-  [inspect.custom](_depth: number, _options: InspectOptions): string {
-    return describe(this as AsyncSocket);
-  }
-}
-
-function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
-  return entry?.state === "current" ? entry : undefined;
-}
-
-function describe(socket: AsyncSocket): string {
-  const name = `${socket.constructor.name} #${socket.id} ${socket.state}`;
-  if (socket.state === "listening") return `${name} on ${addressText(socket.local)}`;
-  const ends = socket.local === undefined ? "" : ` ${addressText(socket.local)} to ${addressText(socket.remote)}`;
-  const read = socket.currentRead === undefined ? "" : ` (${socket.currentRead.kind})`;
-  return (
-    `${name}${ends}: ${socket.pendingReads} reads${read}, ${socket.pendingWrites} writes, ` +
-    `${socket.unreadBytes} bytes unread, ${socket.unsentBytes} unsent`
-  );
 }
 
 function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {

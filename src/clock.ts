@@ -1,5 +1,5 @@
 /** @internal An opaque handle. */
-export type Timer = unknown;
+export type Timer = object;
 
 /**
  * Time and turns, as a socket sees them. The real one is the runtime's; a simulated network brings its own, so that

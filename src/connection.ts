@@ -1,12 +1,12 @@
 import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
+import { ConnectionTimer } from "./connection-timer.js";
 import { AsyncSocketError, inWords, isCode } from "./errors.js";
 import { closeCode, readError, socketError, writeError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
 import type { FullLimits } from "./options.js";
-import type { Entry } from "./pump/entry.js";
-import { deadlinesOf, type Deadlines, type Sleeper } from "./pump/deadlines.js";
+import { NO_TIMEOUT, type Entry } from "./pump/entry.js";
 import { ReadEntry } from "./pump/read-entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import { ReadSide } from "./read-side.js";
@@ -37,12 +37,13 @@ const TURN_BUDGET = 10_000;
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements TransportSink, RequestOwner, Sleeper {
+export class Connection implements TransportSink, RequestOwner {
   readonly socket: AsyncSocket;
   readonly limits: FullLimits;
   readonly clock: Clock;
   readonly reading = new ReadSide(this);
   readonly writing = new WriteSide(this);
+  readonly timer = new ConnectionTimer(this);
   phase: Phase = "idle";
   transport: Transport | null = null;
   bytesRead = 0;
@@ -53,8 +54,6 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   reason: CloseReason | null = null;
   /** Told when the descriptor is closed, before the delegate is. */
   onClosed: ((connection: Connection) => void) | null = null;
-  heapIndex = -1;
-  wakeAt = Infinity;
 
   /** Settled entries that nobody was told of yet. */
   readonly #untold: Entry[] = [];
@@ -70,9 +69,6 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   #transportClosed = false;
   #reported = false;
   #room = ROOM_MAX;
-  #connectDueAt = Infinity;
-  #lingerDueAt = Infinity;
-  #activeAt = 0;
 
   constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
     this.socket = socket;
@@ -106,13 +102,13 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
       return request;
     }
     this.transport = start(this);
-    if (timeoutMs !== Infinity) this.#connectDueAt = this.clock.now() + timeoutMs;
+    this.timer.connectDueAt = this.clock.now() + timeoutMs;
     if (signal !== undefined) {
       const abort = (): void => this.#cancelConnect(signal.reason);
       signal.addEventListener("abort", abort, { once: true });
       this.#stopConnectSignal = () => signal.removeEventListener("abort", abort);
     }
-    this.#arm();
+    this.timer.arm();
     return request;
   }
 
@@ -175,14 +171,14 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
       return this.disconnect(false);
     }
     if (this.reason === null) {
-      this.#lingerFromNow();
-      this.#arm();
+      this.timer.lingerFromNow();
+      this.timer.arm();
     }
     return this.disconnectAfter(AFTER_WRITING);
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
-    const request = new SocketRequest<CloseReason>(kind, undefined, null);
+    const request = new SocketRequest<CloseReason>(kind, undefined, this);
     if (this.phase === "closed") settle(request, "done", this.reason);
     else this.#closeRequests.push(request);
     return request;
@@ -198,12 +194,14 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   extendRequest(request: SocketRequest<unknown>, ms: number): boolean {
     if (request._state !== "queued" && request._state !== "current") return false;
     if (request === this.#connectRequest) {
-      this.#connectDueAt += ms;
-      return this.#connectDueAt !== Infinity;
+      this.timer.connectDueAt += ms;
+      return this.timer.connectDueAt !== Infinity;
     }
+    if (request.kind === "closed" || request.kind === "disconnect") return false;
     const entry = request as Entry;
+    if (entry.timeoutMs === NO_TIMEOUT) return false;
     entry.timeoutMs += ms;
-    return entry.timeoutMs !== Infinity;
+    return true;
   }
 
   bytesDoneOf(request: SocketRequest<unknown>): number {
@@ -248,7 +246,7 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   didOpen(): void {
     if (this.phase !== "connecting") return;
     this.#becomeOpen();
-    this.#connectDueAt = Infinity;
+    this.timer.connectDueAt = Infinity;
     this.#stopConnectSignal?.();
     notify(this.socket, "didConnect");
     const request = this.#connectRequest;
@@ -260,7 +258,7 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   didReceive(chunk: Buffer, length: number): void {
     this.bytesRead += length;
     if (this.phase !== "open") return;
-    this.markActive();
+    this.timer.markActive();
     const { buffer } = this.reading.queue;
     buffer.borrow(chunk, length);
     this.drain();
@@ -314,7 +312,7 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
     this.#draining = false;
     if (budget === 0) this.clock.later(resume, this);
     this.#setRoom();
-    this.#arm();
+    this.timer.arm();
   }
 
   #step(): boolean {
@@ -361,15 +359,11 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
     if (this.writing.queue.head !== null) return false;
     if (!this.writing.finSent) {
       this.writing.sendFin();
-      this.#lingerFromNow();
+      this.timer.lingerFromNow();
     }
     if (!this.writing.finDone || !this.reading.peerEnded) return false;
     this.close(by, null);
     return true;
-  }
-
-  #lingerFromNow(): void {
-    this.#lingerDueAt = Math.min(this.#lingerDueAt, this.clock.now() + this.limits.lingerMs);
   }
 
   /** The end, at once. The loop then tells everybody. */
@@ -423,26 +417,18 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
   reportClosed(): void {
     const reason = this.reason as CloseReason;
     this.phase = "closed";
-    this.#deadlines.disarm(this);
+    this.timer.disarm();
     this.onClosed?.(this);
     notify(this.socket, "didDisconnect", reason);
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
   }
 
-  // ------------------------------------------------------------------ time and room
-
-  get #deadlines(): Deadlines {
-    return deadlinesOf(this.clock, this.transport?.holdsProcess === false);
-  }
+  // ------------------------------------------------------------------ room
 
   #becomeOpen(): void {
     this.phase = "open";
     this.#opened = true;
-    this.markActive();
-  }
-
-  markActive(): void {
-    if (this.limits.idleMs !== Infinity) this.#activeAt = this.clock.now();
+    this.timer.markActive();
   }
 
   /** Tells the transport how much may come: what the current read can take, and the read-ahead. */
@@ -457,38 +443,6 @@ export class Connection implements TransportSink, RequestOwner, Sleeper {
     if (room === this.#room) return;
     this.#room = room;
     this.transport?.setRoom(room);
-  }
-
-  /** Sees to it that this is woken when the first of its deadlines passes. */
-  #arm(): void {
-    if (this.reason !== null) return;
-    let dueAt = Math.min(this.#connectDueAt, this.#lingerDueAt);
-    dueAt = Math.min(dueAt, this.#startTimer(this.reading.waiting), this.#startTimer(this.writing.waiting));
-    if (this.phase === "open") dueAt = Math.min(dueAt, this.#activeAt + this.limits.idleMs);
-    if (dueAt !== Infinity) this.#deadlines.arm(this, dueAt);
-  }
-
-  /** An entry's time runs from when it has to wait as the current one. */
-  #startTimer(entry: Entry | null): number {
-    if (entry === null || entry.timeoutMs === Infinity) return Infinity;
-    if (entry.startedAt < 0) entry.startedAt = this.clock.now();
-    return entry.dueAt;
-  }
-
-  wake(now: number): void {
-    if (now >= this.#connectDueAt) this.close("error", socketError("CONNECT_TIMEOUT", "connect", "connect timed out"));
-    else if (now >= this.#lingerDueAt) {
-      const message = `The peer did not end the connection within lingerMs, ${this.limits.lingerMs} ms`;
-      this.close("error", socketError("LINGER_TIMEOUT", "disconnect", message));
-    } else {
-      this.reading.expire(now);
-      this.writing.expire(now);
-      if (this.phase === "open" && now >= this.#activeAt + this.limits.idleMs) {
-        const message = `No byte went either way for limits.idleMs, ${this.limits.idleMs} ms`;
-        this.close("error", socketError("IDLE_TIMEOUT", "connection", message));
-      }
-    }
-    this.drain();
   }
 }
 

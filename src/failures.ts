@@ -26,7 +26,7 @@ function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: 
     case "READ_TIMEOUT":
       return `timed out after ${entry.timeoutMs} ms; ${came}`;
     case "READ_LIMIT":
-      return entry.rule === "frame"
+      return entry.kind === "readFrame"
         ? `was announced a frame of more than maxLength, ${entry.length} bytes; ${came}`
         : `found no end within maxLength, ${entry.length} bytes; ${came}`;
     case "BAD_FRAME":
@@ -70,4 +70,3 @@ export function socketError(code: ShortCode, operation: string, message: string,
 export function badState(operation: string, why: string): AsyncSocketError {
   return socketError("BAD_STATE", operation, `${operation} is not possible: ${why}`);
 }
-

@@ -1,5 +1,5 @@
 export type { Address } from "./address.js";
-export { AsyncSocket, type SocketState } from "./async-socket.js";
+export { AsyncSocket } from "./async-socket.js";
 export type { CloseReason } from "./close-reason.js";
 export type { AcceptInfo, AsyncSocketDelegate } from "./delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./errors.js";
@@ -24,4 +24,5 @@ export type {
   WithEncoding,
 } from "./options.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
+export type { SocketState } from "./socket-view.js";
 export type { TransportFactory } from "./transport/transport.js";

@@ -52,11 +52,11 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
 }
 
 /** What an iterator throws; null where the stream ended properly, on a boundary, or this side closed it. */
-function failureOf(socket: AsyncSocket, error: unknown): unknown {
+function failureOf(socket: AsyncSocket, error: unknown): Error | null {
   const reason = socket.closeReason;
   if (isCode(error, "END_OF_STREAM")) return socket.unreadBytes === 0 ? null : error;
   if (isCode(error, "CONNECTION_LOST")) return reason?.error ?? error;
-  if (!isCode(error, "CLOSED")) return error;
+  if (!isCode(error, "CLOSED")) return error as Error;
   return reason?.error ?? remainderError(socket, reason);
 }
 

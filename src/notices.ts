@@ -85,8 +85,8 @@ export function askForTime(
   socket: AsyncSocket,
   method: "shouldExtendReadTimeout" | "shouldExtendWriteTimeout",
   entry: Entry,
-  elapsed: number,
+  elapsedMs: number,
 ): number {
-  const more = notify(socket, method, entry.tag, elapsed, entry.bytesDone);
+  const more = notify(socket, method, entry.tag, elapsedMs, entry.bytesDone);
   return typeof more === "number" && more > 0 ? more : 0;
 }

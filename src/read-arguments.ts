@@ -6,7 +6,7 @@ import {
   checkInto,
   checkLength,
   checkMaxLength,
-  checkMs,
+  checkTimeout,
   checkBoolean,
   checkOneOf,
   checkOptions,
@@ -25,8 +25,9 @@ import type {
   ReadingOptions,
   ReadOptions,
 } from "./options.js";
-import { ReadEntry, type FrameHeader, type ReadRule } from "./pump/read-entry.js";
-import type { RequestKind, RequestOwner } from "./request.js";
+import { NO_TIMEOUT } from "./pump/entry.js";
+import { ReadEntry, UNLIMITED, type FrameHeader, type ReadKind } from "./pump/read-entry.js";
+import type { RequestOwner } from "./request.js";
 
 /** Whoever carries the entry out, and its bounds. */
 interface Reader extends RequestOwner {
@@ -36,16 +37,15 @@ interface Reader extends RequestOwner {
 const POLICIES = ["disconnect", "continue"] as const;
 
 function entryFor<T>(
-  kind: RequestKind,
-  rule: ReadRule,
+  kind: ReadKind,
   reader: Reader,
   length: number,
   options: ReadingOptions | undefined,
 ): ReadEntry<T> {
-  if (options === undefined) return new ReadEntry<T>(kind, rule, undefined, reader, Infinity, length);
+  if (options === undefined) return new ReadEntry<T>(kind, undefined, reader, NO_TIMEOUT, length);
   checkOptions(options);
   checkSignal(options.signal);
-  const entry = new ReadEntry<T>(kind, rule, options.tag, reader, checkMs("timeout", options.timeout), length);
+  const entry = new ReadEntry<T>(kind, options.tag, reader, checkTimeout(options.timeout), length);
   entry.failsAlone = checkOneOf("onFailure", options.onFailure, POLICIES, "disconnect") === "continue";
   return entry;
 }
@@ -53,27 +53,27 @@ function entryFor<T>(
 /** The bytes go into the caller's memory, or are decoded: not both. A frame's or delimiter's bound is that memory, too. */
 function setTarget(entry: ReadEntry, options: DataOptions | undefined): void {
   if (options === undefined) return;
-  entry.encoding = checkEncoding(options.encoding);
+  entry.target = checkEncoding(options.encoding);
+  if (options.into === undefined) return;
   const into = checkInto(options.into);
-  if (into === null) return;
-  if (entry.encoding !== null) throw new TypeError("Expected either encoding or into, got both");
-  const isFixed = entry.rule === "exactly" || entry.rule === "peek";
+  if (entry.target !== null) throw new TypeError("Expected either encoding or into, got both");
+  const isFixed = entry.kind === "readExactly" || entry.kind === "peek";
   if (isFixed && into.length < entry.length) {
     throw wrongRange("into", `at least ${entry.length} bytes long`, into.length);
   }
   if (!isFixed) entry.length = Math.min(entry.length, into.length);
-  entry.into = into;
+  entry.target = into;
 }
 
 export function readEntry(reader: Reader, options: ReadOptions | undefined): ReadEntry<Buffer> {
-  const entry = entryFor<Buffer>("read", "some", reader, Infinity, options);
-  if (options !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, Infinity);
+  const entry = entryFor<Buffer>("read", reader, UNLIMITED, options);
+  if (options !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, UNLIMITED);
   setTarget(entry, options);
   return entry;
 }
 
 export function readExactlyEntry(reader: Reader, length: number, options: DataOptions | undefined): ReadEntry<Buffer> {
-  const entry = entryFor<Buffer>("readExactly", "exactly", reader, checkLength("length", length), options);
+  const entry = entryFor<Buffer>("readExactly", reader, checkLength("length", length), options);
   setTarget(entry, options);
   return entry;
 }
@@ -84,21 +84,21 @@ export function readUntilEntry(
   options: DelimitedOptions | undefined,
 ): ReadEntry<Buffer> {
   const delimiters = toDelimiters(delimiter);
-  const entry = entryFor<Buffer>("readUntil", "until", reader, reader.limits.readLength, options);
+  const entry = entryFor<Buffer>("readUntil", reader, reader.limits.readLength, options);
   if (options?.maxLength !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, Infinity);
   setTarget(entry, options);
   if (delimiters.shortest > entry.length) {
     throw wrongRange("maxLength", `at least the delimiter's length, ${delimiters.shortest}`, entry.length);
   }
-  entry.delimiters = delimiters;
+  entry.mark = delimiters;
   return entry;
 }
 
 export function readLineEntry(reader: Reader, options: LineOptions | undefined): ReadEntry<string> {
-  const entry = entryFor<string>("readLine", "line", reader, reader.limits.readLength, options);
+  const entry = entryFor<string>("readLine", reader, reader.limits.readLength, options);
   if (options === undefined) return entry;
   entry.length = checkMaxLength("maxLength", options.maxLength, entry.length);
-  entry.encoding = checkEncoding(options.encoding);
+  entry.target = checkEncoding(options.encoding);
   return entry;
 }
 
@@ -106,11 +106,11 @@ const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
 
 export function readFrameEntry(reader: Reader, options: FrameOptions): ReadEntry<Buffer> {
   if (typeof options !== "object") throw wrongType("options", "an object with lengthBytes", options);
-  const entry = entryFor<Buffer>("readFrame", "frame", reader, reader.limits.readLength, options);
+  const entry = entryFor<Buffer>("readFrame", reader, reader.limits.readLength, options);
   if (options.maxLength !== undefined) {
     entry.length = options.maxLength === 0 ? 0 : checkMaxLength("maxLength", options.maxLength, Infinity);
   }
-  entry.frame = frameHeader(options);
+  entry.mark = frameHeader(options);
   setTarget(entry, options);
   return entry;
 }
@@ -131,12 +131,11 @@ function frameHeader(options: FrameOptions): FrameHeader {
 export function peekEntry(reader: Reader, options: PeekOptions): ReadEntry<Buffer> {
   if (typeof options !== "object") throw wrongType("options", "an object with length", options);
   checkOptions(options);
-  const entry = entryFor<Buffer>("peek", "peek", reader, checkLength("length", options.length), options);
+  const entry = entryFor<Buffer>("peek", reader, checkLength("length", options.length), options);
   setTarget(entry, options);
   return entry;
 }
 
 export function skipEntry(reader: Reader, length: number, options: ReadingOptions | undefined): ReadEntry<undefined> {
-  return entryFor<undefined>("skip", "skip", reader, checkDistance("length", length), options);
+  return entryFor<undefined>("skip", reader, checkDistance("length", length), options);
 }
-

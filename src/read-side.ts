@@ -2,6 +2,7 @@ import type { Connection } from "./connection.js";
 import { AsyncSocketError } from "./errors.js";
 import { readError } from "./failures.js";
 import { askForTime, notify, tellRead } from "./notices.js";
+import { Wait } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { ReadQueue } from "./pump/read-queue.js";
 
@@ -10,6 +11,7 @@ type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME";
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
 export class ReadSide {
   readonly queue = new ReadQueue();
+  readonly wait = new Wait();
   /** The peer's FIN has come; it takes effect in its turn. */
   peerEnded = false;
   /** The peer's FIN has taken effect. */
@@ -29,7 +31,7 @@ export class ReadSide {
     if (connection.phase !== "open" || this.held) return false;
     const entry = queue.head;
     if (entry === null) return queue.buffer.length === 0 && this.#end();
-    entry._state = "current";
+    this.wait.enter(entry);
     const attempt = queue.attempt(entry, connection.limits.readAhead);
     if (attempt === "ready") {
       const value = queue.take(entry);
@@ -39,7 +41,7 @@ export class ReadSide {
     }
     if (attempt === "wait") {
       if (this.peerEnded) return this.#end();
-      if (entry.timeoutMs > 0) return false;
+      if (entry.timeoutMs !== 0) return false;
     }
     this.#lose(entry, attempt === "wait" ? "READ_TIMEOUT" : attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME");
     return true;
@@ -96,15 +98,16 @@ export class ReadSide {
 
   /** The read whose time is running. */
   get waiting(): ReadEntry | null {
-    return this.#connection.phase === "open" && !this.held ? this.queue.head : null;
+    const { head } = this.queue;
+    return head?._state === "current" && this.#connection.phase === "open" ? head : null;
   }
 
   /** Its time is up, unless the delegate gives it more. */
   expire(now: number): void {
     const entry = this.waiting;
-    if (entry === null || now < entry.dueAt) return;
-    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, now - entry.startedAt);
-    if (entry === this.waiting && now >= entry.dueAt) this.#lose(entry, "READ_TIMEOUT");
+    if (entry === null || now < this.wait.dueAt(entry)) return;
+    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, now - this.wait.startedAt);
+    if (entry === this.waiting && now >= this.wait.dueAt(entry)) this.#lose(entry, "READ_TIMEOUT");
   }
 
   /** Tells the delegate what has come for the current read since it was told last. */
@@ -112,9 +115,9 @@ export class ReadSide {
     const { socket, phase } = this.#connection;
     const entry = this.queue.head;
     if (socket.delegate?.didReadPartial === undefined || phase !== "open" || entry?._state !== "current") return false;
-    const count = this.queue.bytesDone(entry) - entry.reported;
+    const count = this.queue.bytesDone(entry) - this.wait.reported;
     if (count <= 0) return false;
-    entry.reported += count;
+    this.wait.reported += count;
     notify(socket, "didReadPartial", count, entry.tag);
     return true;
   }

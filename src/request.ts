@@ -25,8 +25,8 @@ export interface RequestOwner {
   bytesDoneOf(request: SocketRequest<unknown>): number;
 }
 
-/** Not generic: a queue holds requests for all kinds of values. */
-interface Settlers {
+/** @internal Not generic: a queue holds requests for all kinds of values. */
+export interface Settlers {
   promise: Promise<unknown>;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
@@ -44,13 +44,12 @@ export class SocketRequest<T> implements Promise<T> {
   readonly tag: unknown;
   /** @internal */ _state: RequestState = "queued";
   /** @internal The value when done, the error when failed. */ _outcome: unknown = undefined;
-  /** @internal Bytes, kept once it has settled. */ _bytesDone = 0;
-  /** @internal */ _owner: RequestOwner | null;
-  /** @internal Whether the outcome is out: the delegate knows, and so may a promise. */ _told = false;
-  #settlers: Settlers | null = null;
+  /** @internal Bytes sent; for a read known only once it has settled. */ _bytesDone = 0;
+  /** @internal Null once the outcome is out: the delegate knows, and so may a promise. */ _owner: RequestOwner | null;
+  /** @internal */ _settlers: Settlers | null = null;
 
   /** @internal */
-  constructor(kind: RequestKind, tag: unknown, owner: RequestOwner | null) {
+  constructor(kind: RequestKind, tag: unknown, owner: RequestOwner) {
     this.kind = kind;
     this.tag = tag;
     this._owner = owner;
@@ -110,23 +109,22 @@ export class SocketRequest<T> implements Promise<T> {
   }
 
   #promise(): Promise<T> {
-    if (this.#settlers === null) {
+    if (this._settlers === null) {
       const settlers = {} as Settlers;
       settlers.promise = new Promise<unknown>((resolve, reject) => {
         settlers.resolve = resolve;
         settlers.reject = reject;
       });
-      this.#settlers = settlers;
-      if (this._told) this._tell();
+      this._settlers = settlers;
+      if (this._owner === null) this._tell();
     }
-    return this.#settlers.promise as Promise<T>;
+    return this._settlers.promise as Promise<T>;
   }
 
   /** @internal Settles the promise, if there is one, by the outcome that was set before. */
   _tell(): void {
-    this._told = true;
     this._owner = null;
-    const settlers = this.#settlers;
+    const settlers = this._settlers;
     if (settlers === null) return;
     if (this._state === "done") settlers.resolve(this._outcome);
     else settlers.reject(this._outcome);

@@ -2,6 +2,7 @@ import type { Connection } from "./connection.js";
 import type { AsyncSocketError } from "./errors.js";
 import { writeError } from "./failures.js";
 import { askForTime, notify, tellWritten } from "./notices.js";
+import { Wait } from "./pump/entry.js";
 import { WriteQueue, type WriteEntry } from "./pump/write-queue.js";
 
 /** Writes go out before the reads at hand are through, once so much has gathered. */
@@ -10,6 +11,7 @@ const FLUSH_BYTES = 64 * 1024;
 /** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
 export class WriteSide {
   readonly queue = new WriteQueue();
+  readonly wait = new Wait();
   /** Bytes that the operating system has. */
   bytesWritten = 0;
   finSent = false;
@@ -38,7 +40,7 @@ export class WriteSide {
   }
 
   #end(entry: WriteEntry): boolean {
-    entry._state = "current";
+    this.wait.enter(entry);
     this.sendFin();
     if (!this.finDone) return false;
     this.queue.remove(entry);
@@ -58,20 +60,19 @@ export class WriteSide {
     if (parts.length > 0 && this.#connection.transport?.write(parts) === true) this.#land();
     const { head } = queue;
     if (head === null) return;
-    head._state = "current";
+    this.wait.enter(head);
     if (head.timeoutMs === 0 && queue.inFlight > 0) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
   }
 
   /** The batch in flight is out. */
   didWrite(): void {
     this.#land();
-    if (this.queue.head !== null) this.queue.head._state = "current";
   }
 
   #land(): void {
     this.bytesWritten += this.queue.inFlight;
     this.queue.landed();
-    this.#connection.markActive();
+    this.#connection.timer.markActive();
   }
 
   sendFin(): void {
@@ -95,15 +96,17 @@ export class WriteSide {
 
   /** The write whose time is running. */
   get waiting(): WriteEntry | null {
-    return this.#connection.isCarrying ? this.queue.head : null;
+    const { head } = this.queue;
+    return head?._state === "current" && this.#connection.isCarrying ? head : null;
   }
 
   /** Its time is up, unless the delegate gives it more. */
   expire(now: number): void {
     const entry = this.waiting;
-    if (entry === null || now < entry.dueAt) return;
-    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - entry.startedAt);
-    if (entry === this.waiting && now >= entry.dueAt) this.fail(entry, writeError(entry, "WRITE_TIMEOUT"));
+    const { wait } = this;
+    if (entry === null || now < wait.dueAt(entry)) return;
+    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - wait.startedAt);
+    if (entry === this.waiting && now >= wait.dueAt(entry)) this.fail(entry, writeError(entry, "WRITE_TIMEOUT"));
   }
 
   /** Tells the delegate what has gone of the current write since it was told last. */
@@ -111,9 +114,9 @@ export class WriteSide {
     const { socket, isCarrying } = this.#connection;
     const entry = this.queue.head;
     if (socket.delegate?.didWritePartial === undefined || !isCarrying || entry === null) return false;
-    const count = entry.sent - entry.reported;
+    const count = entry.sent - this.wait.reported;
     if (count <= 0) return false;
-    entry.reported = entry.sent;
+    this.wait.reported = entry.sent;
     notify(socket, "didWritePartial", count, entry.tag);
     return true;
   }

@@ -14,7 +14,7 @@ export interface NameQuery {
 /** Finds all addresses of a host, the preferred family first. Errors are `DNS` errors, in words. */
 export function resolve(query: NameQuery, done: (error: Error | null, addresses: LookupAddress[]) => void): void {
   const { host, family, preferFamily } = query;
-  const lookup = query.lookup ?? (systemLookup as LookupFunction);
+  const lookup = query.lookup ?? systemLookup;
   lookup(host, { all: true, family: family ?? 0 }, (error, address, addressFamily) => {
     if (error !== null && (error as unknown) !== undefined) {
       done(dnsError(query, error), []);

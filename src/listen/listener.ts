@@ -64,7 +64,7 @@ export class Listener implements ListenerSink, RequestOwner {
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
-    const request = new SocketRequest<CloseReason>(kind, undefined, null);
+    const request = new SocketRequest<CloseReason>(kind, undefined, this);
     if (this.phase === "closed") settle(request, "done", this.reason);
     else this.#closeRequests.push(request);
     return request;

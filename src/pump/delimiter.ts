@@ -28,7 +28,7 @@ export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
 export const LINE_FEED: DelimiterSet = delimiterSet([Buffer.from("\n")]);
 
 const FALSE_STARTS = 8;
-const LOOP_BYTES = 24;
+const LOOP_BYTES = 64;
 const FIRST_STEP = 256;
 
 /**

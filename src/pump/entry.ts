@@ -1,25 +1,20 @@
 import { SocketRequest, type RequestKind, type RequestOwner } from "../request.js";
 
+/** A small integer where `Infinity` would do: a number that is none costs an allocation in each entry that holds it. */
+export const NO_TIMEOUT = -1;
+
 /** A request that waits its turn in one of the two queues. The queue's links are in it, so queueing allocates no more. */
 export class Entry<T = unknown> extends SocketRequest<T> {
   next: this | null = null;
   prev: this | null = null;
-  /** Infinity: none. Grows by extensions. */
+  /** Or NO_TIMEOUT. Grows by extensions. */
   timeoutMs: number;
-  /** Clock time at which it had to wait; its deadline is that plus `timeoutMs`. -1 before. */
-  startedAt = -1;
-  /** Bytes that the delegate was told of as partial. */
-  reported = 0;
   /** Takes the abort listener off again. */
   stopListening: (() => void) | null = null;
 
   constructor(kind: RequestKind, tag: unknown, owner: RequestOwner, timeoutMs: number) {
     super(kind, tag, owner);
     this.timeoutMs = timeoutMs;
-  }
-
-  get dueAt(): number {
-    return this.startedAt < 0 ? Infinity : this.startedAt + this.timeoutMs;
   }
 }
 
@@ -45,5 +40,26 @@ export class EntryList<E extends Entry> {
     else next.prev = prev;
     entry.next = entry.prev = null;
     this.length--;
+  }
+}
+
+/** How long the current entry of a queue has been waiting, and what was reported of it. */
+export class Wait {
+  /** Clock time at which the current entry had to wait; -1 before. Its timeout runs from there. */
+  startedAt = -1;
+  /** Bytes that the delegate was told of as partial. */
+  reported = 0;
+
+  /** The entry is the current one, from now on. */
+  enter(entry: Entry): void {
+    if (entry._state === "current") return;
+    entry._state = "current";
+    this.startedAt = -1;
+    this.reported = 0;
+  }
+
+  /** When the entry's time is up. `Infinity`: never. */
+  dueAt(entry: Entry): number {
+    return entry.timeoutMs === NO_TIMEOUT || this.startedAt < 0 ? Infinity : this.startedAt + entry.timeoutMs;
   }
 }

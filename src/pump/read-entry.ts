@@ -2,8 +2,11 @@ import type { RequestKind, RequestOwner } from "../request.js";
 import type { DelimiterSet } from "./delimiter.js";
 import { Entry } from "./entry.js";
 
-/** The ways in which the end of a read is found. */
-export type ReadRule = "some" | "exactly" | "until" | "line" | "frame" | "peek" | "skip";
+/** The methods that make reads; each has a rule of its own for where the read ends. */
+export type ReadKind = Extract<
+  RequestKind,
+  "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "peek" | "skip"
+>;
 
 export interface FrameHeader {
   readonly lengthBytes: number;
@@ -11,35 +14,28 @@ export interface FrameHeader {
   readonly lengthIncludesHeader: boolean;
 }
 
-/** A read, and all that it needs to find its end. The fields after the constructor's are set once, before it is queued. */
+/** A length that no read reaches, and that is a small integer (see NO_TIMEOUT). */
+export const UNLIMITED = 2 ** 31 - 1;
+
+/** A read, and all that it needs to find its end. The fields after the constructor's are set before it is queued. */
 export class ReadEntry<T = unknown> extends Entry<T> {
-  readonly rule: ReadRule;
+  declare readonly kind: ReadKind;
   /** Bytes for exactly, peek and skip; the most that may be taken for the others (of a frame: the body). */
   length: number;
-  delimiters: DelimiterSet | null = null;
-  frame: FrameHeader | null = null;
-  /** Null: bytes are given. */
-  encoding: BufferEncoding | null = null;
-  into: Uint8Array | null = null;
+  /** What marks the end: delimiters (lines: null), or a frame's header. */
+  mark: DelimiterSet | FrameHeader | null = null;
+  /** What is given: text in this encoding, the caller's memory, or (null) new bytes. */
+  target: BufferEncoding | Uint8Array | null = null;
   /** `onFailure: "continue"` */
   failsAlone = false;
-  /** Of a frame, once its header has come. */
-  total = -1;
 
-  constructor(kind: RequestKind, rule: ReadRule, tag: unknown, owner: RequestOwner, timeoutMs: number, length: number) {
+  constructor(kind: ReadKind, tag: unknown, owner: RequestOwner, timeoutMs: number, length: number) {
     super(kind, tag, owner, timeoutMs);
-    this.rule = rule;
     this.length = length;
   }
 
   override get bytesTotal(): number | undefined {
-    if (this.rule === "exactly" || this.rule === "peek" || this.rule === "skip") return this.length;
-    return this.total === -1 ? undefined : this.total;
-  }
-
-  /** The most bytes that it can take, for backpressure. */
-  get most(): number {
-    if (this.frame === null) return this.length;
-    return this.total === -1 ? this.frame.lengthBytes + this.length : this.total;
+    const { kind } = this;
+    return kind === "readExactly" || kind === "peek" || kind === "skip" ? this.length : undefined;
   }
 }

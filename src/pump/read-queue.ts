@@ -1,6 +1,6 @@
-import { findEnd, LINE_FEED } from "./delimiter.js";
+import { findEnd, LINE_FEED, type DelimiterSet } from "./delimiter.js";
 import { EntryList } from "./entry.js";
-import type { ReadEntry, ReadRule } from "./read-entry.js";
+import type { FrameHeader, ReadEntry } from "./read-entry.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
 import { completeCharacters } from "./text.js";
 
@@ -20,16 +20,20 @@ const BAD_FRAME = -3;
  */
 export class ReadQueue extends EntryList<ReadEntry> {
   readonly buffer = new ReceiveBuffer();
-  /** How far the current read's search has come. */
+  /** Of the current read: how far its search has come. */
   #searched = 0;
-  /** Bytes that the current skip has dropped already. */
+  /** Of the current skip: bytes dropped already. */
   #skipped = 0;
+  /** Of the current frame: header and body, once the header has come. */
+  #frameTotal = -1;
+  /** What the current read takes, once that is known. */
   #count = 0;
 
   override remove(entry: ReadEntry): void {
     if (entry === this.head) {
       this.#searched = 0;
       this.#skipped = 0;
+      this.#frameTotal = -1;
     }
     super.remove(entry);
   }
@@ -38,14 +42,14 @@ export class ReadQueue extends EntryList<ReadEntry> {
   attempt(entry: ReadEntry, hold: number): Attempt {
     const { buffer } = this;
     for (;;) {
-      const count = RULES[entry.rule](entry, buffer, this);
+      const count = this.#measure(entry);
       if (count >= 0) {
         this.#count = count;
         return "ready";
       }
       if (count !== MORE) return count === OVER_LIMIT ? "over-limit" : "bad-frame";
-      if (entry.rule === "skip" && buffer.length > hold) this.#skip(buffer.length);
-      if (!buffer.feed(wanted(entry, buffer))) return "wait";
+      if (entry.kind === "skip" && buffer.length > hold) this.#dropSkipped();
+      if (!buffer.feed(this.#wanted(entry))) return "wait";
     }
   }
 
@@ -55,131 +59,138 @@ export class ReadQueue extends EntryList<ReadEntry> {
     const count = this.#count;
     entry._bytesDone = count + this.#skipped;
     this.remove(entry);
-    if (entry.rule === "skip") return void buffer.drop(count);
-    if (entry.rule === "line") return takeLine(entry, buffer, count);
-    if (entry.frame === null) return takeData(entry, buffer, count);
-    buffer.drop(entry.frame.lengthBytes);
-    return takeData(entry, buffer, count - entry.frame.lengthBytes);
+    switch (entry.kind) {
+      case "readLine":
+        return takeLine(entry, buffer, count);
+      case "readFrame": {
+        const { lengthBytes } = entry.mark as FrameHeader;
+        buffer.drop(lengthBytes);
+        return takeData(entry, buffer, count - lengthBytes);
+      }
+      case "skip":
+        buffer.drop(count);
+        return undefined;
+      default:
+        return takeData(entry, buffer, count);
+    }
   }
 
   /** Bytes that have come for the current read. */
   bytesDone(entry: ReadEntry): number {
-    return this.#skipped + Math.min(this.buffer.length, Math.max(0, entry.most - this.#skipped));
+    return this.#skipped + Math.min(this.buffer.length, this.#most(entry) - this.#skipped);
   }
 
   /** A copy of what has come for an unfinished read. A skip does not say, its bytes are not wanted. */
   partial(entry: ReadEntry): Buffer | undefined {
-    if (entry.rule === "skip") return undefined;
-    return this.buffer.copyOut(this.bytesDone(entry));
+    return entry.kind === "skip" ? undefined : this.buffer.copyOut(this.bytesDone(entry));
   }
 
   /** How many more bytes may be taken from the kernel: what the current read can use, and the read-ahead. */
   room(readAhead: number): number {
-    const most = this.head === null ? 0 : this.head.most;
+    const most = this.head === null ? 0 : this.#most(this.head) - this.#skipped;
     return Math.max(0, most + readAhead - this.buffer.length);
   }
 
-  /** Where the current read's search goes on. */
-  get searched(): number {
-    return this.#searched;
+  /** The most that the current read can take. */
+  #most(entry: ReadEntry): number {
+    if (entry.kind !== "readFrame") return entry.length;
+    return this.#frameTotal === -1 ? (entry.mark as FrameHeader).lengthBytes + entry.length : this.#frameTotal;
   }
 
-  set searched(offset: number) {
-    this.#searched = offset;
+  #dropSkipped(): void {
+    this.#skipped += this.buffer.length;
+    this.buffer.drop(this.buffer.length);
   }
 
-  get skipped(): number {
-    return this.#skipped;
+  /** The whole length of what the read takes, or one of the answers above. */
+  #measure(entry: ReadEntry): number {
+    const { buffer } = this;
+    switch (entry.kind) {
+      case "read":
+        return measureSome(entry, buffer);
+      case "readUntil":
+        return this.#measureDelimited(entry, entry.mark as DelimiterSet);
+      case "readLine":
+        return this.#measureDelimited(entry, LINE_FEED);
+      case "readFrame":
+        return this.#measureFrame(entry, entry.mark as FrameHeader);
+      case "readExactly":
+      case "peek":
+        return buffer.ready >= entry.length ? entry.length : MORE;
+      case "skip": {
+        const rest = entry.length - this.#skipped;
+        return buffer.length >= rest ? rest : MORE;
+      }
+    }
   }
 
-  #skip(count: number): void {
-    this.buffer.drop(count);
-    this.#skipped += count;
+  #measureDelimited(entry: ReadEntry, delimiters: DelimiterSet): number {
+    const { block, start, ready } = this.buffer;
+    const limited = Math.min(ready, entry.length);
+    const from = Math.max(0, this.#searched - delimiters.longest + 1);
+    const end = findEnd(block, start + from, start + limited, delimiters);
+    if (end !== -1) return end - start;
+    this.#searched = limited;
+    return limited === entry.length ? OVER_LIMIT : MORE;
+  }
+
+  #measureFrame(entry: ReadEntry, header: FrameHeader): number {
+    const { buffer } = this;
+    if (this.#frameTotal === -1) {
+      if (buffer.ready < header.lengthBytes) return MORE;
+      const claimed = readLength(buffer.block, buffer.start, header);
+      const body = header.lengthIncludesHeader ? claimed - header.lengthBytes : claimed;
+      if (body < 0) return BAD_FRAME;
+      if (body > entry.length) return OVER_LIMIT;
+      this.#frameTotal = header.lengthBytes + body;
+    }
+    return buffer.ready >= this.#frameTotal ? this.#frameTotal : MORE;
+  }
+
+  /** How long the window must become for the read to get further; 0: the read cannot know. */
+  #wanted(entry: ReadEntry): number {
+    switch (entry.kind) {
+      case "readExactly":
+      case "peek":
+        return entry.length;
+      case "read":
+        return Math.min(entry.length, this.buffer.length);
+      case "readFrame":
+        return Math.max(this.#frameTotal, 0);
+      default:
+        return 0;
+    }
   }
 }
-
-/** The whole length of what the read takes, or one of the answers above. */
-type Rule = (entry: ReadEntry, buffer: ReceiveBuffer, queue: ReadQueue) => number;
-
-const RULES: Readonly<Record<ReadRule, Rule>> = {
-  exactly: (entry, buffer) => (buffer.ready >= entry.length ? entry.length : MORE),
-  peek: (entry, buffer) => (buffer.ready >= entry.length ? entry.length : MORE),
-  skip: (entry, buffer, queue) => {
-    const rest = entry.length - queue.skipped;
-    return buffer.length >= rest ? rest : MORE;
-  },
-  some: measureSome,
-  until: (entry, buffer, queue) => measureDelimited(entry, buffer, queue),
-  line: (entry, buffer, queue) => measureDelimited(entry, buffer, queue),
-  frame: measureFrame,
-};
 
 function measureSome(entry: ReadEntry, buffer: ReceiveBuffer): number {
   const { ready } = buffer;
   if (ready === 0 || (ready < entry.length && ready < buffer.length)) return MORE;
   const count = Math.min(ready, entry.length);
-  if (entry.encoding === null) return count;
-  const whole = completeCharacters(buffer.block, buffer.start, buffer.start + count, entry.encoding);
+  if (typeof entry.target !== "string") return count;
+  const whole = completeCharacters(buffer.block, buffer.start, buffer.start + count, entry.target);
   if (whole > 0) return whole;
   return count === entry.length ? OVER_LIMIT : MORE;
 }
 
-function measureDelimited(entry: ReadEntry, buffer: ReceiveBuffer, queue: ReadQueue): number {
-  const { block, start, ready } = buffer;
-  const delimiters = entry.delimiters ?? LINE_FEED;
-  const limited = Math.min(ready, entry.length);
-  const from = Math.max(0, queue.searched - delimiters.longest + 1);
-  const end = findEnd(block, start + from, start + limited, delimiters);
-  if (end !== -1) return end - start;
-  queue.searched = limited;
-  return limited === entry.length ? OVER_LIMIT : MORE;
-}
-
-function measureFrame(entry: ReadEntry, buffer: ReceiveBuffer): number {
-  if (entry.total === -1) {
-    const header = entry.frame;
-    if (header === null || buffer.ready < header.lengthBytes) return MORE;
-    const claimed = readLength(buffer.block, buffer.start, header.lengthBytes, header.littleEndian);
-    const body = header.lengthIncludesHeader ? claimed - header.lengthBytes : claimed;
-    if (body < 0) return BAD_FRAME;
-    if (body > entry.length) return OVER_LIMIT;
-    entry.total = header.lengthBytes + body;
-  }
-  return buffer.ready >= entry.total ? entry.total : MORE;
-}
-
-function readLength(block: Buffer, offset: number, bytes: number, littleEndian: boolean): number {
-  if (bytes === 8) {
+function readLength(block: Buffer, offset: number, { lengthBytes, littleEndian }: FrameHeader): number {
+  if (lengthBytes === 4) return littleEndian ? block.readUInt32LE(offset) : block.readUInt32BE(offset);
+  if (lengthBytes === 8) {
     return Number(littleEndian ? block.readBigUInt64LE(offset) : block.readBigUInt64BE(offset));
   }
-  return littleEndian ? block.readUIntLE(offset, bytes) : block.readUIntBE(offset, bytes);
-}
-
-/** How long the window must become for the read to get further; 0: the read cannot know. */
-function wanted(entry: ReadEntry, buffer: ReceiveBuffer): number {
-  switch (entry.rule) {
-    case "exactly":
-    case "peek":
-      return entry.length;
-    case "some":
-      return Math.min(entry.length, buffer.length);
-    case "frame":
-      return Math.max(entry.total, 0);
-    default:
-      return 0;
-  }
+  return littleEndian ? block.readUIntLE(offset, lengthBytes) : block.readUIntBE(offset, lengthBytes);
 }
 
 function takeData(entry: ReadEntry, buffer: ReceiveBuffer, count: number): Buffer | string {
-  const { into, encoding, rule } = entry;
+  const { target, kind } = entry;
+  if (target === null) return kind === "peek" ? buffer.copyOut(count) : buffer.take(count);
   let data: Buffer | string;
-  if (encoding !== null) data = buffer.block.toString(encoding, buffer.start, buffer.start + count);
-  else if (into !== null) {
-    buffer.copyTo(into, count);
-    data = Buffer.from(into.buffer, into.byteOffset, count);
-  } else if (rule === "peek") return buffer.copyOut(count);
-  else return buffer.take(count);
-  if (rule !== "peek") buffer.drop(count);
+  if (typeof target === "string") data = buffer.block.toString(target, buffer.start, buffer.start + count);
+  else {
+    buffer.copyTo(target, count);
+    data = Buffer.from(target.buffer, target.byteOffset, count);
+  }
+  if (kind !== "peek") buffer.drop(count);
   return data;
 }
 
@@ -187,7 +198,8 @@ function takeLine(entry: ReadEntry, buffer: ReceiveBuffer, count: number): strin
   const { block, start } = buffer;
   const end = start + count - 1;
   const hasReturn = count > 1 && block[end - 1] === 0x0d;
-  const text = block.toString(entry.encoding ?? "utf8", start, hasReturn ? end - 1 : end);
+  const encoding = (entry.target as BufferEncoding | null) ?? "utf8";
+  const text = block.toString(encoding, start, hasReturn ? end - 1 : end);
   buffer.drop(count);
   return text;
 }

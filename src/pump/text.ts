@@ -26,7 +26,8 @@ function openUtf8(block: Buffer, start: number, end: number): number {
   for (let back = 1; back <= Math.min(3, end - start); back++) {
     const byte = block[end - back] ?? 0;
     if ((byte & 0xc0) === 0x80) continue;
-    const length = byte >= 0xf0 && byte < 0xf5 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
+    const length =
+      byte >= 0xf0 && byte < 0xf5 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
     return length > back ? back : 0;
   }
   return 0;

@@ -1,4 +1,4 @@
-import type { RequestKind, RequestOwner } from "../request.js";
+import type { RequestOwner } from "../request.js";
 import { Entry, EntryList } from "./entry.js";
 
 /** What a queued write costs beside its bytes, so that a million empty ones do not count as nothing. */
@@ -9,25 +9,30 @@ const SMALL = 4096;
 const BATCH_BYTES = 256 * 1024;
 const BATCH_PARTS = 1024;
 
+const NO_PART = new Uint8Array(0);
+
 export class WriteEntry extends Entry<void> {
-  readonly parts: readonly Uint8Array[];
+  /** One part, or a list of them, none of them empty. */
+  readonly data: Uint8Array | readonly Uint8Array[];
   readonly total: number;
-  /** Bytes that the operating system has. */
-  sent = 0;
   /** Whether a byte of it has been given to the transport: from then on it cannot be taken back. */
   handedOn = false;
 
   constructor(
-    kind: RequestKind,
+    kind: "write" | "end",
     tag: unknown,
     owner: RequestOwner,
     timeoutMs: number,
-    parts: readonly Uint8Array[],
-    total: number,
+    data: Uint8Array | readonly Uint8Array[],
   ) {
     super(kind, tag, owner, timeoutMs);
-    this.parts = parts;
-    this.total = total;
+    this.data = data;
+    this.total = sizeOf(data);
+  }
+
+  /** Bytes that the operating system has. */
+  get sent(): number {
+    return this._bytesDone;
   }
 
   override get bytesTotal(): number {
@@ -41,6 +46,20 @@ export class WriteEntry extends Entry<void> {
   get isEnd(): boolean {
     return this.kind === "end";
   }
+
+  /** Its `index`th part; empty behind the last. */
+  part(index: number): Uint8Array {
+    const { data } = this;
+    if (data instanceof Uint8Array) return index === 0 ? data : NO_PART;
+    return data[index] ?? NO_PART;
+  }
+}
+
+function sizeOf(data: Uint8Array | readonly Uint8Array[]): number {
+  if (data instanceof Uint8Array) return data.length;
+  let total = 0;
+  for (const part of data) total += part.length;
+  return total;
 }
 
 /**
@@ -85,17 +104,15 @@ export class WriteQueue extends EntryList<WriteEntry> {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
     for (let entry = this.#next; entry !== null && !entry.isEnd; entry = this.#next) {
-      const part = entry.parts[this.#part];
-      if (part === undefined) {
+      const part = entry.part(this.#part);
+      if (part.length === 0) {
         this.#nextEntry();
         continue;
       }
       if (room === 0 || parts.length === BATCH_PARTS) break;
       const count = Math.min(room, part.length - this.#offset);
-      if (count > 0) {
-        entry.handedOn = true;
-        parts.push(count === part.length ? part : part.subarray(this.#offset, this.#offset + count));
-      }
+      entry.handedOn = true;
+      parts.push(count === part.length ? part : part.subarray(this.#offset, this.#offset + count));
       room -= count;
       this.#offset += count;
       if (this.#offset === part.length) {
@@ -125,10 +142,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
     if (entry === null || entry.isEnd) return null;
     const count = Math.min(this.#landed, entry.total - entry.sent);
     this.#landed -= count;
-    entry.sent += count;
+    entry._bytesDone += count;
     this.unsentBytes -= count;
     if (entry.sent < entry.total) return null;
-    entry._bytesDone = entry.total;
     this.remove(entry);
     return entry;
   }
@@ -137,7 +153,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
 /** Copies neighbours that are small into one: fewer, larger pieces for the system call. */
 function joinSmall(parts: readonly Uint8Array[]): Uint8Array[] {
   const joined: Uint8Array[] = [];
-  for (let i = 0; i < parts.length; ) {
+  for (let i = 0; i < parts.length;) {
     let bytes = 0;
     let end = i;
     for (let part = parts[end]; part !== undefined && part.length < SMALL; part = parts[++end]) bytes += part.length;

@@ -196,7 +196,7 @@ class MemoryTransport implements AcceptedTransport {
   deliver(): void {
     this.#isScheduled = false;
     const { peer } = this;
-    if (peer?.sink == null) return;
+    if (peer === null || peer.sink === null) return;
     if (peer.isDestroyed) {
       if (this.#wire.length > 0) this.#lose("EPIPE");
       return;

@@ -57,7 +57,11 @@ export class NodeListener implements TransportListener {
     const { ipv6Only, reusePort, backlog } = target;
     // Without a host Node takes both families; asked for IPv6 alone it must not fall back to IPv4.
     const address = host ?? (ipv6Only ? "::" : undefined);
-    const options: ListenOptions & { reusePort?: boolean } = { port, backlog, ipv6Only: ipv6Only || host !== undefined };
+    const options: ListenOptions & { reusePort?: boolean } = {
+      port,
+      backlog,
+      ipv6Only: ipv6Only || host !== undefined,
+    };
     if (address !== undefined) options.host = address;
     else options.ipv6Only = false;
     if (reusePort) options.reusePort = true;
@@ -151,7 +155,8 @@ export class NodeListener implements TransportListener {
   #failure(cause: Error): Error {
     if (cause.name === "AsyncSocketError") return cause;
     const target = this.#target;
-    const where = target.path ?? (target.host === undefined ? `port ${target.port}` : `${target.host} port ${target.port}`);
+    const where =
+      target.path ?? (target.host === undefined ? `port ${target.port}` : `${target.host} port ${target.port}`);
     return socketError("LISTEN", "listen", `Cannot listen on ${where}: ${inWords(cause)}`, cause);
   }
 

@@ -48,7 +48,7 @@ export type Receive = (this: Socket, length: number) => boolean;
 
 /** The public option, for sockets that connect. */
 export function onreadOption(receive: Receive): OnReadOpts {
-  return { buffer: nextBuffer, callback: receive as unknown as OnReadOpts["callback"] };
+  return { buffer: nextBuffer, callback: receive };
 }
 
 interface Internals {

@@ -1,0 +1,76 @@
+/**
+ * What is measured: the one list that the servers, the load process and the report share, so that no two of them can
+ * disagree about what a workload is.
+ */
+
+/** What a server does with what it reads. Each contender implements all four. */
+export type Protocol = "echo" | "lines" | "frames" | "churn";
+
+/** `stream`: CPU per message over open connections; `churn`: CPU per connection; the others: memory per connection. */
+export type Kind = "stream" | "churn" | "idle" | "idle-used";
+
+export interface Workload {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly protocol: Protocol;
+  /** Of one message; of a frame its body, of a line all of it, its newline included. */
+  readonly bytes: number;
+  readonly connections: number;
+  /** Messages that each connection keeps under way. */
+  readonly inFlight: number;
+  /** In one timed run, over all connections, at `--scale 1`: about a second of CPU time by hand. */
+  readonly messages: number;
+  readonly about: string;
+}
+
+export const HEADER_BYTES = 4;
+/** The read timeout of lines and churn, by every contender. It never comes to that. */
+export const READ_TIMEOUT_MS = 30_000;
+export const MAX_LINE = 8192;
+export const MAX_FRAME = 1 << 20;
+
+function stream(
+  name: string,
+  protocol: Protocol,
+  bytes: number,
+  [connections, inFlight]: [number, number],
+  messages: number,
+  about: string,
+): Workload {
+  return { name, kind: "stream", protocol, bytes, connections, inFlight, messages, about };
+}
+
+const IDLE = { protocol: "lines", bytes: 50, connections: 2000, inFlight: 1, messages: 2000 } as const;
+const KIB = 1024;
+
+export const WORKLOADS: readonly Workload[] = [
+  stream("echo-64", "echo", 64, [50, 1], 120_000, "64 bytes back and forth, whatever comes is sent back"),
+  stream("echo-64k", "echo", 64 * KIB, [4, 16], 12_000, "64 KiB messages, whatever comes is sent back"),
+  stream("lines-pipelined", "lines", 50, [10, 200], 3_000_000, "50-byte lines, a timeout on every read"),
+  stream("lines-pingpong", "lines", 50, [50, 1], 100_000, "50-byte lines, a timeout on every read"),
+  stream("frames-64", "frames", 64, [10, 32], 1_000_000, "4-byte length and 64 bytes"),
+  stream("frames-1k", "frames", KIB, [10, 32], 500_000, "4-byte length and 1 KiB"),
+  stream("frames-64k", "frames", 64 * KIB, [4, 4], 12_000, "4-byte length and 64 KiB"),
+  {
+    name: "churn",
+    kind: "churn",
+    protocol: "churn",
+    bytes: 50,
+    connections: 8,
+    inFlight: 1,
+    messages: 10_000,
+    about: "connect, one line, its reply, close",
+  },
+  { name: "idle", kind: "idle", ...IDLE, about: "memory of a connection with a read and its timeout, nothing sent yet" },
+  { name: "idle-used", kind: "idle-used", ...IDLE, about: "the same, after one line each" },
+];
+
+export function workloadNamed(name: string): Workload {
+  const found = WORKLOADS.find((workload) => workload.name === name);
+  if (found === undefined) throw new RangeError(`Expected one of ${WORKLOADS.map((w) => w.name).join(", ")}, got ${name}`);
+  return found;
+}
+
+export function isMemory(workload: Workload): boolean {
+  return workload.kind === "idle" || workload.kind === "idle-used";
+}

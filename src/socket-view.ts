@@ -1,0 +1,109 @@
+import { inspect } from "node:util";
+import { addressText, type Address } from "./address.js";
+import type { CloseReason } from "./close-reason.js";
+import type { Connection } from "./connection.js";
+import type { Listener } from "./listen/listener.js";
+import type { SocketRequest } from "./request.js";
+
+/** Where a socket stands. */
+export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
+
+let lastId = 0;
+
+/** What can be seen of a socket: readable at any time, after its close too, until it is used again. */
+export abstract class SocketView {
+  /** Unique in the process. */
+  readonly id: number = ++lastId;
+  /** @internal The present life, or the last one. */
+  abstract _connection: Connection;
+  /** @internal The present life as a listener. */
+  _listener: Listener | null = null;
+
+  get state(): SocketState {
+    return (this._listener ?? this._connection).phase;
+  }
+
+  /** Whether what is sent is encrypted. */
+  get isSecure(): boolean {
+    return false;
+  }
+
+  get local(): Address | undefined {
+    return (this._listener ?? this._connection).transport?.local;
+  }
+
+  get remote(): Address | undefined {
+    return this._connection.transport?.remote;
+  }
+
+  get bytesRead(): number {
+    return this._connection.bytesRead;
+  }
+
+  /** Bytes that the operating system has taken. */
+  get bytesWritten(): number {
+    return this._connection.writing.bytesWritten;
+  }
+
+  /** Received, not read yet. */
+  get unreadBytes(): number {
+    return this._connection.reading.queue.buffer.length;
+  }
+
+  /** A copy of what was received and not read yet. */
+  get unread(): Buffer {
+    const { buffer } = this._connection.reading.queue;
+    return buffer.copyOut(buffer.length);
+  }
+
+  /** Queued, not taken by the operating system yet. After a close: what was never sent. */
+  get unsentBytes(): number {
+    return this._connection.reason?.unsentBytes ?? this._connection.writing.queue.unsentBytes;
+  }
+
+  /** Whether the peer's FIN has come, even if bytes before it are still unread. */
+  get peerEnded(): boolean {
+    return this._connection.reading.peerEnded;
+  }
+
+  get pendingReads(): number {
+    return this._connection.reading.queue.length;
+  }
+
+  get pendingWrites(): number {
+    return this._connection.writing.queue.length;
+  }
+
+  get currentRead(): SocketRequest<unknown> | undefined {
+    return current(this._connection.reading.queue.head);
+  }
+
+  get currentWrite(): SocketRequest<unknown> | undefined {
+    return current(this._connection.writing.queue.head);
+  }
+
+  /** Why the socket was closed, or is being closed. */
+  get closeReason(): CloseReason | undefined {
+    return (this._listener ?? this._connection).reason ?? undefined;
+  }
+
+  /** One line, without any payload. */
+  [inspect.custom](): string {
+    return describe(this);
+  }
+}
+
+function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
+  return entry?.state === "current" ? entry : undefined;
+}
+
+function describe(socket: SocketView): string {
+  const name = `${socket.constructor.name} #${socket.id} ${socket.state}`;
+  if (socket.state === "listening") return `${name} on ${addressText(socket.local)}`;
+  const ends = socket.local === undefined ? "" : ` ${addressText(socket.local)} to ${addressText(socket.remote)}`;
+  const read = socket.currentRead === undefined ? "" : ` (${socket.currentRead.kind})`;
+  return (
+    `${name}${ends}: ${socket.pendingReads} reads${read}, ${socket.pendingWrites} writes, ` +
+    `${socket.unreadBytes} bytes unread, ${socket.unsentBytes} unsent`
+  );
+}

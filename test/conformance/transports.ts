@@ -1,0 +1,153 @@
+/** The transports that the conformance tests run over, and the few things that every one of those tests does. */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, type TestContext } from "node:test";
+import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
+import { MemoryNetwork } from "asyncsocket/testing";
+
+/** One kind of connection. A new one is made for every test. */
+export interface Wire {
+  /** For the constructor. */
+  readonly options: AsyncSocketOptions;
+  readonly listen: ListenOptions;
+  connect(listener: AsyncSocket): ConnectOptions;
+  dispose(): void;
+}
+
+export interface Kind {
+  readonly name: string;
+  /** Whether the bytes go through the kernel. */
+  readonly isReal: boolean;
+  open(): Wire;
+}
+
+function tcp(name: string, host: string): Kind {
+  return {
+    name,
+    isReal: true,
+    open: () => ({
+      options: {},
+      listen: { port: 0, host },
+      connect: (listener) => ({ host, port: portOf(listener) }),
+      dispose: () => undefined,
+    }),
+  };
+}
+
+function memory(name: string, chunkBytes?: () => number): Kind {
+  return {
+    name,
+    isReal: false,
+    open: () => ({
+      options: { transport: new MemoryNetwork({ chunkBytes }) },
+      listen: { port: 7 },
+      connect: () => ({ port: 7 }),
+      dispose: () => undefined,
+    }),
+  };
+}
+
+const unix: Kind = {
+  name: "a Unix-domain socket",
+  isReal: true,
+  open: () => {
+    const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
+    const path = join(folder, "s");
+    return {
+      options: {},
+      listen: { path },
+      connect: () => ({ path }),
+      dispose: () => rmSync(folder, { recursive: true, force: true }),
+    };
+  },
+};
+
+async function hasIPv6(): Promise<boolean> {
+  const probe = createServer().listen(0, "::1");
+  try {
+    await once(probe, "listening");
+    probe.close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const KINDS: readonly Kind[] = [
+  memory("memory"),
+  memory("memory, one byte a chunk", () => 1),
+  tcp("TCP over IPv4", "127.0.0.1"),
+  ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
+  unix,
+];
+
+export function portOf(socket: AsyncSocket): number {
+  const { local } = socket;
+  assert.ok(local !== undefined && local.family !== "unix", "a socket with a port");
+  return local.port;
+}
+
+/** Runs a suite over every transport. */
+export function overEveryTransport(suite: (kind: Kind) => void): void {
+  for (const kind of KINDS) {
+    describe(`over ${kind.name}`, () => suite(kind));
+  }
+}
+
+const OURS = ["TCPSocketWrap", "TCPServerWrap", "PipeWrap", "PipeServerWrap", "TCPConnectWrap"];
+
+function openHandles(): string[] {
+  return process.getActiveResourcesInfo().filter((name) => OURS.includes(name));
+}
+
+// The test runner's own pipes to its parent are there from the beginning.
+await turn();
+await turn();
+const handlesBefore = openHandles().length;
+
+/** To be called at the end of a test, when all is closed. Closing takes the event loop a few turns. */
+export async function assertNothingLeft(): Promise<void> {
+  for (let turns = 0; turns < 200 && openHandles().length > handlesBefore; turns++) await turn();
+  assert.equal(openHandles().length, handlesBefore, `handles left behind: ${openHandles().join(", ")}`);
+}
+
+/** One turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export interface Pair {
+  readonly listener: AsyncSocket;
+  /** The side that connected. */
+  readonly client: AsyncSocket;
+  /** The side that was accepted. */
+  readonly server: AsyncSocket;
+}
+
+/** A connected pair. `options` go to the client, `accepting` to the listener, and so to the server's side. */
+export async function connectedPair(
+  t: TestContext,
+  kind: Kind,
+  options: AsyncSocketOptions = {},
+  accepting: AsyncSocketOptions = {},
+): Promise<Pair> {
+  const wire = kind.open();
+  const listener = new AsyncSocket({ ...wire.options, ...accepting });
+  await listener.listen(wire.listen);
+  const accepted = listener.connections();
+  const client = new AsyncSocket({ ...wire.options, ...options });
+  const [, next] = await Promise.all([client.connect(wire.connect(listener)), accepted.next()]);
+  assert.ok(next.value !== undefined);
+  const server = next.value;
+  t.after(async () => {
+    await Promise.all([client.disconnect(), server.disconnect(), listener.disconnect()]);
+    wire.dispose();
+    await assertNothingLeft();
+  });
+  return { listener, client, server };
+}

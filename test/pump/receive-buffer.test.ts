@@ -1,0 +1,345 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { ReceiveBuffer } from "#dist/pump/receive-buffer.js";
+import { bytesCopied, growth } from "./counting.js";
+
+const KIB = 1024;
+const CHUNK = 64 * KIB;
+
+/** Bytes that tell their place: no two places near each other look alike. */
+function pattern(length: number, from = 0): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let i = 0; i < length; i++) bytes[i] = (from + i) % 251;
+  return bytes;
+}
+
+function lend(buffer: ReceiveBuffer, bytes: Uint8Array): void {
+  buffer.borrow(Buffer.from(bytes), bytes.length);
+}
+
+function keepAll(buffer: ReceiveBuffer, bytes: Uint8Array): void {
+  lend(buffer, bytes);
+  buffer.keep();
+}
+
+function feedAll(buffer: ReceiveBuffer): void {
+  while (buffer.feed(0)) continue;
+}
+
+describe("a receive buffer", () => {
+  it("is empty at first", () => {
+    const buffer = new ReceiveBuffer();
+    assert.equal(buffer.length, 0);
+    assert.equal(buffer.ready, 0);
+    assert.equal(buffer.feed(1), false);
+    assert.deepEqual(buffer.copyOut(0), Buffer.alloc(0));
+    assert.deepEqual(buffer.take(0), Buffer.alloc(0));
+  });
+
+  it("counts a borrowed chunk as unread, but shows it only as it is fed", () => {
+    const buffer = new ReceiveBuffer();
+    lend(buffer, pattern(10_000));
+    assert.equal(buffer.length, 10_000);
+    assert.equal(buffer.ready, 0);
+    assert.equal(buffer.feed(6000), true);
+    assert.equal(buffer.ready, 6000);
+    assert.equal(buffer.length, 10_000);
+    feedAll(buffer);
+    assert.equal(buffer.ready, 10_000);
+    assert.equal(buffer.feed(20_000), false);
+  });
+
+  it("takes no more of a borrowed chunk than its length says", () => {
+    const buffer = new ReceiveBuffer();
+    buffer.borrow(pattern(100), 7);
+    assert.equal(buffer.length, 7);
+    buffer.keep();
+    assert.deepEqual(buffer.take(7), pattern(7));
+    assert.equal(buffer.length, 0);
+  });
+
+  it("keeps what was not taken when the loan ends", () => {
+    const buffer = new ReceiveBuffer();
+    const chunk = pattern(100);
+    buffer.borrow(chunk, 100);
+    feedAll(buffer);
+    assert.deepEqual(buffer.take(30), pattern(30));
+    buffer.keep();
+    chunk.fill(0xff);
+    assert.deepEqual(buffer.take(70), pattern(70, 30));
+  });
+
+  it("copies out across window and chunk, and leaves all there", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(50));
+    lend(buffer, pattern(50, 50));
+    assert.equal(buffer.ready, 50);
+    assert.deepEqual(buffer.copyOut(80), pattern(80));
+    const target = new Uint8Array(100);
+    buffer.copyTo(target, 100);
+    assert.deepEqual(Buffer.from(target), pattern(100));
+    assert.equal(buffer.length, 100);
+  });
+
+  it("drops across window and chunk", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(50));
+    lend(buffer, pattern(50, 50));
+    buffer.drop(70);
+    assert.equal(buffer.length, 30);
+    feedAll(buffer);
+    assert.deepEqual(buffer.take(30), pattern(30, 70));
+  });
+});
+
+/** One thing done to a buffer, and to the bytes that it ought to hold. */
+type Step = readonly ["lend" | "keep" | "feed" | "take" | "drop" | "copyOut", number];
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(fc.constant("lend" as const), fc.nat(300)) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("lend" as const), fc.nat(20_000)) },
+  fc.tuple(fc.constant("keep" as const), fc.constant(0)),
+  fc.tuple(fc.constantFrom("feed", "take", "drop", "copyOut" as const), fc.nat(300)),
+  fc.tuple(fc.constantFrom("feed", "take", "drop", "copyOut" as const), fc.nat(20_000)),
+);
+
+class Comparison {
+  readonly buffer = new ReceiveBuffer();
+  #expected = Buffer.alloc(0);
+  #sent = 0;
+  readonly #given: { data: Buffer; expected: Buffer }[] = [];
+  /** The transport's, and used for every chunk. */
+  readonly #shared = Buffer.alloc(20_000);
+
+  do([what, size]: Step): void {
+    const { buffer } = this;
+    switch (what) {
+      case "lend":
+        this.#end();
+        pattern(size, this.#sent).copy(this.#shared);
+        this.#expected = Buffer.concat([this.#expected, pattern(size, this.#sent)]);
+        this.#sent += size;
+        buffer.borrow(this.#shared, size);
+        break;
+      case "keep":
+        this.#end();
+        break;
+      case "feed":
+        if (size === 0 || size > buffer.ready) buffer.feed(size);
+        break;
+      case "take":
+        this.#give(buffer.take(Math.min(size, buffer.ready)));
+        break;
+      case "drop":
+        size = Math.min(size, buffer.length);
+        buffer.drop(size);
+        this.#expected = this.#expected.subarray(size);
+        break;
+      case "copyOut": {
+        const count = Math.min(size, buffer.length);
+        assert.ok(buffer.copyOut(count).equals(this.#expected.subarray(0, count)));
+      }
+    }
+    assert.equal(buffer.length, this.#expected.length);
+  }
+
+  #end(): void {
+    this.buffer.keep();
+    this.#shared.fill(0xee);
+  }
+
+  #give(data: Buffer): void {
+    this.#given.push({ data, expected: Buffer.from(this.#expected.subarray(0, data.length)) });
+    this.#expected = this.#expected.subarray(data.length);
+  }
+
+  check(): void {
+    assert.ok(this.buffer.copyOut(this.buffer.length).equals(this.#expected), "what is left");
+    for (const { data, expected } of this.#given) assert.ok(data.equals(expected), "what was given, at the end");
+  }
+}
+
+describe("whatever is done to a receive buffer", () => {
+  it("gives the bytes in their order, once each, and never writes over them later", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const comparison = new Comparison();
+        for (const each of steps) comparison.do(each);
+        comparison.check();
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("gives memory that its user may write to without an effect on later bytes", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(1000));
+    buffer.take(400).fill(0xff);
+    keepAll(buffer, pattern(1000, 1000));
+    assert.deepEqual(buffer.take(1600), pattern(1600, 400));
+  });
+});
+
+/** What memory stays alive as long as this message does. */
+function pinned(data: Buffer): number {
+  return data.buffer.byteLength;
+}
+
+describe("the memory of a receive buffer", () => {
+  const MOST = 16 * KIB;
+
+  it("is not pinned by small messages of one large chunk", () => {
+    const buffer = new ReceiveBuffer();
+    lend(buffer, pattern(CHUNK));
+    for (let i = 0; i < CHUNK / 64; i++) {
+      if (buffer.ready < 64) buffer.feed(0);
+      assert.ok(pinned(buffer.take(64)) <= MOST);
+    }
+  });
+
+  it("is not pinned by small messages of a backlog", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(16 * CHUNK));
+    for (let i = 0; i < 1000; i++) {
+      const data = buffer.take(100);
+      assert.ok(pinned(data) <= MOST);
+      assert.deepEqual(data, pattern(100, i * 100));
+    }
+  });
+
+  it("pins at most twice its length with a large message", () => {
+    for (const length of [5000, 8192, 8193, 20_000, CHUNK, 5 * CHUNK]) {
+      const buffer = new ReceiveBuffer();
+      for (let sent = 0; sent < length + 1000; sent += 1000) keepAll(buffer, pattern(1000, sent));
+      const data = buffer.take(length);
+      assert.ok(pinned(data) <= Math.max(MOST, 2 * length), `${length} bytes pin ${pinned(data)}`);
+    }
+  });
+
+  it("is bounded by the bytes that wait, however small the chunks", () => {
+    const buffer = new ReceiveBuffer();
+    const byte = Buffer.of(1);
+    for (let count = 1; count <= 100_000; count++) {
+      buffer.borrow(byte, 1);
+      buffer.keep();
+      assert.ok(buffer.block.length <= 2 * count + KIB, `${buffer.block.length} bytes of memory for ${count}`);
+    }
+    assert.equal(buffer.length, 100_000);
+  });
+
+  it("does not grow with a length that was announced and has not come", () => {
+    const buffer = new ReceiveBuffer();
+    lend(buffer, pattern(100));
+    buffer.feed(1024 * 1024 * 1024);
+    assert.ok(buffer.block.length <= KIB);
+    buffer.keep();
+    lend(buffer, pattern(5000));
+    buffer.feed(1024 * 1024 * 1024);
+    assert.ok(buffer.block.length <= 4 * 5100);
+  });
+
+  it("is given back when everything has been read", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(CHUNK));
+    buffer.take(CHUNK / 4);
+    buffer.drop((3 * CHUNK) / 4);
+    assert.equal(buffer.length, 0);
+    assert.equal(buffer.block.length, 0);
+  });
+
+  it("is given back when most has been read and another chunk has come", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(CHUNK));
+    buffer.drop(CHUNK - 10);
+    lend(buffer, pattern(10, CHUNK));
+    feedAll(buffer);
+    buffer.keep();
+    assert.ok(buffer.block.length <= 8 * KIB, `${buffer.block.length} bytes of memory for 20`);
+    assert.deepEqual(buffer.take(20), pattern(20, CHUNK - 10));
+  });
+
+  it("is given back when most has been read between two chunks", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(CHUNK));
+    for (let i = 0; i < (CHUNK - 64) / 64; i++) buffer.take(64);
+    assert.equal(buffer.length, 64);
+    assert.ok(buffer.block.length <= 8 * KIB, `${buffer.block.length} bytes of memory for 64`);
+  });
+});
+
+describe("the work of a receive buffer", () => {
+  it("is one copy of each byte for reads of a known length", () => {
+    const buffer = new ReceiveBuffer();
+    const chunk = pattern(CHUNK);
+    const copied = bytesCopied(() => {
+      for (let i = 0; i < 16; i++) {
+        buffer.borrow(chunk, CHUNK);
+        for (let message = 0; message < 4; message++) {
+          while (buffer.ready < CHUNK / 4) buffer.feed(CHUNK / 4);
+          buffer.take(CHUNK / 4);
+        }
+        buffer.keep();
+      }
+    });
+    assert.equal(copied, 16 * CHUNK);
+  });
+
+  it("is one copy of each byte for small messages in large chunks, but for those that straddle blocks", () => {
+    const buffer = new ReceiveBuffer();
+    const chunk = pattern(CHUNK);
+    const length = 100;
+    const copied = bytesCopied(() => {
+      for (let i = 0; i < 16; i++) {
+        buffer.borrow(chunk, CHUNK);
+        for (;;) {
+          if (buffer.ready >= length) buffer.take(length);
+          else if (!buffer.feed(0)) break;
+        }
+        buffer.keep();
+      }
+    });
+    assert.ok(copied <= 1.1 * 16 * CHUNK, `${(copied / (16 * CHUNK)).toFixed(2)} copies of each byte`);
+  });
+
+  it("is one copy into the window for a message that a read announced, whatever the chunks", () => {
+    for (const size of [1000, 1460, 10_000]) {
+      const buffer = new ReceiveBuffer();
+      const chunk = pattern(size);
+      const total = 100 * size;
+      const copied = bytesCopied(() => {
+        for (let i = 0; i < 100; i++) {
+          buffer.borrow(chunk, size);
+          buffer.feed(total);
+          buffer.keep();
+        }
+        buffer.take(total);
+      });
+      // What came before the announced length was believed is copied again.
+      assert.ok(copied <= 2 * total, `${(copied / total).toFixed(2)} copies of each byte`);
+    }
+  });
+
+  it("grows no faster than the bytes that are kept one by one", () => {
+    const keeping = (count: number): number =>
+      bytesCopied(() => {
+        const buffer = new ReceiveBuffer();
+        const chunk = pattern(20);
+        for (let i = 0; i < count; i++) {
+          buffer.borrow(chunk, 20);
+          buffer.keep();
+        }
+      });
+    assert.ok(growth(keeping, 10_000) <= 2.5);
+  });
+
+  it("grows no faster than the messages that are taken from a backlog one by one", () => {
+    const taking = (count: number): number =>
+      bytesCopied(() => {
+        const buffer = new ReceiveBuffer();
+        keepAll(buffer, pattern(count * 32));
+        for (let i = 0; i < count; i++) buffer.take(32);
+      });
+    assert.ok(growth(taking, 10_000) <= 2.5);
+  });
+});
