@@ -61,13 +61,19 @@ export const WORKLOADS: readonly Workload[] = [
     messages: 10_000,
     about: "connect, one line, its reply, close",
   },
-  { name: "idle", kind: "idle", ...IDLE, about: "memory of a connection with a read and its timeout, nothing sent yet" },
+  {
+    name: "idle",
+    kind: "idle",
+    ...IDLE,
+    about: "memory of a connection with a read and its timeout, nothing sent yet",
+  },
   { name: "idle-used", kind: "idle-used", ...IDLE, about: "the same, after one line each" },
 ];
 
 export function workloadNamed(name: string): Workload {
   const found = WORKLOADS.find((workload) => workload.name === name);
-  if (found === undefined) throw new RangeError(`Expected one of ${WORKLOADS.map((w) => w.name).join(", ")}, got ${name}`);
+  if (found === undefined)
+    throw new RangeError(`Expected one of ${WORKLOADS.map((w) => w.name).join(", ")}, got ${name}`);
   return found;
 }
 

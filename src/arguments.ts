@@ -117,12 +117,11 @@ export function toBytes(name: string, value: unknown): Uint8Array {
   throw wrongType(name, "a string, bytes, or a list of them", value);
 }
 
-/** What `write` was given: a part, or a list of them without empty ones. */
-export function toData(data: unknown): Uint8Array | readonly Uint8Array[] {
-  if (!Array.isArray(data)) return toBytes("data", data);
+/** What `write` was given as a list, without empty parts. */
+export function toParts(data: readonly unknown[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
-  for (let i = 0; i < data.length; i++) {
-    const bytes = toBytes("data[]", (data as unknown[])[i]);
+  for (const one of data) {
+    const bytes = toBytes("data[]", one);
     if (bytes.length > 0) parts.push(bytes);
   }
   return parts;

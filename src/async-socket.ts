@@ -1,5 +1,15 @@
 import type { Duplex } from "node:stream";
-import { checkMs, checkTimeout, checkOneOf, checkBoolean, checkOptions, checkSignal, toData, wrongType } from "./arguments.js";
+import {
+  checkMs,
+  checkTimeout,
+  checkOneOf,
+  checkBoolean,
+  checkOptions,
+  checkSignal,
+  toBytes,
+  toParts,
+  wrongType,
+} from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
 import {
   checkFilter,
@@ -286,27 +296,28 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
    * @throws BAD_STATE after `end` or `disconnectAfterWriting`
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
-    const bytes = toData(data);
-    if (options === undefined) return this.#queueWrite("write", bytes, undefined, NO_TIMEOUT, undefined);
+    if (options === undefined) return this.#queueWrite("write", data, undefined, NO_TIMEOUT, undefined);
     checkOptions(options);
-    return this.#queueWrite("write", bytes, options.tag, checkTimeout(options.timeout), checkSignal(options.signal));
+    const timeoutMs = checkTimeout(options.timeout);
+    return this.#queueWrite("write", data, options.tag, timeoutMs, checkSignal(options.signal));
   }
 
   /** FIN after the queued writes; reading goes on. A second call gives the first one's request. */
   end(): SocketRequest<void> {
     if (this.#end !== null && this.#end.state !== "canceled") return this.#end;
-    this.#end = this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
+    this.#end = this.#queueWrite("end", NOTHING, undefined, NO_TIMEOUT, undefined);
     if (!this._connection.isEnding) this._connection.endQueued = true;
     return this.#end;
   }
 
   #queueWrite(
     operation: "write" | "end",
-    data: Uint8Array | readonly Uint8Array[],
+    data: Bytes | readonly Bytes[],
     tag: unknown,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): SocketRequest<void> {
+    const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
     if (this._listener !== null) throw badState(operation, "the socket listens");
     const connection = this._connection;
     if (!connection.isEnding) {
@@ -315,7 +326,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
         throw badState(operation, "the socket disconnects after the writes that were queued before");
       }
     }
-    const entry = new WriteEntry(operation, tag, connection, timeoutMs, data);
+    const entry = new WriteEntry(operation, tag, connection, timeoutMs, bytes);
     connection.queueWrite(entry, signal);
     return entry;
   }
@@ -419,6 +430,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     return transport;
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {
   if (delegate === undefined || delegate === null) return null;

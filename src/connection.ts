@@ -22,8 +22,9 @@ export const AFTER_WRITING = 2;
 
 /** The most that a transport is ever asked to deliver at once. */
 const ROOM_MAX = 256 * 1024;
-/** Steps in one turn, so that a socket that always has work leaves others their turn. */
-const TURN_BUDGET = 10_000;
+/** Bounds of one turn, so that a socket that always has work leaves others theirs. */
+const STEPS_A_TURN = 100;
+const READS_A_STEP = 1000;
 
 /**
  * One life of a socket, from idle to closed: it ties the two sides to a transport. A socket that is used again gets a
@@ -79,6 +80,11 @@ export class Connection implements TransportSink, RequestOwner {
   /** Whether writes go out: also while a graceful close flushes. */
   get isCarrying(): boolean {
     return this.phase === "open" || this.#graceful !== null;
+  }
+
+  /** Whether entries have failed that nobody was told of yet. */
+  get hasUntold(): boolean {
+    return this.#untold.length > 0;
   }
 
   get isEnding(): boolean {
@@ -307,7 +313,7 @@ export class Connection implements TransportSink, RequestOwner {
     if (this.#draining) return;
     this.#draining = true;
     this.#scheduled = false;
-    let budget = TURN_BUDGET;
+    let budget = STEPS_A_TURN;
     while (budget > 0 && this.#step()) budget--;
     this.#draining = false;
     if (budget === 0) this.clock.later(resume, this);
@@ -317,8 +323,7 @@ export class Connection implements TransportSink, RequestOwner {
 
   #step(): boolean {
     if (this.#untold.length > 0) return this.#tellFailures();
-    this.writing.flushIfMuch();
-    if (this.reading.step() || this.writing.step() || this.#closeStep()) return true;
+    if (this.reading.step(READS_A_STEP) || this.writing.step() || this.#closeStep()) return true;
     return this.reading.report() || this.writing.report();
   }
 

@@ -4,7 +4,7 @@ import { readError } from "./failures.js";
 import { askForTime, notify, tellRead } from "./notices.js";
 import { Wait } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
-import { ReadQueue } from "./pump/read-queue.js";
+import { ReadQueue, type Attempt } from "./pump/read-queue.js";
 
 type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME";
 
@@ -24,26 +24,32 @@ export class ReadSide {
     this.#connection = connection;
   }
 
-  /** Satisfies or fails the current read, if that can be done now. */
-  step(): boolean {
-    const { queue } = this;
+  /** Satisfies reads while that can be done now, at most `budget`, or fails the current one. */
+  step(budget: number): boolean {
     const connection = this.#connection;
-    if (connection.phase !== "open" || this.held) return false;
-    const entry = queue.head;
-    if (entry === null) return queue.buffer.length === 0 && this.#end();
-    this.wait.enter(entry);
-    const attempt = queue.attempt(entry, connection.limits.readAhead);
-    if (attempt === "ready") {
+    const { queue } = this;
+    for (let served = 0; served < budget; served++) {
+      if (connection.phase !== "open" || this.held || connection.hasUntold) return served > 0;
+      const entry = queue.head;
+      if (entry === null) return (queue.buffer.length === 0 && this.#end()) || served > 0;
+      this.wait.enter(entry);
+      const attempt = queue.attempt(entry, connection.limits.readAhead);
+      if (attempt !== "ready") return this.#cannot(entry, attempt) || served > 0;
       const value = queue.take(entry);
       if (this.peerEnded) this.hold();
       tellRead(connection.socket, entry, value);
-      return true;
+      connection.writing.flushIfMuch();
     }
+    return true;
+  }
+
+  /** The current read cannot be satisfied: it waits, unless it may not. */
+  #cannot(entry: ReadEntry, attempt: Attempt): boolean {
     if (attempt === "wait") {
       if (this.peerEnded) return this.#end();
       if (entry.timeoutMs !== 0) return false;
-    }
-    this.#lose(entry, attempt === "wait" ? "READ_TIMEOUT" : attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME");
+      this.#lose(entry, "READ_TIMEOUT");
+    } else this.#lose(entry, attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME");
     return true;
   }
 

@@ -8,6 +8,12 @@ import { WriteQueue, type WriteEntry } from "./pump/write-queue.js";
 /** Writes go out before the reads at hand are through, once so much has gathered. */
 const FLUSH_BYTES = 64 * 1024;
 
+/**
+ * Where small writes are joined. When the operating system has taken them at once, as it nearly always does, the memory
+ * is free again; when it has not, the memory goes with them.
+ */
+let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
+
 /** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
 export class WriteSide {
   readonly queue = new WriteQueue();
@@ -17,6 +23,8 @@ export class WriteSide {
   finSent = false;
   /** The operating system has the FIN, too. */
   finDone = false;
+  /** Whether the last batch was out at once: a socket that has to wait gets memory of its own. */
+  #wasImmediate = true;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
@@ -28,7 +36,7 @@ export class WriteSide {
     const { queue } = this;
     const done = queue.nextDone();
     if (done !== null) {
-      tellWritten(this.#connection.socket, done);
+      this.#tell(done);
       return true;
     }
     if (!this.#connection.isCarrying || queue.inFlight > 0) return false;
@@ -37,6 +45,13 @@ export class WriteSide {
       return true;
     }
     return queue.head?.isEnd === true && this.#end(queue.head);
+  }
+
+  /** All that landed with a batch, in one step: what a callback does meanwhile cannot undo it. */
+  #tell(first: WriteEntry): void {
+    const { socket } = this.#connection;
+    for (let entry: WriteEntry | null = first; entry !== null; entry = this.queue.nextDone())
+      tellWritten(socket, entry);
   }
 
   #end(entry: WriteEntry): boolean {
@@ -56,8 +71,13 @@ export class WriteSide {
   /** Hands the next batch on. */
   flush(): void {
     const { queue } = this;
-    const parts = queue.gather();
-    if (parts.length > 0 && this.#connection.transport?.write(parts) === true) this.#land();
+    const parts = queue.gather(this.#wasImmediate ? scratch : null);
+    if (parts.length > 0) {
+      const isImmediate = this.#connection.transport?.write(parts) === true;
+      if (isImmediate) this.#land();
+      else if (parts[0]?.buffer === scratch.buffer) scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
+      this.#wasImmediate = isImmediate;
+    }
     const { head } = queue;
     if (head === null) return;
     this.wait.enter(head);

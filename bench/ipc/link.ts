@@ -30,7 +30,8 @@ export class Link<R extends Exchanges<R>> {
   ask<K extends keyof R & string>(name: K, ask: R[K]["ask"], deadlineMs: number): Promise<R[K]["answer"]> {
     const request: Request = { id: ++this.#lastId, name, ask };
     return new Promise<unknown>((resolve, reject) => {
-      const late = (): void => this.#settle(request.id, new Error(`${this.#label}: no answer to ${name} in ${deadlineMs} ms`));
+      const late = (): void =>
+        this.#settle(request.id, new Error(`${this.#label}: no answer to ${name} in ${deadlineMs} ms`));
       this.#waiting.set(request.id, { resolve, reject, timer: setTimeout(late, deadlineMs) });
       this.#child.send(request, (error) => {
         if (error) this.#settle(request.id, new Error(`${this.#label}: ${name}: ${error.message}`));

@@ -15,7 +15,7 @@ function echo(socket: Socket): void {
 }
 
 function lines(socket: Socket): void {
-  let rest = NOTHING;
+  let rest: Buffer = NOTHING;
   expire(socket);
   socket.on("data", (chunk: Buffer) => {
     let end = chunk.indexOf(NEWLINE) + 1;
@@ -44,10 +44,12 @@ function frames(socket: Socket): void {
   let needed = HEADER_BYTES;
   socket.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes < needed && bytes >= HEADER_BYTES && needed === HEADER_BYTES) needed = HEADER_BYTES;
-    partial.push(chunk);
-    if (bytes < needed) return;
-    const data = partial.length === 1 ? chunk : Buffer.concat(partial, bytes);
+    let data = chunk;
+    if (partial.length !== 0) {
+      partial.push(chunk);
+      if (bytes < needed) return;
+      data = Buffer.concat(partial, bytes);
+    }
     const start = answerFrames(socket, data);
     bytes = data.length - start;
     partial = bytes === 0 ? [] : [data.subarray(start)];
@@ -73,7 +75,7 @@ function answerFrames(socket: Socket, data: Buffer): number {
 }
 
 function churn(socket: Socket): void {
-  let rest = NOTHING;
+  let rest: Buffer = NOTHING;
   expire(socket);
   socket.on("data", (chunk: Buffer) => {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);

@@ -28,7 +28,10 @@ export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
 export const LINE_FEED: DelimiterSet = delimiterSet([Buffer.from("\n")]);
 
 const FALSE_STARTS = 8;
-const LOOP_BYTES = 64;
+/** Fewer bytes than a native call costs. */
+const LOOP_BYTES = 16;
+/** Bytes behind the end that the native search may see in vain. */
+const SLACK = 1024;
 const FIRST_STEP = 256;
 
 /**
@@ -69,19 +72,18 @@ function findOne(block: Buffer, from: number, end: number, delimiter: Delimiter)
 }
 
 function findByte(block: Buffer, from: number, end: number, byte: number): number {
-  const stop = Math.min(end, from + LOOP_BYTES);
-  for (let i = from; i < stop; i++) if (block[i] === byte) return i;
-  if (stop >= end) return -1;
-  // The native search has no end: beyond ours it could run through a large block again for each byte that comes.
-  if (block.length - end > end - stop + SLACK) {
-    const at = block.subarray(stop, end).indexOf(byte);
-    return at === -1 ? -1 : stop + at;
+  if (end - from <= LOOP_BYTES) {
+    for (let i = from; i < end; i++) if (block[i] === byte) return i;
+    return -1;
   }
-  const at = block.indexOf(byte, stop);
+  // The native search has no end: beyond ours it could run through a large block again for each byte that comes.
+  if (block.length - end > end - from + SLACK) {
+    const at = block.subarray(from, end).indexOf(byte);
+    return at === -1 ? -1 : from + at;
+  }
+  const at = block.indexOf(byte, from);
   return at < end ? at : -1;
 }
-
-const SLACK = 1024;
 
 function findNatively(block: Buffer, from: number, end: number, bytes: Buffer): number {
   if (from >= end) return -1;

@@ -1,6 +1,19 @@
-/** Views up to this size share pooled memory, and may pin as much: what `Buffer.allocUnsafe` does as well. */
+/** Messages share blocks of this size, and may pin as much: what `Buffer.allocUnsafe` does as well. */
 const SMALL = 8192;
+/** Larger messages share larger blocks: one never pins more than so many times its own size. */
+const SHARE = 16;
+const LARGE = 65_536;
 const EMPTY = Buffer.alloc(0);
+
+type BufferConstructor = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
+
+/** What makes a Buffer from memory without further ado: `subarray` asks for it, too, and takes twice the time. */
+const species = (Buffer as unknown as { [Symbol.species]?: BufferConstructor })[Symbol.species];
+const View = isUsable(species) ? species : null;
+
+function isUsable(make: BufferConstructor | undefined): make is BufferConstructor {
+  return typeof make === "function" && Object.getPrototypeOf(new make(EMPTY.buffer, 0, 0)) === Buffer.prototype;
+}
 
 /**
  * Received bytes that nobody has taken yet.
@@ -18,11 +31,15 @@ const EMPTY = Buffer.alloc(0);
  */
 export class ReceiveBuffer {
   block: Buffer = EMPTY;
+  /** The block's memory and where it begins there: reading them off the block is no mere field access. */
+  #memory: ArrayBufferLike = EMPTY.buffer;
+  #base = 0;
   start = 0;
   end = 0;
   #chunk: Buffer = EMPTY;
   #chunkStart = 0;
   #chunkEnd = 0;
+  #lastTaken = 0;
 
   /** Bytes in the window: contiguous, to be searched. */
   get ready(): number {
@@ -58,17 +75,18 @@ export class ReceiveBuffer {
   feed(wanted: number): boolean {
     const rest = this.#chunkEnd - this.#chunkStart;
     if (rest === 0) return false;
-    const step = wanted > SMALL / 2 ? wanted - this.ready : Math.max(SMALL, wanted, this.ready);
-    this.#append(Math.min(rest, step), wanted);
+    const { ready } = this;
+    const target = wanted > SMALL / 2 ? wanted : Math.max(SMALL, Math.min(LARGE, SHARE * this.#lastTaken), 2 * ready);
+    this.#append(Math.min(rest, target - ready), wanted);
     return true;
   }
 
   #append(count: number, wanted: number): void {
     const need = this.ready + count;
     if (this.end + count > this.block.length) {
-      // Growing by what has come keeps the copying linear, and a claimed length from costing memory.
-      const growth = this.ready === 0 ? need : need * 2;
-      this.#move(wanted >= need && wanted <= need * 4 ? wanted : growth);
+      // Doubling keeps the copying linear, and a length that was only claimed from costing memory.
+      const doubled = count >= this.ready ? need : need * 2;
+      this.#move(wanted >= need && wanted <= need * 4 ? wanted : doubled);
     }
     copy(this.#chunk, this.#chunkStart, this.block, this.end, count);
     this.#chunkStart += count;
@@ -80,6 +98,8 @@ export class ReceiveBuffer {
     const { ready } = this;
     copy(this.block, this.start, target, 0, ready);
     this.block = target;
+    this.#memory = target.buffer;
+    this.#base = target.byteOffset;
     this.start = 0;
     this.end = ready;
   }
@@ -87,10 +107,12 @@ export class ReceiveBuffer {
   /** Gives the first bytes of the window away for good. */
   take(count: number): Buffer {
     const { block, start } = this;
+    this.#lastTaken = count;
     let data: Buffer;
     if (start === 0 && count === block.length) data = block;
-    else if (block.length <= SMALL || count * 2 >= block.length) data = block.subarray(start, start + count);
-    else data = this.copyOut(count);
+    else if (block.length <= SMALL || count * SHARE >= block.length) {
+      data = View === null ? block.subarray(start, start + count) : new View(this.#memory, this.#base + start, count);
+    } else data = this.copyOut(count);
     this.drop(count);
     return data;
   }
@@ -116,6 +138,7 @@ export class ReceiveBuffer {
     this.#chunkStart += count - inWindow;
     if (this.start === this.end) {
       this.block = EMPTY;
+      this.#memory = EMPTY.buffer;
       this.start = this.end = 0;
     }
   }

@@ -9,11 +9,11 @@ const SMALL = 4096;
 const BATCH_BYTES = 256 * 1024;
 const BATCH_PARTS = 1024;
 
-const NO_PART = new Uint8Array(0);
-
 export class WriteEntry extends Entry<void> {
-  /** One part, or a list of them, none of them empty. */
-  readonly data: Uint8Array | readonly Uint8Array[];
+  /** The bytes, unless a list was given. */
+  readonly only: Uint8Array | null;
+  /** The list, without empty parts. */
+  readonly parts: readonly Uint8Array[] | null;
   readonly total: number;
   /** Whether a byte of it has been given to the transport: from then on it cannot be taken back. */
   handedOn = false;
@@ -26,8 +26,10 @@ export class WriteEntry extends Entry<void> {
     data: Uint8Array | readonly Uint8Array[],
   ) {
     super(kind, tag, owner, timeoutMs);
-    this.data = data;
-    this.total = sizeOf(data);
+    const isList = Array.isArray(data);
+    this.only = isList ? null : (data as Uint8Array);
+    this.parts = isList ? (data as readonly Uint8Array[]) : null;
+    this.total = isList ? totalOf(data as readonly Uint8Array[]) : (data as Uint8Array).length;
   }
 
   /** Bytes that the operating system has. */
@@ -47,18 +49,16 @@ export class WriteEntry extends Entry<void> {
     return this.kind === "end";
   }
 
-  /** Its `index`th part; empty behind the last. */
-  part(index: number): Uint8Array {
-    const { data } = this;
-    if (data instanceof Uint8Array) return index === 0 ? data : NO_PART;
-    return data[index] ?? NO_PART;
+  /** Its `index`th part. */
+  part(index: number): Uint8Array | undefined {
+    if (this.parts !== null) return this.parts[index];
+    return index === 0 && this.total > 0 ? (this.only as Uint8Array) : undefined;
   }
 }
 
-function sizeOf(data: Uint8Array | readonly Uint8Array[]): number {
-  if (data instanceof Uint8Array) return data.length;
+function totalOf(parts: readonly Uint8Array[]): number {
   let total = 0;
-  for (const part of data) total += part.length;
+  for (const part of parts) total += part.length;
   return total;
 }
 
@@ -99,29 +99,78 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return this.#next !== null && !this.#next.isEnd;
   }
 
-  /** The next batch, at most BATCH_BYTES; empty when only empty entries, or an end, are left. */
-  gather(): Uint8Array[] {
+  /**
+   * The next batch, at most BATCH_BYTES; empty when only empty entries, or an end, are left.
+   * @param scratch memory for small parts to be joined in, instead of new memory
+   */
+  gather(scratch: Buffer | null): Uint8Array[] {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
-    for (let entry = this.#next; entry !== null && !entry.isEnd; entry = this.#next) {
-      const part = entry.part(this.#part);
-      if (part.length === 0) {
+    while (this.hasMore && room > 0 && parts.length < BATCH_PARTS) {
+      const joined = this.#offset === 0 ? this.#joinSmall(room, parts.length === 0 ? scratch : null) : null;
+      const part = joined ?? this.#takePart(room);
+      if (part === undefined) {
         this.#nextEntry();
         continue;
       }
-      if (room === 0 || parts.length === BATCH_PARTS) break;
-      const count = Math.min(room, part.length - this.#offset);
-      entry.handedOn = true;
-      parts.push(count === part.length ? part : part.subarray(this.#offset, this.#offset + count));
-      room -= count;
-      this.#offset += count;
-      if (this.#offset === part.length) {
-        this.#part++;
-        this.#offset = 0;
-      }
+      parts.push(part);
+      room -= part.length;
     }
     this.inFlight = BATCH_BYTES - room;
-    return parts.length > 1 ? joinSmall(parts) : parts;
+    return parts;
+  }
+
+  /** The next part, or as much of it as there is room for. */
+  #takePart(room: number): Uint8Array | undefined {
+    const entry = this.#next as WriteEntry;
+    const part = entry.part(this.#part);
+    if (part === undefined) return undefined;
+    const count = Math.min(room, part.length - this.#offset);
+    const piece = count === part.length ? part : part.subarray(this.#offset, this.#offset + count);
+    this.#offset += count;
+    entry.handedOn = true;
+    if (this.#offset === part.length) this.#nextPart(entry);
+    return piece;
+  }
+
+  /** Copies neighbours that are small into one: fewer, larger pieces for the system call. */
+  #joinSmall(room: number, scratch: Buffer | null): Uint8Array | null {
+    const bytes = this.#smallBytes(room);
+    if (bytes === 0) return null;
+    const target = scratch !== null && bytes <= scratch.length ? scratch : Buffer.allocUnsafe(bytes);
+    for (let offset = 0; offset < bytes;) {
+      const entry = this.#next as WriteEntry;
+      const part = entry.part(this.#part);
+      if (part === undefined) {
+        this.#nextEntry();
+        continue;
+      }
+      target.set(part, offset);
+      offset += part.length;
+      this.#nextPart(entry);
+    }
+    return target.length === bytes ? target : target.subarray(0, bytes);
+  }
+
+  /** How many bytes the next parts have that are small, if there are two at least. */
+  #smallBytes(room: number): number {
+    let bytes = 0;
+    let count = 0;
+    let index = this.#part;
+    for (let entry = this.#next; entry !== null && !entry.isEnd; entry = entry.next, index = 0) {
+      for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
+        if (part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
+        bytes += part.length;
+        count++;
+      }
+    }
+    return count > 1 ? bytes : 0;
+  }
+
+  #nextPart(entry: WriteEntry): void {
+    entry.handedOn = true;
+    this.#offset = 0;
+    if (entry.part(++this.#part) === undefined) this.#nextEntry();
   }
 
   #nextEntry(): void {
@@ -148,36 +197,4 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.remove(entry);
     return entry;
   }
-}
-
-/** Copies neighbours that are small into one: fewer, larger pieces for the system call. */
-function joinSmall(parts: readonly Uint8Array[]): Uint8Array[] {
-  const joined: Uint8Array[] = [];
-  for (let i = 0; i < parts.length;) {
-    let bytes = 0;
-    let end = i;
-    for (let part = parts[end]; part !== undefined && part.length < SMALL; part = parts[++end]) bytes += part.length;
-    const first = parts[i];
-    if (first === undefined) break;
-    if (end - i < 2) {
-      joined.push(first);
-      i++;
-      continue;
-    }
-    joined.push(join(parts, i, end, bytes));
-    i = end;
-  }
-  return joined;
-}
-
-function join(parts: readonly Uint8Array[], from: number, to: number, bytes: number): Buffer {
-  const target = Buffer.allocUnsafe(bytes);
-  let offset = 0;
-  for (let i = from; i < to; i++) {
-    const part = parts[i];
-    if (part === undefined) break;
-    target.set(part, offset);
-    offset += part.length;
-  }
-  return target;
 }

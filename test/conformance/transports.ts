@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
-import { MemoryNetwork } from "asyncsocket/testing";
+import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 
 /** One kind of connection. A new one is made for every test. */
 export interface Wire {
@@ -23,6 +23,8 @@ export interface Kind {
   readonly name: string;
   /** Whether the bytes go through the kernel. */
   readonly isReal: boolean;
+  /** How many bytes come at once, at most. */
+  readonly chunkBytes: number;
   open(): Wire;
 }
 
@@ -30,6 +32,7 @@ function tcp(name: string, host: string): Kind {
   return {
     name,
     isReal: true,
+    chunkBytes: Infinity,
     open: () => ({
       options: {},
       listen: { port: 0, host },
@@ -39,12 +42,14 @@ function tcp(name: string, host: string): Kind {
   };
 }
 
-function memory(name: string, chunkBytes?: () => number): Kind {
+/** A network in memory, for what one transport alone can show: with a virtual clock, with chunks of one's own. */
+export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
   return {
     name,
     isReal: false,
+    chunkBytes: options.chunkBytes?.() ?? Infinity,
     open: () => ({
-      options: { transport: new MemoryNetwork({ chunkBytes }) },
+      options: { transport: new MemoryNetwork(options) },
       listen: { port: 7 },
       connect: () => ({ port: 7 }),
       dispose: () => undefined,
@@ -55,6 +60,7 @@ function memory(name: string, chunkBytes?: () => number): Kind {
 const unix: Kind = {
   name: "a Unix-domain socket",
   isReal: true,
+  chunkBytes: Infinity,
   open: () => {
     const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
     const path = join(folder, "s");
@@ -80,7 +86,7 @@ async function hasIPv6(): Promise<boolean> {
 
 const KINDS: readonly Kind[] = [
   memory("memory"),
-  memory("memory, one byte a chunk", () => 1),
+  memory("memory, one byte a chunk", { chunkBytes: () => 1, capacityBytes: 4096 }),
   tcp("TCP over IPv4", "127.0.0.1"),
   ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
   unix,

@@ -21,7 +21,11 @@ const letters = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 60 });
 const long = fc
   .tuple(fc.constantFrom("a", "ab", "aab", "c"), fc.nat(400), letters)
   .map(([unit, count, tail]) => unit.repeat(count) + tail);
-const haystack = fc.oneof(letters, long, fc.tuple(letters, long, letters).map((parts) => parts.join("")));
+const haystack = fc.oneof(
+  letters,
+  long,
+  fc.tuple(letters, long, letters).map((parts) => parts.join("")),
+);
 const delimiter = fc.oneof(
   fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }),
   fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 30 }),

@@ -1,0 +1,82 @@
+/** The command line, read and checked before any process is started. */
+import { parseArgs } from "node:util";
+import { CONTENDERS, type Contender } from "./contenders.js";
+import { WORKLOADS, workloadNamed, type Workload } from "./workloads.js";
+
+export interface BenchOptions {
+  readonly workloads: readonly Workload[];
+  readonly contenders: readonly Contender[];
+  readonly rounds: number;
+  /** Times the messages of each workload. */
+  readonly scale: number;
+  readonly json: string | undefined;
+  /** A folder for CPU profiles of the servers; what they cost then means nothing. */
+  readonly profile: string | undefined;
+  readonly list: boolean;
+}
+
+export const USAGE = `npm run bench -- [options]
+  --only NAME[,NAME]        these workloads (a name, or what it begins with)
+  --rounds N                rounds of each, interleaved (5)
+  --scale X                 times the messages of each run (1)
+  --promise                 the promise style of the library, too
+  --contenders NAME[,NAME]  these contenders: ${CONTENDERS.map((contender) => contender.name).join(", ")}
+  --json FILE               write everything measured
+  --profile FOLDER          profile the servers, and print where the time goes
+  --list                    list the workloads`;
+
+/** @throws TypeError or RangeError, with a message for whoever typed it */
+export function parseOptions(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: "string", multiple: true },
+      rounds: { type: "string", default: "5" },
+      scale: { type: "string", default: "1" },
+      promise: { type: "boolean", default: false },
+      contenders: { type: "string", multiple: true },
+      json: { type: "string" },
+      profile: { type: "string" },
+      list: { type: "boolean", default: false },
+    },
+  });
+  const rounds = positive("--rounds", values.rounds);
+  if (!Number.isInteger(rounds)) throw new RangeError(`Expected whole --rounds, got ${rounds}`);
+  return {
+    workloads: selectWorkloads(names(values.only)),
+    contenders: selectContenders(names(values.contenders), values.promise),
+    rounds,
+    scale: positive("--scale", values.scale),
+    json: values.json,
+    profile: values.profile,
+    list: values.list,
+  };
+}
+
+function names(lists: readonly string[] | undefined): string[] {
+  return (lists ?? []).flatMap((list) => list.split(",")).filter((name) => name !== "");
+}
+
+function positive(what: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || value === Infinity) throw new RangeError(`Expected a positive number for ${what}, got ${text}`);
+  return value;
+}
+
+function selectWorkloads(wanted: readonly string[]): readonly Workload[] {
+  if (wanted.length === 0) return WORKLOADS;
+  const selected = wanted.flatMap((name) => {
+    const exact = WORKLOADS.filter((workload) => workload.name === name);
+    if (exact.length > 0) return exact;
+    const begun = WORKLOADS.filter((workload) => workload.name.startsWith(name));
+    return begun.length > 0 ? begun : [workloadNamed(name)];
+  });
+  return WORKLOADS.filter((workload) => selected.includes(workload));
+}
+
+function selectContenders(wanted: readonly string[], promise: boolean): readonly Contender[] {
+  const unknown = wanted.find((name) => !CONTENDERS.some((contender) => contender.name === name));
+  if (unknown !== undefined) throw new RangeError(`Expected a contender, got ${unknown}`);
+  if (wanted.length > 0) return CONTENDERS.filter((contender) => wanted.includes(contender.name));
+  return CONTENDERS.filter((contender) => promise || contender.optional !== true);
+}

@@ -1,0 +1,47 @@
+/** Entries as the argument checks would make them, for tests that have no socket. */
+
+import { delimiterSet } from "#dist/pump/delimiter.js";
+import { ReadEntry, type FrameHeader, type ReadKind } from "#dist/pump/read-entry.js";
+import { WriteEntry } from "#dist/pump/write-queue.js";
+
+/** What is asked of a read: all that decides its outcome. */
+export interface ReadSpec {
+  readonly kind: ReadKind;
+  /** As in `ReadEntry`: the length, or the most. */
+  readonly length: number;
+  readonly delimiters?: readonly Buffer[];
+  readonly frame?: FrameHeader;
+  readonly encoding?: BufferEncoding;
+  /** The bytes go into memory of the caller's, which is longer by so many bytes. */
+  readonly intoSlack?: number;
+}
+
+/** A request that nobody carries out: the queues never ask about it. */
+const nobody = { cancelRequest: () => false, extendRequest: () => false, bytesDoneOf: () => 0 };
+
+export function readEntry(spec: ReadSpec): ReadEntry {
+  const { kind, length, delimiters, frame, encoding, intoSlack } = spec;
+  const entry = new ReadEntry(kind, undefined, nobody, -1, length);
+  if (delimiters !== undefined) entry.mark = delimiterSet(delimiters);
+  if (frame !== undefined) entry.mark = frame;
+  if (encoding !== undefined) entry.target = encoding;
+  if (intoSlack !== undefined) entry.target = new Uint8Array(new ArrayBuffer(length + intoSlack + 3), 3);
+  return entry;
+}
+
+/** The caller's memory that the bytes go into. */
+export function memoryOf(entry: ReadEntry): Uint8Array | null {
+  return entry.target instanceof Uint8Array ? entry.target : null;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** @param parts none of them empty */
+export function writeEntry(parts: readonly Uint8Array[]): WriteEntry {
+  const [first = NOTHING, ...others] = parts;
+  return new WriteEntry("write", undefined, nobody, -1, first, others.length === 0 ? null : others);
+}
+
+export function endEntry(): WriteEntry {
+  return new WriteEntry("end", undefined, nobody, -1, NOTHING, null);
+}
