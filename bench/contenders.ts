@@ -2,25 +2,30 @@
  * Who is measured. A contender is a program that answers `ServerRequests` on its IPC channel, so that another runtime
  * or another transport becomes a row by a line here and a file in servers/.
  */
-import { isMemory, type Workload } from "./workloads.js";
+import type { Workload } from "./workloads.js";
 
 export interface Contender {
   readonly name: string;
   /** In servers/, without its extension. */
   readonly file: string;
   readonly style?: string;
-  /** Whether it takes part only when asked for (`--promise`, or by its name in `--contenders`). */
+  /** Whether it takes part only when asked for (by its name in `--contenders`, or with `--promise`). */
   readonly optional?: boolean;
+  /** For one much slower than the others, so that a run stays a few seconds. */
+  readonly mostMessages?: number;
   takesPart(workload: Workload): boolean;
 }
 
 const everywhere = (): boolean => true;
-const linesOnly = (workload: Workload): boolean => workload.protocol === "lines" && !isMemory(workload);
+const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
+const lines = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol === "lines";
+const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */
 export const CONTENDERS: readonly Contender[] = [
   { name: "hand", file: "hand", takesPart: everywhere },
+  { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
   { name: "library", file: "library", takesPart: everywhere },
-  { name: "library-await", file: "promise", style: "await", optional: true, takesPart: linesOnly },
-  { name: "library-lines", file: "promise", style: "lines", optional: true, takesPart: linesOnly },
+  { name: "library-await", style: "await", ...PROMISES },
+  { name: "library-lines", style: "lines", ...PROMISES },
 ];

@@ -47,7 +47,9 @@ export async function measure(
     const port = await server.ask("listen", workload.protocol, ANSWER_MS);
     await load.ask("verify", { workload: workload.name, port }, RUN_MS);
     const run = new Run(server, load, workload, port);
-    return isMemory(workload) ? await run.memory() : await run.cpu(conditions.scale);
+    return isMemory(workload)
+      ? await run.memory()
+      : await run.cpu(conditions.scale, contender.mostMessages ?? Infinity);
   } finally {
     await server.stop();
   }
@@ -73,9 +75,10 @@ class Run {
     private readonly port: number,
   ) {}
 
-  async cpu(scale: number): Promise<Sample> {
-    const count = Math.max(this.workload.connections, Math.round(this.workload.messages * scale));
-    await this.open(this.workload.connections);
+  async cpu(scale: number, most: number): Promise<Sample> {
+    const { messages, connections } = this.workload;
+    const count = Math.max(connections, Math.round(Math.min(messages, most) * scale));
+    await this.open(connections);
     await this.messages(Math.ceil(count * WARM_UP), scale);
     const before = await this.server.ask("usage", null, ANSWER_MS);
     const ms = await this.messages(count, scale);

@@ -78,5 +78,5 @@ function selectContenders(wanted: readonly string[], promise: boolean): readonly
   const unknown = wanted.find((name) => !CONTENDERS.some((contender) => contender.name === name));
   if (unknown !== undefined) throw new RangeError(`Expected a contender, got ${unknown}`);
   if (wanted.length > 0) return CONTENDERS.filter((contender) => wanted.includes(contender.name));
-  return CONTENDERS.filter((contender) => promise || contender.optional !== true);
+  return CONTENDERS.filter((contender) => contender.optional !== true || (promise && contender.file === "promise"));
 }

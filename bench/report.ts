@@ -12,6 +12,8 @@ export interface Result extends Summary {
   readonly unit: "µs/message" | "bytes/connection";
   /** This median by the first contender's: below 1 is better. */
   readonly ratio: number;
+  /** The same of the least values: what a busy machine adds is not in it. */
+  readonly leastRatio: number;
   readonly samples: readonly Sample[];
 }
 
@@ -39,23 +41,24 @@ export function environment(args: readonly string[]): Environment {
 /** @param byContender - the first is what the others are compared with */
 export function resultsOf(workload: Workload, byContender: ReadonlyMap<Contender, readonly Sample[]>): Result[] {
   const unit = isMemory(workload) ? "bytes/connection" : "µs/message";
-  let base: number | null = null;
+  let base: Summary | null = null;
   return [...byContender].map(([contender, samples]) => {
     const summary = summarize(samples.map((sample) => sample.value));
-    base ??= summary.median;
+    base ??= summary;
+    const ratios = { ratio: summary.median / base.median, leastRatio: summary.least / base.least };
     return {
       workload: workload.name,
       contender: contender.name,
       unit,
       ...summary,
-      ratio: summary.median / base,
+      ...ratios,
       samples,
     };
   });
 }
 
-const COLUMNS = ["workload", "contender", "median", "min", "max", "ratio", "unit", "also"] as const;
-const WIDTHS = [16, 14, 9, 9, 9, 7] as const;
+const COLUMNS = ["workload", "contender", "median", "min", "max", "ratio", "of min", "unit", "also"] as const;
+const WIDTHS = [16, 14, 9, 9, 9, 7, 7] as const;
 
 export function header(at: Environment): string {
   const machine = `Node ${at.node}, ${at.cores} x ${at.cpu}, load ${at.load.toFixed(2)}, ${at.date}`;
@@ -65,8 +68,9 @@ export function header(at: Environment): string {
 export function row(result: Result): string {
   const number =
     result.unit === "µs/message" ? (n: number): string => n.toFixed(3) : (n: number): string => n.toFixed(0);
-  const { workload, contender, median, least, most, ratio, unit } = result;
-  return line([workload, contender, number(median), number(least), number(most), ratio.toFixed(3), unit, also(result)]);
+  const { workload, contender, ratio, leastRatio, unit } = result;
+  const times = [result.median, result.least, result.most].map(number);
+  return line([workload, contender, ...times, ratio.toFixed(3), leastRatio.toFixed(3), unit, also(result)]);
 }
 
 function also({ unit, samples }: Result): string {

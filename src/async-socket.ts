@@ -1,20 +1,12 @@
 import type { Duplex } from "node:stream";
-import {
-  checkMs,
-  checkTimeout,
-  checkOneOf,
-  checkBoolean,
-  checkOptions,
-  checkSignal,
-  toBytes,
-  toParts,
-  wrongType,
-} from "./arguments.js";
+import { checkMs, checkTimeout, checkBoolean, checkOptions, checkSignal, toBytes, toParts } from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
 import {
+  checkDelegate,
   checkFilter,
   checkKeepAlive,
   checkLimits,
+  checkTransport,
   connectTarget,
   listenTarget,
   socketSettings,
@@ -49,7 +41,6 @@ import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import { nodeTransports } from "./transport/node.js";
 import type { AcceptedTransport, Transport, TransportFactory } from "./transport/transport.js";
 
 /**
@@ -199,14 +190,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("read", reads.readEntry(this._connection, options), options);
+    return this.#queueRead("read", reads.readEntry(this._connection.reading, options), options);
   }
 
   /** Exactly `length` bytes; 0 gives an empty buffer in its turn. */
   readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection, length, options), options);
+    return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection.reading, length, options), options);
   }
 
   /**
@@ -219,12 +210,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     delimiter: Bytes | readonly Bytes[],
     options?: DelimitedOptions<Tag>,
   ): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readUntil", reads.readUntilEntry(this._connection, delimiter, options), options);
+    return this.#queueRead("readUntil", reads.readUntilEntry(this._connection.reading, delimiter, options), options);
   }
 
   /** One line, without its ending, which is LF or CRLF. */
   readLine(options?: LineOptions<Tag>): SocketRequest<string> {
-    return this.#queueRead("readLine", reads.readLineEntry(this._connection, options), options);
+    return this.#queueRead("readLine", reads.readLineEntry(this._connection.reading, options), options);
   }
 
   /**
@@ -234,19 +225,19 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
   readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer>;
   readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("readFrame", reads.readFrameEntry(this._connection, options), options);
+    return this.#queueRead("readFrame", reads.readFrameEntry(this._connection.reading, options), options);
   }
 
   /** A copy of the next `length` bytes, which stay for the next read. */
   peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
   peek(options: PeekOptions<Tag>): SocketRequest<Buffer>;
   peek(options: PeekOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
-    return this.#queueRead("peek", reads.peekEntry(this._connection, options), options);
+    return this.#queueRead("peek", reads.peekEntry(this._connection.reading, options), options);
   }
 
   /** Drops the next `length` bytes without copying. One longer than `limits.readAhead` drops as they come, for good. */
   skip(length: number, options?: ReadingOptions<Tag>): SocketRequest<undefined> {
-    return this.#queueRead("skip", reads.skipEntry(this._connection, length, options), options);
+    return this.#queueRead("skip", reads.skipEntry(this._connection.reading, length, options), options);
   }
 
   /** Every queued read, the current one included, fails with `CANCELED`; no byte is taken. @returns how many */
@@ -257,14 +248,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   /** Lines, until the end of the stream. */
   lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
     this.#checkReading("lines");
-    reads.readLineEntry(this._connection, options);
+    reads.readLineEntry(this._connection.reading, options);
     return new ReadIterator(this as AsyncSocket, () => this.readLine(options));
   }
 
   /** The bodies of frames, until the end of the stream. */
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer, undefined> {
     this.#checkReading("frames");
-    reads.readFrameEntry(this._connection, options);
+    reads.readFrameEntry(this._connection.reading, options);
     return new ReadIterator(this as AsyncSocket, () => this.readFrame(options));
   }
 
@@ -284,7 +275,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
 
   #queueRead<T>(operation: string, entry: ReadEntry<T>, options: ReadingOptions | undefined): SocketRequest<T> {
     this.#checkReading(operation);
-    this._connection.queueRead(entry, options?.signal);
+    this._connection.reading.enqueue(entry, options?.signal);
     return entry;
   }
 
@@ -305,8 +296,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   /** FIN after the queued writes; reading goes on. A second call gives the first one's request. */
   end(): SocketRequest<void> {
     if (this.#end !== null && this.#end.state !== "canceled") return this.#end;
-    this.#end = this.#queueWrite("end", NOTHING, undefined, NO_TIMEOUT, undefined);
-    if (!this._connection.isEnding) this._connection.endQueued = true;
+    this.#end = this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
+    if (!this._connection.isEnding) this._connection.writing.endQueued = true;
     return this.#end;
   }
 
@@ -321,13 +312,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     if (this._listener !== null) throw badState(operation, "the socket listens");
     const connection = this._connection;
     if (!connection.isEnding) {
-      if (connection.endQueued) throw badState(operation, "the stream was ended by end()");
+      if (connection.writing.endQueued) throw badState(operation, "the stream was ended by end()");
       if ((connection.closeWhen & AFTER_WRITING) !== 0 && operation === "write") {
         throw badState(operation, "the socket disconnects after the writes that were queued before");
       }
     }
-    const entry = new WriteEntry(operation, tag, connection, timeoutMs, bytes);
-    connection.queueWrite(entry, signal);
+    const entry = new WriteEntry(operation, tag, connection.writing, timeoutMs, bytes);
+    connection.writing.enqueue(entry, signal);
     return entry;
   }
 
@@ -429,18 +420,4 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     if (transport === null || reason !== null) throw badState(operation, `the socket is ${this.state}`);
     return transport;
   }
-}
-
-const NOTHING = new Uint8Array(0);
-
-function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {
-  if (delegate === undefined || delegate === null) return null;
-  if (typeof delegate !== "object") throw wrongType("delegate", "an object or null", delegate);
-  return delegate;
-}
-
-function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
-  if (typeof transport === "object" && typeof transport.connect === "function") return transport;
-  checkOneOf("transport", transport, ["auto", "node"], "auto");
-  return nodeTransports;
 }

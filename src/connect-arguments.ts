@@ -14,6 +14,7 @@ import {
 } from "./arguments.js";
 import type {
   AddressFilter,
+  AsyncSocketOptions,
   ConnectOptions,
   ConnectTarget,
   FullLimits,
@@ -23,6 +24,8 @@ import type {
   SocketSettings,
   TcpOptions,
 } from "./options.js";
+import { nodeTransports } from "./transport/node.js";
+import type { TransportFactory } from "./transport/transport.js";
 
 const MIB = 1024 * 1024;
 const UNSUPPORTED_CONNECTING = ["tls", "proxy", "service", "interface"];
@@ -139,4 +142,16 @@ export function checkFilter(value: unknown): AddressFilter | undefined {
   if (value === undefined) return undefined;
   if (typeof (value as AddressFilter | null)?.check === "function") return value as AddressFilter;
   throw wrongType("blockList", "a net.BlockList, or something with its check method", show(value));
+}
+
+export function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {
+  if (delegate === undefined || delegate === null) return null;
+  if (typeof delegate !== "object") throw wrongType("delegate", "an object or null", delegate);
+  return delegate;
+}
+
+export function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
+  if (typeof transport === "object" && typeof transport.connect === "function") return transport;
+  checkOneOf("transport", transport, ["auto", "node"], "auto");
+  return nodeTransports;
 }

@@ -2,15 +2,14 @@ import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
 import { ConnectionTimer } from "./connection-timer.js";
-import { AsyncSocketError, inWords, isCode } from "./errors.js";
-import { closeCode, readError, socketError, writeError } from "./failures.js";
+import { ConnectAttempt } from "./connect/attempt.js";
+import { AsyncSocketError, inWords } from "./errors.js";
+import { closeCode, socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
 import type { FullLimits } from "./options.js";
-import { NO_TIMEOUT, type Entry } from "./pump/entry.js";
-import { ReadEntry } from "./pump/read-entry.js";
-import { WriteEntry } from "./pump/write-queue.js";
+import type { Entry } from "./pump/entry.js";
 import { ReadSide } from "./read-side.js";
-import { settle, SocketRequest, type RequestOwner } from "./request.js";
+import { nobody, settle, SocketRequest } from "./request.js";
 import type { Transport, TransportSink } from "./transport/transport.js";
 import { WriteSide } from "./write-side.js";
 
@@ -38,7 +37,7 @@ const READS_A_STEP = 1000;
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements TransportSink, RequestOwner {
+export class Connection implements TransportSink {
   readonly socket: AsyncSocket;
   readonly limits: FullLimits;
   readonly clock: Clock;
@@ -48,8 +47,6 @@ export class Connection implements TransportSink, RequestOwner {
   phase: Phase = "idle";
   transport: Transport | null = null;
   bytesRead = 0;
-  /** `end` was called: no more writes. */
-  endQueued = false;
   /** AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
   reason: CloseReason | null = null;
@@ -59,8 +56,7 @@ export class Connection implements TransportSink, RequestOwner {
   /** Settled entries that nobody was told of yet. */
   readonly #untold: Entry[] = [];
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
-  #connectRequest: SocketRequest<AsyncSocket> | null = null;
-  #stopConnectSignal: (() => void) | null = null;
+  #attempt: ConnectAttempt | null = null;
   #draining = false;
   #scheduled = false;
   /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
@@ -99,54 +95,17 @@ export class Connection implements TransportSink, RequestOwner {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): SocketRequest<AsyncSocket> {
-    const request = new SocketRequest<AsyncSocket>("connect", undefined, this);
-    this.#connectRequest = request;
-    request._state = "current";
     this.phase = "connecting";
-    if (signal?.aborted === true) {
-      this.#cancelConnect(signal.reason);
-      return request;
-    }
-    this.transport = start(this);
-    this.timer.connectDueAt = this.clock.now() + timeoutMs;
-    if (signal !== undefined) {
-      const abort = (): void => this.#cancelConnect(signal.reason);
-      signal.addEventListener("abort", abort, { once: true });
-      this.#stopConnectSignal = () => signal.removeEventListener("abort", abort);
-    }
+    this.#attempt = new ConnectAttempt(this, timeoutMs, signal);
+    if (this.reason === null) this.transport = start(this);
     this.timer.arm();
-    return request;
+    return this.#attempt.request;
   }
 
   /** Takes over a transport that is connected already. */
   adopt(transport: Transport): void {
     this.transport = transport;
     this.#becomeOpen();
-  }
-
-  queueRead(entry: ReadEntry, signal: AbortSignal | undefined): void {
-    if (this.isEnding) {
-      this.failEntry(entry, readError(this.reading.queue, entry, "CLOSED", this.reason?.error ?? undefined));
-    } else {
-      this.reading.queue.push(entry);
-      if (signal !== undefined) this.#listen(entry, signal);
-    }
-    this.schedule();
-  }
-
-  queueWrite(entry: WriteEntry, signal: AbortSignal | undefined): void {
-    const { queue } = this.writing;
-    if (this.isEnding) {
-      this.failEntry(entry, writeError(entry, "CLOSED", this.reason?.error ?? undefined));
-    } else if (queue.cost + entry.cost > this.limits.writeQueue && !entry.isEnd) {
-      const error = writeError(entry, "QUEUE_FULL");
-      this.failEntry(entry, error);
-      this.close("error", error);
-    } else {
-      queue.push(entry);
-      if (signal !== undefined) this.#listen(entry, signal);
-    }
-    this.schedule();
   }
 
   cancelReads(): number {
@@ -184,67 +143,10 @@ export class Connection implements TransportSink, RequestOwner {
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
-    const request = new SocketRequest<CloseReason>(kind, undefined, this);
+    const request = new SocketRequest<CloseReason>(kind, undefined, nobody);
     if (this.phase === "closed") settle(request, "done", this.reason);
     else this.#closeRequests.push(request);
     return request;
-  }
-
-  // ------------------------------------------------------------------ asked for by a request
-
-  cancelRequest(request: SocketRequest<unknown>): boolean {
-    if (request._state !== "queued" && request._state !== "current") return false;
-    return this.#cancel(request, undefined);
-  }
-
-  extendRequest(request: SocketRequest<unknown>, ms: number): boolean {
-    if (request._state !== "queued" && request._state !== "current") return false;
-    if (request === this.#connectRequest) {
-      this.timer.connectDueAt += ms;
-      return this.timer.connectDueAt !== Infinity;
-    }
-    if (request.kind === "closed" || request.kind === "disconnect") return false;
-    const entry = request as Entry;
-    if (entry.timeoutMs === NO_TIMEOUT) return false;
-    entry.timeoutMs += ms;
-    return true;
-  }
-
-  bytesDoneOf(request: SocketRequest<unknown>): number {
-    if (request instanceof WriteEntry) return request.sent;
-    const { queue } = this.reading;
-    if (request instanceof ReadEntry && request === queue.head && request._state === "current") {
-      return queue.bytesDone(request);
-    }
-    return request._bytesDone;
-  }
-
-  #cancel(request: SocketRequest<unknown>, cause: unknown): boolean {
-    if (request === this.#connectRequest) this.#cancelConnect(cause);
-    else if (request instanceof ReadEntry) {
-      this.reading.fail(request, readError(this.reading.queue, request, "CANCELED", cause));
-    } else if (request instanceof WriteEntry) {
-      if (request.isEnd && this.writing.finSent) return false;
-      if (request.isEnd) this.endQueued = false;
-      this.writing.fail(request, writeError(request, "CANCELED", cause));
-    } else return false;
-    this.schedule();
-    return true;
-  }
-
-  #cancelConnect(cause: unknown): void {
-    this.close("error", socketError("CANCELED", "connect", "connect was canceled", cause));
-    this.schedule();
-  }
-
-  #listen(entry: Entry, signal: AbortSignal): void {
-    const abort = (): void => void this.#cancel(entry, signal.reason);
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener("abort", abort, { once: true });
-    entry.stopListening = () => signal.removeEventListener("abort", abort);
   }
 
   // ------------------------------------------------------------------ told by the transport
@@ -252,12 +154,11 @@ export class Connection implements TransportSink, RequestOwner {
   didOpen(): void {
     if (this.phase !== "connecting") return;
     this.#becomeOpen();
-    this.timer.connectDueAt = Infinity;
-    this.#stopConnectSignal?.();
+    const attempt = this.#attempt;
+    this.#attempt = null;
+    attempt?.stop();
     notify(this.socket, "didConnect");
-    const request = this.#connectRequest;
-    this.#connectRequest = null;
-    if (request !== null) settle(request, "done", this.socket);
+    attempt?.succeed();
     this.drain();
   }
 
@@ -387,7 +288,7 @@ export class Connection implements TransportSink, RequestOwner {
     this.phase = "closing";
     this.#graceful = null;
     this.#willDisconnectDue = this.#opened;
-    this.#stopConnectSignal?.();
+    this.#attempt?.stop();
     if (this.transport === null) this.#transportClosed = true;
     else this.transport.destroy(reset);
   }
@@ -399,11 +300,10 @@ export class Connection implements TransportSink, RequestOwner {
     if (this.#willDisconnectDue) {
       this.#willDisconnectDue = false;
       notify(this.socket, "willDisconnect", reason);
-    } else if (this.#connectRequest !== null) {
-      const request = this.#connectRequest;
-      this.#connectRequest = null;
-      const failure = error ?? socketError("CLOSED", "connect", "connect failed: the socket was closed meanwhile");
-      settle(request, isCode(failure, "CANCELED") ? "canceled" : "failed", failure);
+    } else if (this.#attempt !== null) {
+      const attempt = this.#attempt;
+      this.#attempt = null;
+      attempt.fail(error);
     } else if (this.reading.queue.head !== null || this.writing.queue.head !== null) {
       const code = closeCode(reason.error);
       this.reading.failAll(code, error);

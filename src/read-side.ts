@@ -2,14 +2,16 @@ import type { Connection } from "./connection.js";
 import { AsyncSocketError } from "./errors.js";
 import { readError } from "./failures.js";
 import { askForTime, notify, tellRead } from "./notices.js";
-import { Wait } from "./pump/entry.js";
+import type { FullLimits } from "./options.js";
+import { extendEntry, isPending, Wait } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { ReadQueue, type Attempt } from "./pump/read-queue.js";
+import { onAbort, type RequestOwner } from "./request.js";
 
 type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
-export class ReadSide {
+export class ReadSide implements RequestOwner {
   readonly queue = new ReadQueue();
   readonly wait = new Wait();
   /** The peer's FIN has come; it takes effect in its turn. */
@@ -22,6 +24,41 @@ export class ReadSide {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  get limits(): FullLimits {
+    return this.#connection.limits;
+  }
+
+  enqueue(entry: ReadEntry, signal: AbortSignal | undefined): void {
+    const { isEnding, reason } = this.#connection;
+    if (isEnding) {
+      this.#connection.failEntry(entry, readError(this.queue, entry, "CLOSED", reason?.error ?? undefined));
+    } else {
+      this.queue.push(entry);
+      if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
+    }
+    this.#connection.schedule();
+  }
+
+  cancelRequest(entry: ReadEntry): boolean {
+    if (!isPending(entry)) return false;
+    this.#cancel(entry, undefined);
+    return true;
+  }
+
+  extendRequest(entry: ReadEntry, ms: number): boolean {
+    return extendEntry(entry, ms);
+  }
+
+  bytesDoneOf(entry: ReadEntry): number {
+    const isCurrent = entry === this.queue.head && entry._state === "current";
+    return isCurrent ? this.queue.bytesDone(entry) : entry._bytesDone;
+  }
+
+  #cancel(entry: ReadEntry, cause: unknown): void {
+    this.fail(entry, readError(this.queue, entry, "CANCELED", cause));
+    this.#connection.schedule();
   }
 
   /** Satisfies reads while that can be done now, at most `budget`, or fails the current one. */

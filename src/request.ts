@@ -137,3 +137,21 @@ export function settle<T>(request: SocketRequest<T>, state: "done" | "failed" | 
   request._outcome = outcome;
   request._tell();
 }
+
+/** @internal Of requests that only tell: nothing can be done about them. */
+export const nobody: RequestOwner = {
+  cancelRequest: () => false,
+  extendRequest: () => false,
+  bytesDoneOf: () => 0,
+};
+
+/** @internal Calls `abort` when the signal is aborted, at once if it is already. @returns what stops that */
+export function onAbort(signal: AbortSignal, abort: (reason: unknown) => void): (() => void) | null {
+  const listener = (): void => abort(signal.reason);
+  if (signal.aborted) {
+    listener();
+    return null;
+  }
+  signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+}

@@ -2,8 +2,9 @@ import type { Connection } from "./connection.js";
 import type { AsyncSocketError } from "./errors.js";
 import { writeError } from "./failures.js";
 import { askForTime, notify, tellWritten } from "./notices.js";
-import { Wait } from "./pump/entry.js";
+import { extendEntry, isPending, Wait } from "./pump/entry.js";
 import { WriteQueue, type WriteEntry } from "./pump/write-queue.js";
+import { onAbort, type RequestOwner } from "./request.js";
 
 /** Writes go out before the reads at hand are through, once so much has gathered. */
 const FLUSH_BYTES = 64 * 1024;
@@ -15,11 +16,13 @@ const FLUSH_BYTES = 64 * 1024;
 let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
 
 /** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
-export class WriteSide {
+export class WriteSide implements RequestOwner {
   readonly queue = new WriteQueue();
   readonly wait = new Wait();
   /** Bytes that the operating system has. */
   bytesWritten = 0;
+  /** `end` was called: no more writes. */
+  endQueued = false;
   finSent = false;
   /** The operating system has the FIN, too. */
   finDone = false;
@@ -29,6 +32,42 @@ export class WriteSide {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  enqueue(entry: WriteEntry, signal: AbortSignal | undefined): void {
+    const connection = this.#connection;
+    if (connection.isEnding) {
+      connection.failEntry(entry, writeError(entry, "CLOSED", connection.reason?.error ?? undefined));
+    } else if (this.queue.cost + entry.cost > connection.limits.writeQueue && !entry.isEnd) {
+      // Without it the stream would have a hole, which is worse than an end.
+      const error = writeError(entry, "QUEUE_FULL");
+      connection.failEntry(entry, error);
+      connection.close("error", error);
+    } else {
+      this.queue.push(entry);
+      if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
+    }
+    connection.schedule();
+  }
+
+  cancelRequest(entry: WriteEntry): boolean {
+    if (!isPending(entry) || (entry.isEnd && this.finSent)) return false;
+    this.#cancel(entry, undefined);
+    return true;
+  }
+
+  extendRequest(entry: WriteEntry, ms: number): boolean {
+    return extendEntry(entry, ms);
+  }
+
+  bytesDoneOf(entry: WriteEntry): number {
+    return entry.sent;
+  }
+
+  #cancel(entry: WriteEntry, cause: unknown): void {
+    if (entry.isEnd) this.endQueued = false;
+    this.fail(entry, writeError(entry, "CANCELED", cause));
+    this.#connection.schedule();
   }
 
   /** Tells of a finished write, or hands on what waits. */

@@ -55,7 +55,7 @@ const LINE: Wrong = { ...READING, encoding: NOT_ENCODING, maxLength: NOT_BOUND }
 interface Operation {
   readonly wrong: Wrong;
   /** The arguments, with these options. */
-  args(options: unknown): unknown[];
+  readonly args: (options: unknown) => unknown[];
   /** Options without which it does not work. */
   readonly needs?: object;
 }

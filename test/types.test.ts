@@ -199,7 +199,7 @@ describe("the type of a delegate", () => {
 
   compiles("does not hold methods that do not fit", () => {
     // @ts-expect-error the text of a read goes to didReadText
-    new AsyncSocket({ delegate: { didRead: (_socket: AsyncSocket, _text: string) => {} } });
+    new AsyncSocket({ delegate: { didRead: (_: AsyncSocket, text: string): unknown => text } });
     // @ts-expect-error no such method
     new AsyncSocket({ delegate: { didReceive: () => {} } });
     // @ts-expect-error an extension is a number
@@ -298,12 +298,12 @@ describe("what must not compile", () => {
     // @ts-expect-error lists are flat
     socket.write([["x"]]);
     // @ts-expect-error a socket is no event emitter
-    socket.on("data", () => {});
+    assert.ok(socket.on);
     // @ts-expect-error a socket cannot be awaited, its requests can
-    socket.then(() => {});
-    // @ts-expect-error read-only
+    assert.ok(socket.then);
+    // @ts-expect-error it is read-only
     socket.state = "open";
-    // @ts-expect-error read-only
+    // @ts-expect-error it is read-only
     socket.id = 5;
     // @ts-expect-error where to connect to is needed
     socket.connect();

@@ -2,10 +2,10 @@
  * The servers by hand on `node:net` 'data' events, as one writes them who knows what is fast: no copy but of a message
  * cut in two, replies to one chunk corked into one `writev`, an idle timer per socket. What the library is compared with.
  */
-import { createServer, type AddressInfo, type Socket } from "node:net";
-import { HEADER_BYTES, MAX_FRAME, MAX_LINE, READ_TIMEOUT_MS, type Protocol } from "../workloads.js";
+import type { Socket } from "node:net";
+import { HEADER_BYTES, MAX_FRAME, MAX_LINE } from "../workloads.js";
 import { frameHeader } from "./frame-header.js";
-import { serve } from "./host.js";
+import { expire, serveByHand } from "./hand-listener.js";
 
 const NEWLINE = 10;
 const NOTHING = Buffer.alloc(0);
@@ -85,18 +85,4 @@ function churn(socket: Socket): void {
   });
 }
 
-function expire(socket: Socket): void {
-  socket.setTimeout(READ_TIMEOUT_MS, () => socket.destroy());
-}
-
-const PROTOCOLS: Record<Protocol, (socket: Socket) => void> = { echo, lines, frames, churn };
-
-serve((protocol) => {
-  const server = createServer({ noDelay: true }, (socket) => {
-    socket.on("error", () => socket.destroy());
-    PROTOCOLS[protocol](socket);
-  });
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
-  });
-});
+serveByHand({ echo, lines, frames, churn });

@@ -7,7 +7,7 @@ import { AsyncSocketError, inWords } from "../errors.js";
 import { badState, socketError } from "../failures.js";
 import { notify } from "../notices.js";
 import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
-import { settle, SocketRequest, type RequestOwner } from "../request.js";
+import { nobody, settle, SocketRequest, type RequestOwner } from "../request.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
 import { Backlog } from "./backlog.js";
 
@@ -53,7 +53,7 @@ export class Listener implements ListenerSink, RequestOwner {
   /** Stops accepting; when the grace is over, closes what is left. */
   shutdown(graceMs: number): SocketRequest<ShutdownResult> {
     if (this.#shutdown !== null) throw badState("shutdown", "it is under way already");
-    const request = new SocketRequest<ShutdownResult>("shutdown", undefined, this);
+    const request = new SocketRequest<ShutdownResult>("shutdown", undefined, nobody);
     request._state = "current";
     const result: ShutdownResult = { finished: 0, forced: 0 };
     const timer = graceMs === Infinity ? null : this.#clock.setTimer(() => this.#force(), Math.max(1, graceMs), true);
@@ -64,7 +64,7 @@ export class Listener implements ListenerSink, RequestOwner {
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
-    const request = new SocketRequest<CloseReason>(kind, undefined, this);
+    const request = new SocketRequest<CloseReason>(kind, undefined, nobody);
     if (this.phase === "closed") settle(request, "done", this.reason);
     else this.#closeRequests.push(request);
     return request;

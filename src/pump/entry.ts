@@ -18,6 +18,18 @@ export class Entry<T = unknown> extends SocketRequest<T> {
   }
 }
 
+/** Whether nobody has settled it yet. */
+export function isPending(request: SocketRequest<unknown>): boolean {
+  return request._state === "queued" || request._state === "current";
+}
+
+/** More time for an entry that has a timeout. */
+export function extendEntry(entry: Entry, ms: number): boolean {
+  if (!isPending(entry) || entry.timeoutMs === NO_TIMEOUT) return false;
+  entry.timeoutMs += ms;
+  return true;
+}
+
 /** First in, first out; taking one back from the middle costs no more than from the head. */
 export class EntryList<E extends Entry> {
   head: E | null = null;

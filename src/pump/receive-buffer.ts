@@ -31,8 +31,8 @@ function isUsable(make: BufferConstructor | undefined): make is BufferConstructo
  */
 export class ReceiveBuffer {
   block: Buffer = EMPTY;
-  /** The block's memory and where it begins there: reading them off the block is no mere field access. */
-  #memory: ArrayBufferLike = EMPTY.buffer;
+  /** The block's memory, once it is shared, and where it begins there: asking the block costs more than a field does. */
+  #memory: ArrayBufferLike | null = null;
   #base = 0;
   start = 0;
   end = 0;
@@ -98,8 +98,7 @@ export class ReceiveBuffer {
     const { ready } = this;
     copy(this.block, this.start, target, 0, ready);
     this.block = target;
-    this.#memory = target.buffer;
-    this.#base = target.byteOffset;
+    this.#memory = null;
     this.start = 0;
     this.end = ready;
   }
@@ -111,10 +110,19 @@ export class ReceiveBuffer {
     let data: Buffer;
     if (start === 0 && count === block.length) data = block;
     else if (block.length <= SMALL || count * SHARE >= block.length) {
-      data = View === null ? block.subarray(start, start + count) : new View(this.#memory, this.#base + start, count);
+      data = this.#share(start, count);
     } else data = this.copyOut(count);
     this.drop(count);
     return data;
+  }
+
+  #share(start: number, count: number): Buffer {
+    if (View === null) return this.block.subarray(start, start + count);
+    if (this.#memory === null) {
+      this.#memory = this.block.buffer;
+      this.#base = this.block.byteOffset;
+    }
+    return new View(this.#memory, this.#base + start, count);
   }
 
   /** A copy of the first bytes, which stay. */
@@ -138,7 +146,7 @@ export class ReceiveBuffer {
     this.#chunkStart += count - inWindow;
     if (this.start === this.end) {
       this.block = EMPTY;
-      this.#memory = EMPTY.buffer;
+      this.#memory = null;
       this.start = this.end = 0;
     }
   }

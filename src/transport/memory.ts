@@ -207,16 +207,21 @@ class MemoryTransport implements AcceptedTransport {
       this.#wire = this.#wire.subarray(count);
       this.#fill();
       peer.sink.didReceive(Buffer.from(chunk), count);
-      if (this.#isWriting && this.#waiting.length === 0 && !this.isDestroyed) {
+      if (this.#isWriting && this.#waiting.length === 0) {
         this.#isWriting = false;
-        this.sink?.didWrite();
+        if (!this.isGone()) this.sink?.didWrite();
       }
     }
     if (this.#wire.length > 0 && peer.#room > 0) this.wake();
     else if (this.#wire.length === 0 && this.#ends && !this.#finTold) {
       this.#finTold = true;
-      if (!peer.isDestroyed) peer.sink.didEnd();
+      if (!peer.isGone()) peer.sink.didEnd();
     }
+  }
+
+  /** Asked anew: a sink's method may have destroyed it. */
+  isGone(): boolean {
+    return this.isDestroyed;
   }
 
   setNoDelay(): void {

@@ -238,7 +238,7 @@ describe("cancelling reads", () => {
       }
       assert.equal(server.cancelReads(), 0);
       assert.equal(server.state, "open");
-      assert.equal(String(await server.read({ maxLength: 3 })), "abc".slice(0, 3));
+      assert.equal(String(await server.read()), "abc");
     });
 
     it("cancelReads leaves what is queued after it", async (t) => {

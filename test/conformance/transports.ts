@@ -98,10 +98,13 @@ export function portOf(socket: AsyncSocket): number {
   return local.port;
 }
 
+/** For suites: a safety net only, so that a test that waits in vain fails alone. */
+export const SAFETY = { timeout: 5_000 };
+
 /** Runs a suite over every transport. */
 export function overEveryTransport(suite: (kind: Kind) => void): void {
   for (const kind of KINDS) {
-    describe(`over ${kind.name}`, () => suite(kind));
+    describe(`over ${kind.name}`, SAFETY, () => suite(kind));
   }
 }
 
@@ -143,6 +146,9 @@ export async function connectedPair(
   accepting: AsyncSocketOptions = {},
 ): Promise<Pair> {
   const wire = kind.open();
+  // Nothing in memory keeps the process alive, and a test that waits in vain is to fail by its timeout.
+  const alive = setTimeout(() => undefined, 2 * SAFETY.timeout);
+  t.after(() => clearTimeout(alive));
   const listener = new AsyncSocket({ ...wire.options, ...accepting });
   await listener.listen(wire.listen);
   const accepted = listener.connections();

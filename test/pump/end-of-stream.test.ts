@@ -12,7 +12,7 @@ import { bytesUpTo, fixedRead } from "./programs.js";
 interface Pair {
   readonly client: AsyncSocket;
   readonly server: AsyncSocket;
-  close(): Promise<unknown>;
+  readonly close: () => Promise<unknown>;
 }
 
 async function connectedPair(sizes: readonly number[], options: AsyncSocketOptions = {}): Promise<Pair> {
@@ -102,7 +102,7 @@ async function socketRun(reads: readonly ReadSpec[], bytes: Uint8Array, sizes: r
   const requests = reads.map((read) => ask(server, read));
   client.write(bytes);
   client.end();
-  const outcomes = await Promise.all(requests.map(outcomeOf));
+  const outcomes = await Promise.all(requests.map((request) => outcomeOf(request)));
   // With no read left to fail at it, the FIN may be still to come.
   while (!server.peerEnded) await new Promise((resolve) => setImmediate(resolve));
   const unread = server.unread.toString("hex");
@@ -136,7 +136,7 @@ describe("at the peer's FIN", () => {
     const requests = [server.readExactly(10), server.readExactly(1), server.readExactly(0), server.readLine()];
     client.write("abc\n");
     client.end();
-    const outcomes = await Promise.all(requests.map(outcomeOf));
+    const outcomes = await Promise.all(requests.map((request) => outcomeOf(request)));
     assert.deepEqual(outcomes, Array(4).fill("END_OF_STREAM"));
     assert.equal(server.unread.toString(), "abc\n");
   });

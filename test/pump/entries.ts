@@ -34,14 +34,12 @@ export function memoryOf(entry: ReadEntry): Uint8Array | null {
   return entry.target instanceof Uint8Array ? entry.target : null;
 }
 
-const NOTHING = new Uint8Array(0);
-
-/** @param parts none of them empty */
+/** A list of them, none empty; a single one, or none, as `write` takes it without a list. */
 export function writeEntry(parts: readonly Uint8Array[]): WriteEntry {
-  const [first = NOTHING, ...others] = parts;
-  return new WriteEntry("write", undefined, nobody, -1, first, others.length === 0 ? null : others);
+  const data = parts.length > 1 ? parts : (parts[0] ?? new Uint8Array(0));
+  return new WriteEntry("write", undefined, nobody, -1, data);
 }
 
 export function endEntry(): WriteEntry {
-  return new WriteEntry("end", undefined, nobody, -1, NOTHING, null);
+  return new WriteEntry("end", undefined, nobody, -1, []);
 }

@@ -198,6 +198,22 @@ describe("the memory of a receive buffer", () => {
     }
   });
 
+  it("is not pinned by small messages among larger ones", () => {
+    for (const large of [500, 4000, 20_000]) {
+      const buffer = new ReceiveBuffer();
+      for (let sent = 0; sent < 8 * CHUNK; sent += CHUNK) {
+        lend(buffer, pattern(CHUNK, sent));
+        for (const length of Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 4 : large))) {
+          while (buffer.ready < length && buffer.feed(length)) continue;
+          if (buffer.ready < length) break;
+          const data = buffer.take(length);
+          if (length === 4) assert.ok(pinned(data) <= MOST, `4 bytes among ${large} pin ${pinned(data)}`);
+        }
+        buffer.keep();
+      }
+    }
+  });
+
   it("is not pinned by small messages of a backlog", () => {
     const buffer = new ReceiveBuffer();
     keepAll(buffer, pattern(16 * CHUNK));

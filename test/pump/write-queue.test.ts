@@ -38,7 +38,7 @@ describe("the next batch of writes", () => {
   it("is one part for 200 small writes, with all their bytes in order", () => {
     const writes = Array.from({ length: 200 }, () => [bytes(50)]);
     const { queue } = queueOf(...writes);
-    const batch = queue.gather();
+    const batch = queue.gather(null);
     assert.equal(batch.length, 1);
     assert.deepEqual(Buffer.concat(batch), Buffer.concat(writes.flat()));
     assert.equal(queue.inFlight, 200 * 50);
@@ -47,7 +47,7 @@ describe("the next batch of writes", () => {
   it("has large parts as they are, in the caller's memory", () => {
     const large = bytes(100 * KIB);
     const list = [bytes(10 * KIB), bytes(4 * KIB)] as const;
-    const batch = queueOf([large], list).queue.gather();
+    const batch = queueOf([large], list).queue.gather(null);
     assert.equal(batch.length, 3);
     [large, ...list].forEach((part, i) => {
       assert.equal(batch[i]?.buffer, part.buffer);
@@ -58,7 +58,7 @@ describe("the next batch of writes", () => {
 
   it("has a single small write as it is", () => {
     const small = bytes(10);
-    const batch = queueOf([small]).queue.gather();
+    const batch = queueOf([small]).queue.gather(null);
     assert.equal(batch.length, 1);
     assert.equal(batch[0], small);
   });
@@ -67,9 +67,25 @@ describe("the next batch of writes", () => {
     const large = bytes(8 * KIB);
     const { queue } = queueOf([bytes(1), bytes(2)], [bytes(3)], [bytes(4), large, bytes(5)], [bytes(6)], [large]);
     assert.deepEqual(
-      queue.gather().map((part) => part.length),
+      queue.gather(null).map((part) => part.length),
       [10, 8 * KIB, 11, 8 * KIB],
     );
+  });
+
+  it("has small writes joined in the memory that is lent for it, where that is large enough", () => {
+    const scratch = Buffer.alloc(100);
+    const fitting = queueOf([bytes(50)], [bytes(50)]).queue.gather(scratch);
+    assert.equal(fitting.length, 1);
+    assert.equal(fitting[0]?.buffer, scratch.buffer);
+    const tooMuch = queueOf([bytes(50)], [bytes(51)]).queue.gather(scratch);
+    assert.equal(lengthOf(tooMuch), 101);
+    assert.notEqual(tooMuch[0]?.buffer, scratch.buffer);
+  });
+
+  it("has no two parts in the memory that is lent", () => {
+    const writes = [[bytes(10)], [bytes(11)], [bytes(5000)], [bytes(12)], [bytes(13)]];
+    const batch = queueOf(...writes).queue.gather(Buffer.alloc(100));
+    assert.deepEqual(Buffer.concat(batch), Buffer.concat(writes.flat()));
   });
 
   it("is bounded in bytes: a large write goes out piece by piece, none of them copied", () => {
@@ -80,7 +96,7 @@ describe("the next batch of writes", () => {
       [BATCH_BYTES, BATCH_BYTES],
       [BATCH_BYTES * 2, 100],
     ] as const) {
-      const batch = queue.gather();
+      const batch = queue.gather(null);
       assert.equal(batch.length, 1);
       assert.equal(batch[0]?.buffer, large.buffer);
       assert.equal(batch[0].byteOffset, large.byteOffset + from);
@@ -94,7 +110,7 @@ describe("the next batch of writes", () => {
     const { queue } = queueOf(...Array.from({ length: 1000 }, () => [bytes(1000)]));
     const sizes: number[] = [];
     while (queue.hasMore) {
-      sizes.push(lengthOf(queue.gather()));
+      sizes.push(lengthOf(queue.gather(null)));
       queue.landed();
     }
     assert.ok(sizes.every((size) => size <= BATCH_BYTES));
@@ -109,12 +125,12 @@ describe("the next batch of writes", () => {
     // Each pair of a small and a large part is two parts, as nothing can be joined.
     const list = Array.from({ length: 60 }, () => [bytes(1), bytes(4096)]).flat();
     const { queue } = queueOf(list);
-    assert.ok(queue.gather().length <= BATCH_PARTS);
+    assert.ok(queue.gather(null).length <= BATCH_PARTS);
     const tiny = Array.from({ length: 5000 }, () => bytes(1));
     const second = queueOf(tiny).queue;
     let total = 0;
     while (second.hasMore) {
-      const batch = second.gather();
+      const batch = second.gather(null);
       assert.ok(batch.length <= BATCH_PARTS);
       total += lengthOf(batch);
       second.landed();
@@ -124,18 +140,18 @@ describe("the next batch of writes", () => {
 
   it("is empty when nothing is left but empty writes, or an end", () => {
     const { queue } = queueOf([], []);
-    assert.deepEqual(queue.gather(), []);
+    assert.deepEqual(queue.gather(null), []);
     assert.equal(queue.inFlight, 0);
     queue.push(endEntry());
     assert.equal(queue.hasMore, false);
-    assert.deepEqual(queue.gather(), []);
+    assert.deepEqual(queue.gather(null), []);
   });
 
   it("does not go beyond an end", () => {
     const { queue } = queueOf([bytes(10)]);
     const end = endEntry();
     queue.push(end);
-    assert.equal(lengthOf(queue.gather()), 10);
+    assert.equal(lengthOf(queue.gather(null)), 10);
     queue.landed();
     assert.equal(allDone(queue).length, 1);
     assert.equal(queue.hasMore, false);
@@ -145,25 +161,25 @@ describe("the next batch of writes", () => {
 
   it("marks a write as handed on with the first byte of it, not only with the last", () => {
     const { queue, entries } = queueOf([bytes(BATCH_BYTES + 1)], [bytes(1)]);
-    queue.gather();
+    queue.gather(null);
     assert.deepEqual(
       entries.map((entry) => entry.handedOn),
       [true, false],
     );
     queue.landed();
-    queue.gather();
+    queue.gather(null);
     assert.equal(entries[1]?.handedOn, true);
   });
 
   it("marks every write of a joined batch as handed on", () => {
     const { queue, entries } = queueOf([bytes(1), bytes(2)], [bytes(3)]);
-    queue.gather();
+    queue.gather(null);
     assert.ok(entries.every((entry) => entry.handedOn));
   });
 
   it("never marks an empty write as handed on: it can still be taken back", () => {
     const { queue, entries } = queueOf([bytes(10)], [], [bytes(10)], []);
-    queue.gather();
+    queue.gather(null);
     assert.deepEqual(
       entries.map((entry) => entry.handedOn),
       [true, false, true, false],
@@ -174,13 +190,13 @@ describe("the next batch of writes", () => {
 describe("writes that are done", () => {
   it("come one by one, in order, once their last byte is out", () => {
     const { queue, entries } = queueOf([bytes(10)], [bytes(BATCH_BYTES)], [bytes(10)]);
-    queue.gather();
+    queue.gather(null);
     assert.deepEqual(allDone(queue), [], "nothing is out yet");
     queue.landed();
     assert.deepEqual(allDone(queue), [entries[0]]);
     assert.equal(entries[1]?.sent, BATCH_BYTES - 10);
     assert.equal(queue.unsentBytes, 20);
-    queue.gather();
+    queue.gather(null);
     queue.landed();
     assert.deepEqual(allDone(queue), entries.slice(1));
     assert.equal(queue.length, 0);
@@ -189,7 +205,7 @@ describe("writes that are done", () => {
   it("are at once those that are empty, in their turn", () => {
     const { queue, entries } = queueOf([], [bytes(5)], [], []);
     assert.deepEqual(allDone(queue), [entries[0]]);
-    queue.gather();
+    queue.gather(null);
     assert.deepEqual(allDone(queue), [], "behind one that is on its way");
     queue.landed();
     assert.deepEqual(allDone(queue), entries.slice(1));
@@ -197,7 +213,7 @@ describe("writes that are done", () => {
 
   it("know how many bytes of them went", () => {
     const { queue, entries } = queueOf([bytes(7), bytes(8)]);
-    queue.gather();
+    queue.gather(null);
     queue.landed();
     allDone(queue);
     assert.equal(entries[0]?.sent, 15);
@@ -218,7 +234,7 @@ describe("the account of unsent writes", () => {
   it("is empty again when all is out", () => {
     const { queue } = queueOf([bytes(1)], [], [bytes(600 * KIB)], [bytes(3), bytes(4)]);
     while (queue.head !== null) {
-      queue.gather();
+      queue.gather(null);
       queue.landed();
       allDone(queue);
     }
@@ -233,7 +249,7 @@ describe("a write that is taken back", () => {
       const { queue, entries } = queueOf(...writes);
       queue.remove(entries[index] as WriteEntry);
       const expected = Buffer.concat(writes.filter((_, i) => i !== index).flat());
-      assert.deepEqual(Buffer.concat(queue.gather()), expected);
+      assert.deepEqual(Buffer.concat(queue.gather(null)), expected);
       assert.equal(queue.unsentBytes, expected.length);
       queue.landed();
       assert.deepEqual(
@@ -251,7 +267,7 @@ describe("a write that is taken back", () => {
     queue.remove(end);
     queue.push(writeEntry([bytes(3)]));
     assert.equal(queue.hasMore, true);
-    assert.equal(lengthOf(queue.gather()), 3);
+    assert.equal(lengthOf(queue.gather(null)), 3);
   });
 });
 
@@ -316,7 +332,7 @@ class WritesComparison {
 
   #flush(): void {
     if (this.#queue.inFlight > 0) return;
-    const batch = this.#queue.gather();
+    const batch = this.#queue.gather(null);
     assert.equal(lengthOf(batch), this.#queue.inFlight);
     assert.ok(lengthOf(batch) <= BATCH_BYTES && batch.length <= BATCH_PARTS);
     assert.ok(batch.every((part) => part.length > 0));
@@ -374,12 +390,14 @@ describe("the work of the queue of writes", () => {
       let next: WriteEntry | null = null;
       Object.defineProperty(entry, "next", {
         get: () => (steps++, next),
-        set: (after: WriteEntry | null) => (next = after),
+        set: (after: WriteEntry | null) => {
+          next = after;
+        },
       });
       queue.push(entry);
     }
     while (queue.hasMore) {
-      queue.gather();
+      queue.gather(null);
       queue.landed();
     }
     return steps;

@@ -1,0 +1,24 @@
+/** The part of a server by hand that no protocol changes. */
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { READ_TIMEOUT_MS, type Protocol } from "../workloads.js";
+import { serve } from "./host.js";
+
+export type Session = (socket: Socket) => void;
+
+export function serveByHand(sessions: Partial<Record<Protocol, Session>>): void {
+  serve((protocol) => {
+    const session = sessions[protocol];
+    if (session === undefined) throw new Error(`Nothing serves ${protocol}`);
+    const server = createServer({ noDelay: true }, (socket) => {
+      socket.on("error", () => socket.destroy());
+      session(socket);
+    });
+    return new Promise((resolve) => {
+      server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
+    });
+  });
+}
+
+export function expire(socket: Socket): void {
+  socket.setTimeout(READ_TIMEOUT_MS, () => socket.destroy());
+}
