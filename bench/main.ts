@@ -60,4 +60,9 @@ function printProfiles(folder: string, results: readonly Result[]): void {
   for (const { workload, contender } of results) console.log(`\n${profileReport(folder, workload, contender)}`);
 }
 
-await main(process.argv.slice(2));
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+}

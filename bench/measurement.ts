@@ -28,6 +28,7 @@ export interface Conditions {
 
 const ANSWER_MS = 20_000;
 const RUN_MS = 120_000;
+/** Of the messages of a run at scale 1, however few are measured: code that is not compiled yet costs several times more. */
 const WARM_UP = 0.25;
 const IDLE_WARM_UP = 100;
 
@@ -50,6 +51,8 @@ export async function measure(
     return isMemory(workload)
       ? await run.memory()
       : await run.cpu(conditions.scale, contender.mostMessages ?? Infinity);
+  } catch (error) {
+    throw new Error(`${workload.name} by ${contender.name} failed`, { cause: error });
   } finally {
     await server.stop();
   }
@@ -77,9 +80,10 @@ class Run {
 
   async cpu(scale: number, most: number): Promise<Sample> {
     const { messages, connections } = this.workload;
-    const count = Math.max(connections, Math.round(Math.min(messages, most) * scale));
+    const usual = Math.min(messages, most);
+    const count = Math.max(connections, Math.round(usual * scale));
     await this.open(connections);
-    await this.messages(Math.ceil(count * WARM_UP), scale);
+    await this.messages(Math.ceil(usual * WARM_UP));
     const before = await this.server.ask("usage", null, ANSWER_MS);
     const ms = await this.messages(count, scale);
     const after = await this.server.ask("usage", null, ANSWER_MS);

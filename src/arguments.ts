@@ -11,8 +11,13 @@ export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (value === null || value === undefined || typeof value === "boolean") return String(value);
   if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (typeof value === "object") return `an instance of ${value.constructor.name}`;
+  if (typeof value === "object") return `an instance of ${nameOf(value)}`;
   return `a ${typeof value}`;
+}
+
+function nameOf(value: object): string {
+  const { constructor } = value as { constructor?: unknown };
+  return typeof constructor === "function" && constructor.name !== "" ? constructor.name : "an unnamed class";
 }
 
 export function wrongType(name: string, expected: string, value: unknown): TypeError {
@@ -27,6 +32,13 @@ export function checkOptions<T extends object>(options: T | undefined, name = "o
   if (options === undefined) return undefined;
   if (typeof options !== "object" || (options as unknown) === null) throw wrongType(name, "an object", options);
   return options;
+}
+
+/** The same where options are needed. */
+export function needOptions<T extends object>(options: T | undefined): T {
+  const given = checkOptions(options);
+  if (given === undefined) throw wrongType("options", "an object", options);
+  return given;
 }
 
 /** A count of bytes, or the like: a whole number from `min` to `max`. */

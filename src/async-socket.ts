@@ -101,8 +101,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     duplex: Duplex,
     options?: AsyncSocketOptions<Tag, UserData>,
   ): AsyncSocket<Tag, UserData> {
+    const socket = new this<Tag, UserData>({ ...checkOptions(options), transport: duplexFactory });
     const transport = new DuplexTransport(duplex);
-    const socket = new this<Tag, UserData>({ ...options, transport: duplexFactory });
     socket.#isOneWay = true;
     socket._connection.adopt(transport);
     transport.adopt(socket._connection);

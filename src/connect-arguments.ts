@@ -8,7 +8,7 @@ import {
   checkOneOf,
   checkOptions,
   checkString,
-  show,
+  needOptions,
   wrongRange,
   wrongType,
 } from "./arguments.js";
@@ -75,7 +75,7 @@ function refuse(options: object, names: readonly string[]): void {
 export function socketSettings(options: TcpOptions): SocketSettings {
   return {
     noDelay: checkBoolean("noDelay", options.noDelay, true),
-    keepAliveMs: checkKeepAlive("keepAlive", options.keepAlive ?? false),
+    keepAliveMs: options.keepAlive === undefined ? false : checkKeepAlive("keepAlive", options.keepAlive),
   };
 }
 
@@ -89,7 +89,7 @@ export function checkKeepAlive(name: string, value: unknown): number | false {
 }
 
 export function connectTarget(options: ConnectOptions): ConnectTarget {
-  checkOptions<ConnectOptions>(options);
+  needOptions(options);
   refuse(options, UNSUPPORTED_CONNECTING);
   const { path, localAddress, localPort, lookup } = options;
   checkFunction("lookup", lookup);
@@ -100,7 +100,10 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     port: checkInteger("port", options.port, 1, 65_535),
     family: checkOneOf("family", options.family, [4, 6] as const, undefined),
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
-    attemptDelayMs: Math.max(10, checkMs("attemptDelay", options.attemptDelay ?? 250)),
+    attemptDelayMs: Math.max(
+      10,
+      options.attemptDelay === undefined ? 250 : checkMs("attemptDelay", options.attemptDelay),
+    ),
     localAddress: localAddress === undefined ? undefined : checkString("localAddress", localAddress),
     localPort: localPort === undefined ? undefined : checkInteger("localPort", localPort, 0, 65_535),
     lookup,
@@ -108,7 +111,7 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
 }
 
 export function listenTarget(options: ListenOptions): ListenTarget {
-  checkOptions<ListenOptions>(options);
+  needOptions(options);
   refuse(options, UNSUPPORTED_LISTENING);
   const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
   if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
@@ -141,7 +144,7 @@ function checkPath(path: unknown, options: { host?: unknown; port?: unknown }): 
 export function checkFilter(value: unknown): AddressFilter | undefined {
   if (value === undefined) return undefined;
   if (typeof (value as AddressFilter | null)?.check === "function") return value as AddressFilter;
-  throw wrongType("blockList", "a net.BlockList, or something with its check method", show(value));
+  throw wrongType("blockList", "a net.BlockList, or something with its check method", value);
 }
 
 export function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {
@@ -151,7 +154,8 @@ export function checkDelegate<D extends object>(delegate: D | null | undefined):
 }
 
 export function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
-  if (typeof transport === "object" && typeof transport.connect === "function") return transport;
+  if (typeof transport === "object" && typeof (transport as Partial<TransportFactory> | null)?.connect === "function")
+    return transport;
   checkOneOf("transport", transport, ["auto", "node"], "auto");
   return nodeTransports;
 }

@@ -218,6 +218,7 @@ export class Connection implements TransportSink {
     while (budget > 0 && this.#step()) budget--;
     this.#draining = false;
     if (budget === 0) this.clock.later(resume, this);
+    this.reading.queue.buffer.trim();
     this.#setRoom();
     this.timer.arm();
   }

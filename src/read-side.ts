@@ -149,7 +149,9 @@ export class ReadSide implements RequestOwner {
   expire(now: number): void {
     const entry = this.waiting;
     if (entry === null || now < this.wait.dueAt(entry)) return;
-    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, now - this.wait.startedAt);
+    const elapsedMs = now - this.wait.startedAt;
+    const more = askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, elapsedMs);
+    entry.timeoutMs += more;
     if (entry === this.waiting && now >= this.wait.dueAt(entry)) this.#lose(entry, "READ_TIMEOUT");
   }
 

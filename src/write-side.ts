@@ -164,7 +164,8 @@ export class WriteSide implements RequestOwner {
     const entry = this.waiting;
     const { wait } = this;
     if (entry === null || now < wait.dueAt(entry)) return;
-    entry.timeoutMs += askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - wait.startedAt);
+    const more = askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - wait.startedAt);
+    entry.timeoutMs += more;
     if (entry === this.waiting && now >= wait.dueAt(entry)) this.fail(entry, writeError(entry, "WRITE_TIMEOUT"));
   }
 

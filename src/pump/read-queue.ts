@@ -140,9 +140,10 @@ export class ReadQueue extends EntryList<ReadEntry> {
       if (buffer.ready < header.lengthBytes) return MORE;
       const claimed = readLength(buffer.block, buffer.start, header);
       const body = header.lengthIncludesHeader ? claimed - header.lengthBytes : claimed;
+      this.#frameTotal = header.lengthBytes; // all there is of a frame that cannot be
       if (body < 0) return BAD_FRAME;
       if (body > entry.length) return OVER_LIMIT;
-      this.#frameTotal = header.lengthBytes + body;
+      this.#frameTotal += body;
     }
     return buffer.ready >= this.#frameTotal ? this.#frameTotal : MORE;
   }

@@ -62,9 +62,16 @@ export class ReceiveBuffer {
   keep(): void {
     const rest = this.#chunkEnd - this.#chunkStart;
     if (rest > 0) this.#append(rest, 0);
-    else if (this.block.length > SMALL && this.ready * 4 < this.block.length) this.#move(this.ready);
     this.#chunk = EMPTY;
     this.#chunkStart = this.#chunkEnd = 0;
+    this.trim();
+  }
+
+  /** Gives a large block back of which little is left. To be called when the reads at hand are through. */
+  trim(): void {
+    if (this.block.length > SMALL && this.ready * 4 < this.block.length && this.#chunkStart === this.#chunkEnd) {
+      this.#move(this.ready);
+    }
   }
 
   /**

@@ -21,16 +21,28 @@ export function completeCharacters(block: Buffer, start: number, end: number, en
   }
 }
 
-/** Bytes at the end that begin a UTF-8 character (RFC 3629, section 3) and do not finish it. */
+/** Bytes at the end that begin a UTF-8 character (RFC 3629, section 4) and do not finish it. */
 function openUtf8(block: Buffer, start: number, end: number): number {
   for (let back = 1; back <= Math.min(3, end - start); back++) {
-    const byte = block[end - back] ?? 0;
-    if ((byte & 0xc0) === 0x80) continue;
-    const length =
-      byte >= 0xf0 && byte < 0xf5 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1;
-    return length > back ? back : 0;
+    const lead = block[end - back] ?? 0;
+    if ((lead & 0xc0) === 0x80) continue;
+    const second = back > 1 ? (block[end - back + 1] ?? 0) : 0x80;
+    return utf8Length(lead) > back && (back === 1 || maySecond(lead, second)) ? back : 0;
   }
   return 0;
+}
+
+function utf8Length(lead: number): number {
+  if (lead >= 0xf0 && lead <= 0xf4) return 4;
+  if (lead >= 0xe0 && lead <= 0xef) return 3;
+  return lead >= 0xc2 && lead <= 0xdf ? 2 : 1;
+}
+
+/** No overlong forms, no surrogates, nothing beyond U+10FFFF. */
+function maySecond(lead: number, second: number): boolean {
+  const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
+  const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
+  return second >= low && second <= high;
 }
 
 function openUtf16(block: Buffer, count: number, end: number): number {

@@ -8,6 +8,8 @@ const SMALL = 4096;
 /** Handed to the transport at once, at most. Progress is reported in such pieces. */
 const BATCH_BYTES = 256 * 1024;
 const BATCH_PARTS = 1024;
+/** Entries share a batch up to this size: none waits long for the fate of others to be told of its own. */
+const SHARED_BYTES = 64 * 1024;
 
 export class WriteEntry extends Entry<void> {
   /** The bytes, unless a list was given. */
@@ -106,8 +108,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
   gather(scratch: Buffer | null): Uint8Array[] {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
-    while (this.hasMore && room > 0 && parts.length < BATCH_PARTS) {
-      const joined = this.#offset === 0 ? this.#joinSmall(room, parts.length === 0 ? scratch : null) : null;
+    while (room > 0 && parts.length < BATCH_PARTS && this.#mayShare(BATCH_BYTES - room)) {
+      const shared = Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
+      const joined = this.#offset === 0 ? this.#joinSmall(shared, parts.length === 0 ? scratch : null) : null;
       const part = joined ?? this.#takePart(room);
       if (part === undefined) {
         this.#nextEntry();
@@ -118,6 +121,14 @@ export class WriteQueue extends EntryList<WriteEntry> {
     }
     this.inFlight = BATCH_BYTES - room;
     return parts;
+  }
+
+  /** Whether the next entry may go along with what a batch has already. */
+  #mayShare(bytes: number): boolean {
+    const entry = this.#next;
+    if (entry === null || entry.isEnd) return false;
+    const isBegun = this.#part > 0 || this.#offset > 0;
+    return bytes === 0 || isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
   /** The next part, or as much of it as there is room for. */

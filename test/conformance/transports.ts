@@ -99,7 +99,7 @@ export function portOf(socket: AsyncSocket): number {
 }
 
 /** For suites: a safety net only, so that a test that waits in vain fails alone. */
-export const SAFETY = { timeout: 5_000 };
+export const SAFETY = { timeout: 60_000 };
 
 /** Runs a suite over every transport. */
 export function overEveryTransport(suite: (kind: Kind) => void): void {
