@@ -50,7 +50,7 @@ export function checkLimits(limits: Limits | undefined): FullLimits {
   if (checked.has(limits as object)) return limits as FullLimits;
   const full: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(limits as object)) {
-    if (!(name in DEFAULT_LIMITS)) throw wrongType("limits", "names of limits", name);
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw wrongType("limits", "names of limits", name);
     if (value !== undefined) full[name] = checkLimit(`limits.${name}`, value);
   }
   checked.add(full);
@@ -154,8 +154,12 @@ export function checkDelegate<D extends object>(delegate: D | null | undefined):
 }
 
 export function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
-  if (typeof transport === "object" && typeof (transport as Partial<TransportFactory> | null)?.connect === "function")
-    return transport;
-  checkOneOf("transport", transport, ["auto", "node"], "auto");
+  const given = transport as Partial<TransportFactory> | string | null | undefined;
+  if (typeof given === "object" && given !== null) {
+    const isFactory = typeof given.connect === "function" && typeof given.listen === "function" && given.clock;
+    if (isFactory) return given as TransportFactory;
+    throw wrongType("transport", '"auto", "node", or something with connect, listen and clock', given);
+  }
+  checkOneOf("transport", given, ["auto", "node"], "auto");
   return nodeTransports;
 }

@@ -78,7 +78,10 @@ describe("the two queues", () => {
       await write;
       assert.equal(recorder.names[0], "didConnect");
       assert.deepEqual(recorder.names.slice(1).sort(), ["didRead", "didReadText", "didWrite"]);
-      assert.deepEqual(recorder.names.filter((name) => name.startsWith("didRead")), ["didReadText", "didRead"]);
+      assert.deepEqual(
+        recorder.names.filter((name) => name.startsWith("didRead")),
+        ["didReadText", "didRead"],
+      );
     });
 
     it("decision 1: entries may be queued while connecting", async (t) => {

@@ -227,7 +227,12 @@ describe("cancelling reads", () => {
 
     it("cancelReads takes all, says how many, and leaves every byte", async (t) => {
       const { client, server } = await connectedPair(t, kind);
-      const requests = [server.readExactly(10), server.readLine(), server.skip(3), server.readFrame({ lengthBytes: 1 })];
+      const requests = [
+        server.readExactly(10),
+        server.readLine(),
+        server.skip(3),
+        server.readFrame({ lengthBytes: 1 }),
+      ];
       client.write("abc");
       await until(() => requests[0]?.bytesDone === 3, "three bytes");
       assert.equal(server.cancelReads(), 4);

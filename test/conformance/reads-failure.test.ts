@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket, SocketRequest } from "asyncsocket";
-import { arrived, failure, Recorder, settled } from "./delegates.js";
+import { arrived, failure, Recorder } from "./delegates.js";
 import { connectedPair, overEveryTransport } from "./transports.js";
 
 const alone = { onFailure: "continue" } as const;
@@ -73,23 +73,27 @@ describe("onFailure continue", () => {
       });
     }
 
-    it("decision 4: the next entry starts in a later turn", async (t) => {
+    it("decision 4: the next entry starts in a later turn, after all code that awaited the failure", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       client.write("abcdef\n");
       await arrived(server, 7);
       const log: string[] = [];
       server.delegate = {
         didFailRead() {
-          log.push("failed");
-          setImmediate(() => log.push("turn"));
+          process.nextTick(() => log.push("next tick"));
         },
-        didReadText: () => void log.push("next"),
+        didReadText: () => void log.push("next read"),
       };
-      server.readLine({ ...alone, maxLength: 2 });
+      const awaiting = async (request: SocketRequest<string>): Promise<void> => {
+        await failure(request, "READ_LIMIT");
+        for (let i = 0; i < 20; i++) await Promise.resolve();
+        log.push("awaiting code");
+      };
+      const waiting = awaiting(server.readLine({ ...alone, maxLength: 2 }));
       await server.readLine();
-      assert.deepEqual(log.slice(0, 1), ["failed"]);
-      await settled();
-      assert.ok(log.includes("next"));
+      await waiting;
+      assert.deepEqual(log.slice(0, 2).sort(), ["awaiting code", "next tick"]);
+      assert.deepEqual(log.slice(2), ["next read"]);
     });
 
     it("decision 4: several in a row fail one after the other, and the connection goes on", async (t) => {

@@ -62,6 +62,16 @@ function ask(socket: AsyncSocket, spec: ReadSpec): SocketRequest<unknown> {
   }
 }
 
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The FIN has come, and has had its time to take effect. */
+async function peerEnd(socket: AsyncSocket): Promise<void> {
+  while (!socket.peerEnded) await turn();
+  for (let turns = 0; turns < 5; turns++) await turn();
+}
+
 type End = Outcome | "END_OF_STREAM";
 
 async function outcomeOf(request: SocketRequest<unknown>): Promise<End> {
@@ -104,7 +114,7 @@ async function socketRun(reads: readonly ReadSpec[], bytes: Uint8Array, sizes: r
   client.end();
   const outcomes = await Promise.all(requests.map((request) => outcomeOf(request)));
   // With no read left to fail at it, the FIN may be still to come.
-  while (!server.peerEnded) await new Promise((resolve) => setImmediate(resolve));
+  await peerEnd(server);
   const unread = server.unread.toString("hex");
   await close();
   return { outcomes, unread };
@@ -159,7 +169,7 @@ describe("at the peer's FIN", () => {
     const { client, server } = await pairFor(t);
     client.write("abcdef");
     client.end();
-    while (!server.peerEnded) await new Promise((resolve) => setImmediate(resolve));
+    await peerEnd(server);
     assert.equal(server.state, "open");
     assert.equal((await server.readExactly(4)).toString(), "abcd");
     assert.equal(server.state, "open");
@@ -168,6 +178,17 @@ describe("at the peer's FIN", () => {
     assert.equal(reason.by, "remote");
     assert.equal(reason.error, null);
     assert.equal(reason.unread.length, 0);
+  });
+
+  it("code that awaited the last bytes can answer them before the socket closes", async (t) => {
+    const { client, server } = await pairFor(t);
+    client.write("question");
+    client.end();
+    await peerEnd(server);
+    assert.equal((await server.readExactly(8)).toString(), "question");
+    await server.write("answer");
+    assert.equal((await client.readExactly(6)).toString(), "answer");
+    assert.equal((await server.closed).by, "remote");
   });
 
   it("a half-open socket serves later reads from what is unread, if they can be met by it", async (t) => {

@@ -1,0 +1,16 @@
+// Installs the npm packages if they are missing or not those of the lock file, so that `npm start` and `npm test` work
+// on a fresh clone. Where all is in place it costs nothing.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+
+const LOCK = "package-lock.json";
+const INSTALLED = "node_modules/.package-lock.json";
+
+const isInstalled = existsSync(INSTALLED) && statSync(INSTALLED).mtimeMs >= statSync(LOCK).mtimeMs;
+if (!isInstalled) {
+  console.error("Installing the npm packages (once) …");
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const { status } = spawnSync(npm, ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { stdio: "inherit" });
+  process.exit(status ?? 1);
+}
