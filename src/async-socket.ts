@@ -33,6 +33,7 @@ import type {
   ShutdownOptions,
   ShutdownResult,
   WithEncoding,
+  WithoutEncoding,
 } from "./options.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
@@ -188,15 +189,17 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
 
   /** Whatever is there: at least one byte, at most `maxLength`. */
   read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
-  read(options?: ReadOptions<Tag>): SocketRequest<Buffer>;
-  read(options?: ReadOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
+  read(options?: ReadOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string>;
+  read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string> {
     return this.#queueRead("read", reads.readEntry(this._connection.reading, options), options);
   }
 
   /** Exactly `length` bytes; 0 gives an empty buffer in its turn. */
   readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
-  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer>;
-  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
+  readExactly(length: number, options?: DataOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string>;
+  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string> {
     return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection.reading, length, options), options);
   }
 
@@ -205,11 +208,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
    * Fails with `READ_LIMIT` exactly when `maxLength` bytes are there and no delimiter ends within them.
    */
   readUntil(delimiter: Bytes | readonly Bytes[], options: DelimitedOptions<Tag> & WithEncoding): SocketRequest<string>;
-  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer>;
   readUntil(
     delimiter: Bytes | readonly Bytes[],
-    options?: DelimitedOptions<Tag>,
-  ): SocketRequest<Buffer> | SocketRequest<string> {
+    options?: DelimitedOptions<Tag> & WithoutEncoding,
+  ): SocketRequest<Buffer>;
+  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string>;
+  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string> {
     return this.#queueRead("readUntil", reads.readUntilEntry(this._connection.reading, delimiter, options), options);
   }
 
@@ -223,15 +227,17 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
    * Fails with `READ_LIMIT` as soon as more than `maxLength` is announced, with `BAD_FRAME` for an impossible length.
    */
   readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
-  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer>;
-  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
+  readFrame(options: FrameOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string>;
+  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string> {
     return this.#queueRead("readFrame", reads.readFrameEntry(this._connection.reading, options), options);
   }
 
   /** A copy of the next `length` bytes, which stay for the next read. */
   peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
-  peek(options: PeekOptions<Tag>): SocketRequest<Buffer>;
-  peek(options: PeekOptions<Tag>): SocketRequest<Buffer> | SocketRequest<string> {
+  peek(options: PeekOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  peek(options: PeekOptions<Tag>): SocketRequest<Buffer | string>;
+  peek(options: PeekOptions<Tag>): SocketRequest<Buffer | string> {
     return this.#queueRead("peek", reads.peekEntry(this._connection.reading, options), options);
   }
 
@@ -253,7 +259,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   }
 
   /** The bodies of frames, until the end of the stream. */
-  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer, undefined> {
+  frames(options: FrameOptions<Tag> & WithEncoding): AsyncIterableIterator<string, undefined>;
+  frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
+  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
+  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined> {
     this.#checkReading("frames");
     reads.readFrameEntry(this._connection.reading, options);
     return new ReadIterator(this as AsyncSocket, () => this.readFrame(options));

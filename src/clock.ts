@@ -1,4 +1,4 @@
-/** @internal An opaque handle. */
+/** An opaque handle. */
 export type Timer = object;
 
 /**

@@ -91,23 +91,19 @@ export function checkKeepAlive(name: string, value: unknown): number | false {
 export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);
   refuse(options, UNSUPPORTED_CONNECTING);
-  const { path, localAddress, localPort, lookup } = options;
+  const { path, localAddress, localPort, lookup, attemptDelay } = options;
   checkFunction("lookup", lookup);
-  if (path !== undefined) return { path: checkPath(path, options) };
-  return {
-    path: null,
-    host: options.host === undefined ? "localhost" : checkString("host", options.host),
-    port: checkInteger("port", options.port, 1, 65_535),
+  const route = {
     family: checkOneOf("family", options.family, [4, 6] as const, undefined),
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
-    attemptDelayMs: Math.max(
-      10,
-      options.attemptDelay === undefined ? 250 : checkMs("attemptDelay", options.attemptDelay),
-    ),
+    attemptDelayMs: Math.max(10, attemptDelay === undefined ? 250 : checkMs("attemptDelay", attemptDelay)),
     localAddress: localAddress === undefined ? undefined : checkString("localAddress", localAddress),
     localPort: localPort === undefined ? undefined : checkInteger("localPort", localPort, 0, 65_535),
     lookup,
   };
+  if (path !== undefined) return { path: checkPath(path, options) };
+  const host = options.host === undefined ? "localhost" : checkString("host", options.host);
+  return { path: null, host, port: checkInteger("port", options.port, 1, 65_535), ...route };
 }
 
 export function listenTarget(options: ListenOptions): ListenTarget {

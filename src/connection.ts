@@ -106,6 +106,7 @@ export class Connection implements TransportSink {
   adopt(transport: Transport): void {
     this.transport = transport;
     this.#becomeOpen();
+    this.#setRoom();
   }
 
   cancelReads(): number {

@@ -22,7 +22,17 @@ export type {
   ShutdownResult,
   TcpOptions,
   WithEncoding,
+  WithoutEncoding,
 } from "./options.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
 export type { SocketState } from "./socket-view.js";
-export type { TransportFactory } from "./transport/transport.js";
+export type { Clock, Timer } from "./clock.js";
+export type { ConnectTarget, ListenTarget, SocketSettings } from "./options.js";
+export type {
+  AcceptedTransport,
+  ListenerSink,
+  Transport,
+  TransportFactory,
+  TransportListener,
+  TransportSink,
+} from "./transport/transport.js";

@@ -1,21 +1,26 @@
 import type { AsyncSocket } from "./async-socket.js";
-import type { CloseReason } from "./close-reason.js";
+import type { Connection } from "./connection.js";
 import { isCode } from "./errors.js";
 import { socketError } from "./failures.js";
 import type { SocketRequest } from "./request.js";
 
 /**
- * One read at a time, each queued when it is asked for. Leaving early leaves socket and bytes as they are; a read that
- * is under way then is taken back.
+ * One read at a time, each queued when it is asked for, for as long as the socket's present connection lives. Leaving
+ * early leaves socket and bytes as they are; a read that is under way then is taken back.
  */
 export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   readonly #socket: AsyncSocket;
+  readonly #connection: Connection;
   readonly #read: () => SocketRequest<T>;
   #pending: SocketRequest<T> | null = null;
   #isOver = false;
+  /** The last of several that were asked for at once: they are served one by one. */
+  #last: Promise<unknown> | null = null;
+  #asked = 0;
 
   constructor(socket: AsyncSocket, read: () => SocketRequest<T>) {
     this.#socket = socket;
+    this.#connection = socket._connection;
     this.#read = read;
   }
 
@@ -23,25 +28,34 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
     return this;
   }
 
-  async next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#isOver) return { done: true, value: undefined };
-    const request = this.#read();
-    this.#pending = request;
+  next(): Promise<IteratorResult<T, undefined>> {
+    const take = (): Promise<IteratorResult<T, undefined>> => this.#take();
+    const result = this.#last === null ? this.#take() : this.#last.then(take, take);
+    this.#asked++;
+    this.#last = result;
+    return result;
+  }
+
+  async #take(): Promise<IteratorResult<T, undefined>> {
     try {
-      return { done: false, value: await request };
+      if (this.#isOver) return { done: true, value: undefined };
+      if (this.#socket._connection !== this.#connection) throw socketError("CLOSED", "read", "the connection is over");
+      this.#pending = this.#read();
+      return { done: false, value: await this.#pending };
     } catch (error) {
-      const wasLeft = this.#hasLeft();
-      this.#isOver = true;
-      const failure = wasLeft ? null : failureOf(this.#socket, error);
-      if (failure !== null) throw failure;
-      return { done: true, value: undefined };
+      return this.#end(failureOf(this.#connection, error as Error));
     } finally {
-      if (this.#pending === request) this.#pending = null;
+      this.#pending = null;
+      if (--this.#asked === 0) this.#last = null;
     }
   }
 
-  #hasLeft(): boolean {
-    return this.#isOver;
+  /** What was left, or has thrown, gives nothing more. */
+  #end(failure: Error | null): IteratorResult<T, undefined> {
+    const wasLeft = this.#isOver;
+    this.#isOver = true;
+    if (failure !== null && !wasLeft) throw failure;
+    return { done: true, value: undefined };
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -52,17 +66,17 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
 }
 
 /** What an iterator throws; null where the stream ended properly, on a boundary, or this side closed it. */
-function failureOf(socket: AsyncSocket, error: unknown): Error | null {
-  const reason = socket.closeReason;
-  if (isCode(error, "END_OF_STREAM")) return socket.unreadBytes === 0 ? null : error;
-  if (isCode(error, "CONNECTION_LOST")) return reason?.error ?? error;
-  if (!isCode(error, "CLOSED")) return error as Error;
-  return reason?.error ?? remainderError(socket, reason);
+function failureOf(connection: Connection, error: Error): Error | null {
+  if (isCode(error, "END_OF_STREAM")) return connection.reading.queue.buffer.length === 0 ? null : error;
+  if (isCode(error, "CONNECTION_LOST")) return connection.reason?.error ?? error;
+  return isCode(error, "CLOSED") ? closeFailure(connection) : error;
 }
 
-function remainderError(socket: AsyncSocket, reason: CloseReason | undefined): Error | null {
-  const byPeer = reason === undefined ? socket.peerEnded : reason.by === "remote";
-  if (!byPeer || socket.unreadBytes === 0) return null;
-  const message = `The stream ended with ${socket.unreadBytes} bytes that form no whole message`;
+function closeFailure({ reason, reading }: Connection): Error | null {
+  if (reason !== null && reason.error !== null) return reason.error;
+  const byPeer = reason === null ? reading.ended : reason.by === "remote";
+  const { length } = reading.queue.buffer;
+  if (!byPeer || length === 0) return null;
+  const message = `The stream ended with ${length} bytes that form no whole message`;
   return socketError("END_OF_STREAM", "read", message);
 }

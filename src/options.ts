@@ -154,6 +154,11 @@ export interface WithEncoding {
   encoding: BufferEncoding;
 }
 
+/** Options that make a read give bytes. */
+export interface WithoutEncoding {
+  encoding?: undefined;
+}
+
 export interface ShutdownOptions {
   /** How long connections may take to finish before they are closed. @default Infinity */
   graceMs?: number | undefined;
@@ -171,7 +176,7 @@ export type Bytes = string | ArrayBufferView | ArrayBuffer;
 /** @internal All limits, filled in. */
 export type FullLimits = { readonly [K in keyof Limits]-?: number };
 
-/** @internal Checked. Where a transport connects to. */
+/** Checked, with the defaults in place. Where a transport connects to. */
 export type ConnectTarget =
   | { readonly path: string }
   | {
@@ -186,7 +191,7 @@ export type ConnectTarget =
       readonly lookup: LookupFunction | undefined;
     };
 
-/** @internal Checked. Where a transport listens. */
+/** Checked, with the defaults in place. Where a transport listens. */
 export type ListenTarget = { readonly backlog: number } & (
   | { readonly path: string }
   | {
@@ -198,7 +203,7 @@ export type ListenTarget = { readonly backlog: number } & (
     }
 );
 
-/** @internal Checked. */
+/** Checked, with the defaults in place. */
 export interface SocketSettings {
   readonly noDelay: boolean;
   readonly keepAliveMs: number | false;

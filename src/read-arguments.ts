@@ -99,8 +99,13 @@ export function readLineEntry(reader: Reader, options: LineOptions | undefined):
   if (options === undefined) return entry;
   entry.length = checkMaxLength("maxLength", options.maxLength, entry.length);
   entry.target = checkEncoding(options.encoding);
+  if (entry.target !== null && WIDE.includes(entry.target)) {
+    throw wrongRange("encoding", "one in which a line feed is one byte", options.encoding);
+  }
   return entry;
 }
+
+const WIDE = ["utf16le", "utf-16le", "ucs2", "ucs-2"];
 
 const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
 

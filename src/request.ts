@@ -18,7 +18,7 @@ export type RequestKind =
 /** Where a request stands. The last three are final. */
 export type RequestState = "queued" | "current" | "done" | "failed" | "canceled";
 
-/** @internal Whoever carries a request out, and can be asked about it. */
+/** Whoever carries a request out, and can be asked about it. */
 export interface RequestOwner {
   cancelRequest(request: SocketRequest<unknown>): boolean;
   extendRequest(request: SocketRequest<unknown>, ms: number): boolean;

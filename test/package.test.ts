@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -45,6 +45,17 @@ describe("the package", () => {
       const map = JSON.parse(readFileSync(join(root, `${entry.default}.map`), "utf8")) as { sources: string[] };
       const [source] = map.sources;
       assert.ok(source !== undefined && existsSync(join(root, "dist", source)), `the source of ${entry.default}`);
+    }
+  });
+
+  it("has types that stand without the leniency of skipLibCheck", () => {
+    const consumer = join("build", "consumer.ts");
+    writeFileSync(consumer, 'export * from "asyncsocket";\nexport * from "asyncsocket/testing";\n');
+    const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2022"];
+    try {
+      execFileSync("npx", ["tsc", "--ignoreConfig", ...options, "--types", "node", consumer], { encoding: "utf8" });
+    } finally {
+      rmSync(consumer);
     }
   });
 

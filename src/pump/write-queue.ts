@@ -109,7 +109,11 @@ export class WriteQueue extends EntryList<WriteEntry> {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
     while (room > 0 && parts.length < BATCH_PARTS && this.#mayShare(BATCH_BYTES - room)) {
-      const shared = Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
+      if (this.#next?.total === 0) {
+        this.#nextEntry();
+        continue;
+      }
+      const shared = this.#isBegun ? room : Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
       const joined = this.#offset === 0 ? this.#joinSmall(shared, parts.length === 0 ? scratch : null) : null;
       const part = joined ?? this.#takePart(room);
       if (part === undefined) {
@@ -123,12 +127,16 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return parts;
   }
 
+  /** Whether something of the next entry was handed on before. */
+  get #isBegun(): boolean {
+    return this.#part > 0 || this.#offset > 0;
+  }
+
   /** Whether the next entry may go along with what a batch has already. */
   #mayShare(bytes: number): boolean {
     const entry = this.#next;
     if (entry === null || entry.isEnd) return false;
-    const isBegun = this.#part > 0 || this.#offset > 0;
-    return bytes === 0 || isBegun || bytes + entry.total <= SHARED_BYTES;
+    return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
   /** The next part, or as much of it as there is room for. */

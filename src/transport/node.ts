@@ -5,7 +5,7 @@ import { connectFailure } from "../connect/failure.js";
 import { resolve } from "../connect/resolve.js";
 import type { ConnectTarget, SocketSettings } from "../options.js";
 import { NodeListener } from "./node-listener.js";
-import { memory, onreadOption, receiveInto, ReceiveWindow } from "./onread.js";
+import { memory, onreadOption, receiveInto, ReceiveWindow, refill } from "./onread.js";
 import type { AcceptedTransport, TransportFactory, TransportSink } from "./transport.js";
 
 const transportOf = Symbol("asyncsocket transport");
@@ -28,6 +28,8 @@ export class NodeTransport implements AcceptedTransport {
   readonly #window = new ReceiveWindow();
   #room = Infinity;
   #isReceiving = false;
+  /** Whether it receives into the thread's one buffer. */
+  #usesMemory = false;
   #isDestroyed = false;
   #onWritten: ((error?: Error | null) => void) | null = null;
 
@@ -49,7 +51,9 @@ export class NodeTransport implements AcceptedTransport {
 
   adopt(sink: TransportSink): void {
     this.sink = sink;
-    if (!receiveInto(this.#socket, onReceive)) this.#socket.on("data", onData);
+    this.#usesMemory = receiveInto(this.#socket, onReceive);
+    if (!this.#usesMemory) this.#socket.on("data", onData);
+    this.#narrow();
     this.#socket.resume();
   }
 
@@ -63,6 +67,12 @@ export class NodeTransport implements AcceptedTransport {
     }
     this.local = ipAddress(socket.localAddress, socket.localPort);
     this.remote = ipAddress(socket.remoteAddress, socket.remotePort);
+  }
+
+  /** A connecting socket has it by the public option. */
+  open(sink: TransportSink): void {
+    this.sink = sink;
+    this.#usesMemory = true;
   }
 
   get isDestroyed(): boolean {
@@ -83,8 +93,14 @@ export class NodeTransport implements AcceptedTransport {
     const wasPaused = this.#room === 0;
     this.#room = bytes;
     if (this.#isReceiving || this.#isDestroyed) return;
+    this.#narrow();
     if (bytes === 0) this.#socket.pause();
     else if (wasPaused) this.#socket.resume();
+  }
+
+  #narrow(): void {
+    const buffer = this.#usesMemory ? this.#window.narrow(this.#room) : null;
+    if (buffer !== null) refill(this.#socket, buffer);
   }
 
   pauseStream(): void {
@@ -201,7 +217,7 @@ function connectNode(target: ConnectTarget, settings: SocketSettings, sink: Tran
   } satisfies SocketConnectOpts & SocketConstructorOpts;
   const socket = connect(options);
   const made = new NodeTransport(socket);
-  made.sink = sink;
+  made.open(sink);
   socket.removeListener("error", onError);
   const failed = (error: Error): void => {
     if (!made.isDestroyed) sink.didFail(connectFailure(target, error));

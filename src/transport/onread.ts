@@ -29,6 +29,13 @@ function nextBuffer(): Buffer {
 export class ReceiveWindow {
   #size = SMALL;
 
+  /** Before the first chunk, and when less may come than was thought. @returns what is to be filled next; null: as before */
+  narrow(room: number): Buffer | null {
+    if (room === 0 || room >= this.#size) return null;
+    this.#size = room;
+    return memory.subarray(0, room);
+  }
+
   /** After a chunk: what the next one may fill. */
   adjust(received: number, room: number): void {
     const filled = received === this.#size;
@@ -68,6 +75,12 @@ function findSymbols(): readonly [symbol, symbol, symbol] | null {
 }
 
 const found = findSymbols();
+
+/** Has a socket that receives into `memory` fill no more than this with the next chunk, where the runtime can. */
+export function refill(socket: Socket, buffer: Buffer): void {
+  const handle = (socket as unknown as Internals)._handle;
+  if (typeof handle?.useUserBuffer === "function") handle.useUserBuffer(buffer);
+}
 
 /** Has an accepted socket receive into `memory`. @returns false where the runtime cannot */
 export function receiveInto(socket: Socket, receive: Receive): boolean {

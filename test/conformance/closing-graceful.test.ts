@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "./delegates.js";
-import { allOf, codeOf, opened, rawPair, throwsBadState, timedNetwork } from "./lifecycle-helpers.js";
+import { allOf, codeOf, muchFor, opened, rawPair, throwsBadState, timedNetwork } from "./lifecycle-helpers.js";
 import { connectedPair, overEveryTransport, SAFETY } from "./transports.js";
 
 describe("closing gracefully", () => {
   overEveryTransport((kind) => {
-    const big = kind.isReal ? 8_000_000 : 100_000;
+    const big = muchFor(kind);
 
     it("decision 11: disconnectAfterWriting() with much queued: the peer gets every byte, then the FIN", async (t) => {
       const limits = { writeQueue: Infinity };
@@ -47,7 +47,7 @@ describe("closing gracefully", () => {
     it("decision 11: reads queued before go on until the writes are out", async (t) => {
       const limits = { readAhead: 16, writeQueue: Infinity };
       const { client, server } = await connectedPair(t, kind, { limits }, { limits });
-      const stuck = client.write(pattern(big * 3));
+      const stuck = client.write(pattern(big));
       const line = client.readLine();
       const later = client.readLine();
       const closing = client.disconnectAfterWriting();
@@ -59,7 +59,7 @@ describe("closing gracefully", () => {
       server.write("second\nmore");
       assert.equal(await later, "second");
       assert.equal(String(await more), "more");
-      await server.skip(big * 3);
+      await server.skip(big);
       await stuck;
       assert.equal((await closing).by, "local");
     });
@@ -134,7 +134,7 @@ describe("closing gracefully", () => {
       it(`decision 11: ${name} waits for both queues`, async (t) => {
         const limits = { readAhead: 16, writeQueue: Infinity };
         const { client, server } = await connectedPair(t, kind, { limits }, { limits });
-        const stuck = client.write(pattern(big * 3));
+        const stuck = client.write(pattern(big));
         const line = client.readLine();
         const closing = close(client);
         throwsBadState(() => client.read(), "read");
@@ -144,7 +144,7 @@ describe("closing gracefully", () => {
         await settled();
         assert.equal(client.state, "open");
         assert.equal(stuck.state, "current");
-        await server.skip(big * 3);
+        await server.skip(big);
         await stuck;
         await closing;
         assert.equal(client.state, "closed");
@@ -211,7 +211,7 @@ describe("closing gracefully", () => {
       it(`decision 11: ${cut}() cuts a close short that is still flushing`, async (t) => {
         const limits = { readAhead: 16, writeQueue: Infinity };
         const { client } = await connectedPair(t, kind, { limits }, { limits });
-        const stuck = client.write(pattern(big * 3));
+        const stuck = client.write(pattern(big));
         client.disconnectAfterWriting();
         await settled(50);
         const reason = await client[cut]();
@@ -267,6 +267,37 @@ describe("closing gracefully", () => {
       assert.equal((await closing).by, "local");
       await server.closed;
     });
+  });
+});
+
+describe("closing a socket that was never connected", SAFETY, () => {
+  it("decision 11: with nothing queued is done at once", async () => {
+    const socket = new AsyncSocket();
+    const reason = await socket.disconnectAfterReadingAndWriting();
+    assert.deepEqual([reason.by, reason.error, socket.state], ["local", null, "closed"]);
+  });
+
+  it("decision 11: on an idle socket, too, the condition counts from when it is met", async () => {
+    const reading = new AsyncSocket();
+    const read = reading.read();
+    reading.disconnectAfterReading();
+    const writing = new AsyncSocket();
+    const write = writing.write("x");
+    writing.disconnectAfterWriting();
+    await settled();
+    assert.deepEqual([reading.state, writing.state], ["idle", "idle"]);
+    read.cancel();
+    write.cancel();
+    await settled();
+    assert.deepEqual([reading.state, writing.state], ["closed", "closed"]);
+  });
+
+  it("decision 11: disconnect() fails what was queued with CLOSED", async () => {
+    const socket = new AsyncSocket();
+    const entries = [socket.read(), socket.write("abc"), socket.end()] as const;
+    const reason = await socket.disconnect();
+    for (const entry of entries) await failure(entry, "CLOSED");
+    assert.deepEqual([reason.by, reason.unsentBytes], ["local", 3]);
   });
 });
 

@@ -70,6 +70,12 @@ export function shortCode(error: unknown): string {
   return error.code.replace(/^ERR_ASYNCSOCKET_/, "");
 }
 
+/** What was thrown, checked by its code. */
+export function thrown(error: unknown, code: string): AsyncSocketError {
+  assert.equal(shortCode(error), code);
+  return error as AsyncSocketError;
+}
+
 /** Waits for a failure, and checks its code. */
 export async function failure(request: PromiseLike<unknown>, code?: string): Promise<AsyncSocketError> {
   let value: unknown;

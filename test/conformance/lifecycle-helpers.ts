@@ -18,12 +18,14 @@ import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { settled, shortCode } from "./delegates.js";
 import { assertNothingLeft, SAFETY, type Kind } from "./transports.js";
 
-/** Everything a test opens. Closed at its end, and then nothing may be left. */
+/** Everything a test opens, one for each test. Closed at its end, and then nothing may be left. */
 export class Belongings {
+  static readonly #ofTests = new WeakMap<TestContext, Belongings>();
   readonly #sockets: AsyncSocket[] = [];
   readonly #raw: (Socket | Server)[] = [];
+  readonly #children: Child[] = [];
 
-  constructor(t: TestContext, isReal = true) {
+  private constructor(t: TestContext) {
     // Nothing in memory keeps the process alive, and a test that waits in vain is to fail by its timeout.
     const alive = setTimeout(() => undefined, 2 * SAFETY.timeout);
     t.after(async () => {
@@ -33,8 +35,21 @@ export class Belongings {
         if (raw instanceof Server) raw.close();
         else raw.destroy();
       }
-      if (isReal) await assertNothingLeft();
+      for (const one of this.#children) one.process.kill("SIGKILL");
+      await Promise.all(this.#children.map(({ ended }) => ended));
+      await assertNothingLeft();
     });
+  }
+
+  static of(t: TestContext): Belongings {
+    let belongings = Belongings.#ofTests.get(t);
+    if (belongings === undefined) Belongings.#ofTests.set(t, (belongings = new Belongings(t)));
+    return belongings;
+  }
+
+  addChild(child: Child): Child {
+    this.#children.push(child);
+    return child;
   }
 
   add<T extends AsyncSocket>(socket: T): T {
@@ -58,7 +73,7 @@ export interface RawPair {
 
 /** A socket connected over TCP to a peer whose every move the test decides. */
 export async function rawPair(t: TestContext, options: AsyncSocketOptions = {}): Promise<RawPair> {
-  const belongings = new Belongings(t);
+  const belongings = Belongings.of(t);
   const server = belongings.addRaw(createServer({ allowHalfOpen: true, pauseOnConnect: true }));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -84,7 +99,7 @@ export interface Timed {
   readonly transport: MemoryNetwork;
   readonly belongings: Belongings;
   /** Lets time pass, and then whatever follows from it happen. */
-  pass(ms: number): Promise<void>;
+  readonly pass: (ms: number) => Promise<void>;
 }
 
 /** A network in memory that lives by a clock of its own. */
@@ -93,7 +108,7 @@ export function timedNetwork(t: TestContext, capacityBytes = 65_536): Timed {
   return {
     clock,
     transport: new MemoryNetwork({ clock, capacityBytes }),
-    belongings: new Belongings(t, false),
+    belongings: Belongings.of(t),
     async pass(ms) {
       await settled();
       clock.advance(ms);
@@ -131,7 +146,7 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 export interface Child {
   readonly process: ChildProcessWithoutNullStreams;
   /** The next line of its output. */
-  line(): Promise<string>;
+  readonly line: () => Promise<string>;
   /** Its exit code and the signal that ended it, once it has ended. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; errors: string }>;
 }
@@ -151,11 +166,7 @@ export function child(t: TestContext, module: string, args: readonly string[] = 
     made.stderr.on("data", (chunk: Buffer) => (errors += String(chunk)));
     made.once("close", (code, signal) => resolve({ code, signal, errors }));
   });
-  t.after(async () => {
-    made.kill("SIGKILL");
-    await ended;
-  });
-  return { process: made, line: lines(made, ended), ended };
+  return Belongings.of(t).addChild({ process: made, line: lines(made, ended), ended });
 }
 
 function lines(made: ChildProcessWithoutNullStreams, ended: Child["ended"]): () => Promise<string> {
@@ -182,22 +193,22 @@ export interface Opened {
   readonly listener: AsyncSocket;
   readonly belongings: Belongings;
   /** A socket on the same network, idle. */
-  socket(options?: AsyncSocketOptions): AsyncSocket;
+  readonly socket: (options?: AsyncSocketOptions) => AsyncSocket;
   /** Where the listener listens. */
   readonly target: ConnectOptions;
   /** What it listens with, for another try. */
   readonly listen: ListenOptions;
   /** A new connection, not waited for on the other side. */
-  connect(options?: AsyncSocketOptions): SocketRequest<AsyncSocket>;
+  readonly connect: (options?: AsyncSocketOptions) => SocketRequest<AsyncSocket>;
   /** The next connection, for listeners without didAccept. */
-  accepted(): Promise<AsyncSocket>;
+  readonly accepted: () => Promise<AsyncSocket>;
 }
 
 /** A listener alone. */
 export async function opened(t: TestContext, kind: Kind, accepting: AsyncSocketOptions = {}): Promise<Opened> {
   const wire = kind.open();
   t.after(() => wire.dispose());
-  const belongings = new Belongings(t, kind.isReal);
+  const belongings = Belongings.of(t);
   const listener = belongings.add(new AsyncSocket({ ...wire.options, ...accepting }));
   await listener.listen(wire.listen);
   const socket = (options: AsyncSocketOptions = {}): AsyncSocket =>
@@ -216,4 +227,10 @@ export async function opened(t: TestContext, kind: Kind, accepting: AsyncSocketO
       return belongings.add(value);
     },
   };
+}
+
+/** More bytes than a peer that does not read lets out. Little where each byte comes alone. */
+export function muchFor(kind: Kind): number {
+  if (kind.isReal) return 12_000_000;
+  return kind.chunkBytes === 1 ? 9000 : 150_000;
 }

@@ -7,9 +7,9 @@ import { assertNothingLeft, connectedPair, overEveryTransport, type Kind } from 
 interface Waiting {
   /** Idle still. */
   readonly client: AsyncSocket;
-  connect(): PromiseLike<AsyncSocket>;
+  readonly connect: () => PromiseLike<AsyncSocket>;
   /** The other side, once it is there. */
-  accepted(): Promise<AsyncSocket>;
+  readonly accepted: () => Promise<AsyncSocket>;
 }
 
 /** A listener, and a client that has not connected yet. */
@@ -247,7 +247,9 @@ describe("telling", () => {
       let settledOnce = 0;
       for (const tag of counts) {
         const request = tag % 2 === 0 ? server.readExactly(1, { tag }) : server.readUntil(";", { tag });
-        request.then(() => void settledOnce++);
+        request.then(() => {
+          settledOnce++;
+        });
       }
       client.write("x;".repeat(50));
       await until(() => settledOnce === 100, "a hundred settlements");
@@ -368,7 +370,9 @@ describe("the end", () => {
     it("decision 2: unread bytes are there in willDisconnect, and in the reason", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       let seen = "";
-      server.delegate = { willDisconnect: (socket, reason) => void (seen = `${socket.unread}|${reason.unread}`) };
+      server.delegate = {
+        willDisconnect: (socket, reason) => void (seen = `${socket.unread.toString()}|${reason.unread.toString()}`),
+      };
       client.write("unread");
       await arrived(server, 6);
       const reason = await server.disconnect();

@@ -141,7 +141,12 @@ describe("a request", () => {
     assert.ok(upper instanceof Promise);
     assert.equal(await upper, "ONE");
     let ended = 0;
-    assert.equal(await server.readLine().finally(() => void ended++), "two");
+    assert.equal(
+      await server.readLine().finally(() => {
+        ended++;
+      }),
+      "two",
+    );
     assert.equal(ended, 1);
     assert.equal(await server.readLine().catch(() => "not asked"), "three");
     assert.equal(await server.readLine().then(), "four");
@@ -150,7 +155,9 @@ describe("a request", () => {
     assert.equal(await rejected.catch(() => "caught"), "caught");
     assert.equal(await rejected.then(null, () => "caught again"), "caught again");
     await failure(
-      rejected.finally(() => void ended++),
+      rejected.finally(() => {
+        ended++;
+      }),
       "CANCELED",
     );
     assert.equal(ended, 2);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { AsyncSocket, SocketRequest } from "asyncsocket";
+import { AsyncSocketError, type AsyncSocket, type SocketRequest } from "asyncsocket";
 import { arrived, failure, Recorder, settled } from "./delegates.js";
 import { connectedPair, memory, overEveryTransport, SAFETY } from "./transports.js";
 
@@ -87,7 +87,8 @@ async function outcome(request: SocketRequest<unknown>): Promise<unknown> {
     const value = await request;
     return value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : value;
   } catch (caught) {
-    const error = await failure(Promise.reject(caught as Error));
+    assert.ok(caught instanceof AsyncSocketError);
+    const error = caught;
     return [error.code, error.bytesDone, error.partial?.toString("latin1")];
   }
 }

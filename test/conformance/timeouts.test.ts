@@ -8,7 +8,7 @@ import { connectedPair, memory, overEveryTransport, SAFETY, type Pair } from "./
 interface Timed extends Pair {
   readonly clock: VirtualClock;
   /** Lets time pass, and then whatever follows from it happen. */
-  pass(ms: number): Promise<void>;
+  readonly pass: (ms: number) => Promise<void>;
 }
 
 async function timedPair(t: TestContext, options?: AsyncSocketOptions, accepting?: AsyncSocketOptions): Promise<Timed> {
@@ -245,6 +245,21 @@ describe("extensions, by a virtual clock", SAFETY, () => {
     }
   });
 
+  it("decision 3: only 0 or less lets it expire, however late the timer was that asked", async (t) => {
+    const { server, pass } = await timedPair(t);
+    let answer = 0.5;
+    server.delegate = { shouldExtendReadTimeout: () => answer };
+    const request = server.read({ timeout: 10.1 });
+    // The clock's timers go by whole milliseconds: asked at 11, when 10.6 would be past already.
+    for (let i = 0; i < 5; i++) {
+      await pass(11);
+      assert.equal(request.state, "current");
+    }
+    answer = 0;
+    await pass(11);
+    await failure(request, "READ_TIMEOUT");
+  });
+
   it("decision 3: an extension of Infinity ends the timeout", async (t) => {
     const { client, server, pass } = await timedPair(t);
     let asked = 0;
@@ -478,9 +493,10 @@ describe("timeouts in real time", () => {
       const asked: number[] = [];
       server.delegate = {
         shouldExtendReadTimeout(_socket, _tag, elapsed, bytesDone) {
+          assert.ok(bytesDone >= 3 && bytesDone < 6);
           asked.push(elapsed);
           if (asked.length === 3) client.write("def");
-          return bytesDone === 3 ? 5 : 0;
+          return 5;
         },
       };
       client.write("abc");
