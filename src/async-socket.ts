@@ -42,7 +42,7 @@ import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import type { AcceptedTransport, Transport, TransportFactory } from "./transport/transport.js";
+import type { AcceptedTransport, Transport, TransportFactory, TransportSink } from "./transport/transport.js";
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -133,15 +133,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     const signal = checkSignal(options.signal);
     this.#begin("connect");
     const connection = this._connection;
-    return connection.connect(
-      (sink) => {
-        const transport = this.#factory.connect(target, settings, sink);
-        if (!this.#isReferenced) transport.unref();
-        return transport;
-      },
-      timeoutMs,
-      signal,
-    ) as unknown as SocketRequest<this>;
+    const start = (sink: TransportSink): Transport => {
+      const transport = this.#factory.connect(target, settings, sink);
+      if (!this.#isReferenced) transport.unref();
+      return transport;
+    };
+    const where = target.path ?? `${target.host} port ${target.port}`;
+    return connection.connect(start, where, timeoutMs, signal) as unknown as SocketRequest<this>;
   }
 
   /**
@@ -275,7 +273,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   }
 
   #checkReading(operation: string): void {
-    if (this._listener !== null) throw badState(operation, "the socket listens");
+    if (this.state === "listening") throw badState(operation, "the socket listens");
     const { closeWhen, isEnding } = this._connection;
     if ((closeWhen & AFTER_READING) !== 0 && !isEnding) {
       throw badState(operation, "the socket disconnects after the reads that were queued before");
@@ -318,7 +316,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     signal: AbortSignal | undefined,
   ): SocketRequest<void> {
     const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
-    if (this._listener !== null) throw badState(operation, "the socket listens");
+    if (this.state === "listening") throw badState(operation, "the socket listens");
     const connection = this._connection;
     if (!connection.isEnding) {
       if (connection.writing.endQueued) throw badState(operation, "the stream was ended by end()");

@@ -9,6 +9,8 @@ export class ConnectionTimer implements Sleeper {
   wakeAt = Infinity;
   /** `connect` and its `timeout`. */
   connectDueAt = Infinity;
+  /** What to say when that is over. */
+  connectWords = "";
   #lingerDueAt = Infinity;
   /** When a byte went either way; kept only where `idleMs` asks for it. */
   #activeAt = 0;
@@ -55,7 +57,7 @@ export class ConnectionTimer implements Sleeper {
   wake(now: number): void {
     const connection = this.#connection;
     if (now >= this.connectDueAt) {
-      connection.close("error", socketError("CONNECT_TIMEOUT", "connect", "connect timed out"));
+      connection.close("error", socketError("CONNECT_TIMEOUT", "connect", this.connectWords));
     } else if (now >= this.#lingerDueAt) {
       const message = `The peer did not end the connection within limits.lingerMs, ${connection.limits.lingerMs} ms`;
       connection.close("error", socketError("LINGER_TIMEOUT", "disconnect", message));

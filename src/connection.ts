@@ -92,11 +92,12 @@ export class Connection implements TransportSink {
   /** Starts connecting; `timeoutMs` runs from here. */
   connect(
     start: (sink: TransportSink) => Transport,
+    where: string,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): SocketRequest<AsyncSocket> {
     this.phase = "connecting";
-    this.#attempt = new ConnectAttempt(this, timeoutMs, signal);
+    this.#attempt = new ConnectAttempt(this, where, timeoutMs, signal);
     if (this.reason === null) this.transport = start(this);
     this.timer.arm();
     return this.#attempt.request;
@@ -115,6 +116,12 @@ export class Connection implements TransportSink {
     return count;
   }
 
+  /** Of a socket that listened, and does no more: what is asked of it now fails with CLOSED. */
+  retire(reason: CloseReason): void {
+    this.phase = "closed";
+    this.reason = reason;
+  }
+
   /** Closes at once. */
   disconnect(reset: boolean): SocketRequest<CloseReason> {
     this.close("local", null, reset);
@@ -125,8 +132,6 @@ export class Connection implements TransportSink {
   /** Closes gracefully, once the conditions are met, those of earlier calls included. */
   disconnectAfter(conditions: number): SocketRequest<CloseReason> {
     this.closeWhen |= conditions;
-    const isUnused = this.reading.queue.head === null && this.writing.queue.head === null;
-    if (this.phase === "idle" && isUnused) this.close("local", null);
     this.schedule();
     return this.whenClosed("disconnect");
   }
@@ -218,7 +223,10 @@ export class Connection implements TransportSink {
     let budget = STEPS_A_TURN;
     while (budget > 0 && this.#step()) budget--;
     this.#draining = false;
-    if (budget === 0) this.clock.later(resume, this);
+    if (budget === 0) {
+      this.writing.flushWaiting();
+      this.clock.later(resume, this);
+    }
     this.reading.queue.buffer.trim();
     this.#setRoom();
     this.timer.arm();
@@ -245,8 +253,20 @@ export class Connection implements TransportSink {
 
   #closeStep(): boolean {
     if (this.reason !== null) return this.#finishClose();
+    if (this.phase === "idle") return this.#closeUnused();
     if (this.phase === "open") return this.#beginGracefulClose();
     return this.#graceful !== null && this.#closeGracefully(this.#graceful);
+  }
+
+  /** A socket that never connected, and has nothing to do any more. */
+  #closeUnused(): boolean {
+    const { reading, writing, closeWhen } = this;
+    const hasReads = reading.queue.head !== null;
+    const hasWrites = writing.queue.head !== null;
+    const isMet = ((closeWhen & AFTER_READING) === 0 || !hasReads) && ((closeWhen & AFTER_WRITING) === 0 || !hasWrites);
+    if (closeWhen === 0 || !isMet) return false;
+    this.close("local", null);
+    return true;
   }
 
   #beginGracefulClose(): boolean {

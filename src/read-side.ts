@@ -145,14 +145,17 @@ export class ReadSide implements RequestOwner {
     return head?._state === "current" && this.#connection.phase === "open" ? head : null;
   }
 
-  /** Its time is up, unless the delegate gives it more. */
+  /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */
   expire(now: number): void {
-    const entry = this.waiting;
-    if (entry === null || now < this.wait.dueAt(entry)) return;
-    const elapsedMs = now - this.wait.startedAt;
-    const more = askForTime(this.#connection.socket, "shouldExtendReadTimeout", entry, elapsedMs);
-    entry.timeoutMs += more;
-    if (entry === this.waiting && now >= this.wait.dueAt(entry)) this.#lose(entry, "READ_TIMEOUT");
+    const { wait } = this;
+    for (let entry = this.waiting; entry !== null && now >= wait.dueAt(entry); entry = this.waiting) {
+      const asked = entry;
+      const more = askForTime(this.#connection.socket, "shouldExtendReadTimeout", asked, now - wait.startedAt);
+      asked.timeoutMs += more;
+      if (more > 0) continue;
+      if (asked === this.waiting && now >= wait.dueAt(asked)) this.#lose(asked, "READ_TIMEOUT");
+      return;
+    }
   }
 
   /** Tells the delegate what has come for the current read since it was told last. */

@@ -107,6 +107,11 @@ export class WriteSide implements RequestOwner {
     if (this.queue.unsentBytes >= FLUSH_BYTES && this.queue.inFlight === 0 && this.#connection.isCarrying) this.flush();
   }
 
+  /** Hands on what waits when the reads at hand take more than a turn. */
+  flushWaiting(): void {
+    if (this.queue.hasMore && this.queue.inFlight === 0 && this.#connection.isCarrying) this.flush();
+  }
+
   /** Hands the next batch on. */
   flush(): void {
     const { queue } = this;
@@ -159,14 +164,17 @@ export class WriteSide implements RequestOwner {
     return head?._state === "current" && this.#connection.isCarrying ? head : null;
   }
 
-  /** Its time is up, unless the delegate gives it more. */
+  /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */
   expire(now: number): void {
-    const entry = this.waiting;
     const { wait } = this;
-    if (entry === null || now < wait.dueAt(entry)) return;
-    const more = askForTime(this.#connection.socket, "shouldExtendWriteTimeout", entry, now - wait.startedAt);
-    entry.timeoutMs += more;
-    if (entry === this.waiting && now >= wait.dueAt(entry)) this.fail(entry, writeError(entry, "WRITE_TIMEOUT"));
+    for (let entry = this.waiting; entry !== null && now >= wait.dueAt(entry); entry = this.waiting) {
+      const asked = entry;
+      const more = askForTime(this.#connection.socket, "shouldExtendWriteTimeout", asked, now - wait.startedAt);
+      asked.timeoutMs += more;
+      if (more > 0) continue;
+      if (asked === this.waiting && now >= wait.dueAt(asked)) this.fail(asked, writeError(asked, "WRITE_TIMEOUT"));
+      return;
+    }
   }
 
   /** Tells the delegate what has gone of the current write since it was told last. */

@@ -11,11 +11,13 @@ export class ConnectAttempt implements RequestOwner {
   readonly #connection: Connection;
   #stopListening: (() => void) | null = null;
 
-  constructor(connection: Connection, timeoutMs: number, signal: AbortSignal | undefined) {
+  /** @param where host and port, or path: for people */
+  constructor(connection: Connection, where: string, timeoutMs: number, signal: AbortSignal | undefined) {
     this.#connection = connection;
     this.request = new SocketRequest<AsyncSocket>("connect", undefined, this);
     this.request._state = "current";
     connection.timer.connectDueAt = connection.clock.now() + timeoutMs;
+    connection.timer.connectWords = `Cannot connect to ${where}: it took more than ${timeoutMs} ms`;
     if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
   }
 

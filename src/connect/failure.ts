@@ -1,6 +1,6 @@
 import { AsyncSocketError, inWords, reasonOf } from "../errors.js";
 import { socketError } from "../failures.js";
-import type { ConnectTarget } from "../options.js";
+import type { ConnectTarget, ListenTarget } from "../options.js";
 
 interface Attempt extends Error {
   address?: string;
@@ -23,4 +23,12 @@ export function connectFailure(target: ConnectTarget, cause: Error): AsyncSocket
 
 function plainWords(attempt: Attempt): string {
   return attempt.name === "AbortError" || reasonOf(attempt) === "" ? attempt.message : inWords(attempt);
+}
+
+/** A failed listen as one sentence that says where. */
+export function listenFailure(target: ListenTarget, cause: Error): AsyncSocketError {
+  if (cause instanceof AsyncSocketError) return cause;
+  const port = target.path === null ? `port ${target.port}` : target.path;
+  const where = target.path === null && target.host !== undefined ? `${target.host} ${port}` : port;
+  return socketError("LISTEN", "listen", `Cannot listen on ${where}: ${inWords(cause)}`, cause);
 }

@@ -179,6 +179,7 @@ export class Listener implements ListenerSink, RequestOwner {
     if (this.phase !== "listening") return;
     this.phase = "closing";
     this.reason = reason;
+    this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
     this.transport?.close();
   }

@@ -22,7 +22,7 @@ export class DuplexTransport implements AcceptedTransport {
     if (!(duplex instanceof Duplex)) throw wrongType("duplex", "a Duplex stream", duplex);
     if (duplex.readableObjectMode || duplex.writableObjectMode) throw wrongType("duplex", "a stream of bytes", duplex);
     if (duplex.readableEncoding !== null) throw wrongType("duplex", "a stream of bytes, not of text", duplex);
-    if (duplex.destroyed || (duplex instanceof Socket && duplex.readyState !== "open")) {
+    if (duplex.destroyed || (duplex instanceof Socket && (duplex.pending || duplex.readyState !== "open"))) {
       throw badState("from", "the stream is not open");
     }
     if (duplex instanceof Socket) {

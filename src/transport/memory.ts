@@ -1,6 +1,6 @@
 import type { Address } from "../address.js";
 import { realClock, type Clock } from "../clock.js";
-import { connectFailure } from "../connect/failure.js";
+import { connectFailure, listenFailure } from "../connect/failure.js";
 import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
 import type {
   AcceptedTransport,
@@ -71,7 +71,7 @@ export class MemoryNetwork implements TransportFactory {
     });
     this.clock.later(() => {
       if (listener.isClosed) return;
-      if (this.#listeners.has(key)) sink.didFail(systemError("EADDRINUSE", "listen"));
+      if (this.#listeners.has(key)) sink.didFail(listenFailure(target, systemError("EADDRINUSE", "listen")));
       else {
         this.#listeners.set(key, listener);
         sink.didListen();

@@ -2,7 +2,8 @@ import { createServer, type ListenOptions, type Server } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
 import { resolve } from "../connect/resolve.js";
-import { inWords, reasonOf } from "../errors.js";
+import { listenFailure } from "../connect/failure.js";
+import { reasonOf } from "../errors.js";
 import { socketError } from "../failures.js";
 import { clearStaleSocket } from "../listen/unix-path.js";
 import type { ListenTarget, SocketSettings } from "../options.js";
@@ -35,7 +36,7 @@ export class NodeListener implements TransportListener {
         if (!this.#isClosed) sink.didListen();
       },
       (error: unknown) => {
-        if (!this.#isClosed) sink.didFail(this.#failure(error as Error));
+        if (!this.#isClosed) sink.didFail(listenFailure(target, error as Error));
       },
     );
   }
@@ -150,14 +151,6 @@ export class NodeListener implements TransportListener {
   #findAddress(): void {
     const address = this.#servers[0]?.address();
     if (typeof address === "object" && address !== null) this.local = ipAddress(address.address, address.port);
-  }
-
-  #failure(cause: Error): Error {
-    if (cause.name === "AsyncSocketError") return cause;
-    const target = this.#target;
-    const where =
-      target.path ?? (target.host === undefined ? `port ${target.port}` : `${target.host} port ${target.port}`);
-    return socketError("LISTEN", "listen", `Cannot listen on ${where}: ${inWords(cause)}`, cause);
   }
 
   #closeServers(): void {
