@@ -20,7 +20,7 @@ export const AFTER_READING = 1;
 export const AFTER_WRITING = 2;
 
 /** The most that a transport is ever asked to deliver at once. */
-const ROOM_MAX = 256 * 1024;
+const ROOM_MAX = 64 * 1024;
 /** Bounds of one turn, so that a socket that always has work leaves others theirs. */
 const STEPS_A_TURN = 100;
 const READS_A_STEP = 1000;
@@ -362,10 +362,7 @@ export class Connection implements TransportSink {
   #setRoom(): void {
     let room = ROOM_MAX;
     if (this.phase === "open") {
-      room = this.reading.queue.room(this.limits.readAhead);
-      // Few different values, so that header and body in turn do not change it each time.
-      if (room >= ROOM_MAX) room = ROOM_MAX;
-      else if (room >= ROOM_MAX / 4) room = ROOM_MAX / 4;
+      room = Math.min(ROOM_MAX, this.reading.queue.room(this.limits.readAhead));
     } else if (this.#graceful === null) return;
     if (room === this.#room) return;
     this.#room = room;

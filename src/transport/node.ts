@@ -85,7 +85,7 @@ export class NodeTransport implements AcceptedTransport {
     this.#isReceiving = true;
     this.sink?.didReceive(chunk, length);
     this.#isReceiving = false;
-    this.#window.adjust(length, this.#room);
+    this.#window.adjust(this.#room);
     return this.#room > 0;
   }
 

@@ -32,7 +32,8 @@ const TERMINAL = process.platform === "linux" ? needs("script", "bsdutils") : { 
 
 describe("the tour, on a terminal", TERMINAL, () => {
   it("has colours, and a bar for what is sent", async (t) => {
-    const command = `TERM=xterm-256color '${process.execPath}' '${Program.pathOf("start")}'`;
+    // What the runtime would take for "no colours", with a terminal or without.
+    const command = `env -u CI -u NO_COLOR -u FORCE_COLOR TERM=xterm-256color '${process.execPath}' '${Program.pathOf("start")}'`;
     const { code, stdout } = await new Program(t, "script", ["-qec", command, "/dev/null"]).ended();
     assert.equal(code, 0);
     assert.match(stdout, /\x1b\[1m1\. A listener accepts/);
