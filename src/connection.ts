@@ -227,6 +227,11 @@ export class Connection implements TransportSink {
       this.writing.flushWaiting();
       this.clock.later(resume, this);
     }
+    if (this.reading.servedAwaited) {
+      this.reading.servedAwaited = false;
+      // A tick of its own would come before the code that awaited; this way it comes behind.
+      if (this.writing.queue.hasMore) queueMicrotask(() => this.schedule());
+    }
     this.reading.queue.buffer.trim();
     this.#setRoom();
     this.timer.arm();

@@ -20,6 +20,8 @@ export class ReadSide implements RequestOwner {
   ended = false;
   /** Reads wait for the next turn: after a failure that leaves the connection open, and before the FIN takes effect. */
   held = false;
+  /** In this drain a read was served that code awaits: it goes on when the drain is through. */
+  servedAwaited = false;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
@@ -74,6 +76,7 @@ export class ReadSide implements RequestOwner {
       if (attempt !== "ready") return this.#cannot(entry, attempt) || served > 0;
       const value = queue.take(entry);
       if (this.peerEnded) this.hold();
+      if (entry._settlers !== null) this.servedAwaited = true;
       tellRead(connection.socket, entry, value);
       connection.writing.flushIfMuch();
     }

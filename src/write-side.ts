@@ -80,10 +80,20 @@ export class WriteSide implements RequestOwner {
     }
     if (!this.#connection.isCarrying || queue.inFlight > 0) return false;
     if (queue.hasMore) {
+      if (this.#mayGather) return false;
       this.flush();
       return true;
     }
     return queue.head?.isEnd === true && this.#end(queue.head);
+  }
+
+  /**
+   * Whether more may be written before the next turn: code that awaits its reads, of which more can be served, answers
+   * one after the other, and a system call for each answer would cost more than all the rest.
+   */
+  get #mayGather(): boolean {
+    const { servedAwaited, queue } = this.#connection.reading;
+    return servedAwaited && queue.buffer.length > 0 && this.queue.unsentBytes < FLUSH_BYTES;
   }
 
   /** All that landed with a batch, in one step: what a callback does meanwhile cannot undo it. */

@@ -14,6 +14,7 @@ type IpTarget = Extract<ListenTarget, { path: null }>;
 
 /** A family that the machine lacks does not keep a name with several addresses from being listened on. */
 const ABSENT = ["EADDRNOTAVAIL", "EAFNOSUPPORT"];
+const EVERY_ADDRESS = ["::", "0.0.0.0"];
 /** A free port of one address may be taken on the next. */
 const PORT_TRIES = 10;
 
@@ -117,9 +118,11 @@ export class NodeListener implements TransportListener {
       keepAliveInitialDelay: keepAliveMs === false ? 0 : keepAliveMs,
     });
     const path = this.#target.path;
+    let bound: Address | undefined;
     return new Promise((settled, failed) => {
       server.once("error", failed);
       server.listen(options, () => {
+        bound = soleAddress(server);
         server.removeListener("error", failed);
         server.on("error", (error) => this.#sink.didFailAccept(error));
         if (this.#isClosed) server.close();
@@ -127,7 +130,7 @@ export class NodeListener implements TransportListener {
         if (!this.#isReferenced) server.unref();
         settled(server);
       });
-      server.on("connection", (socket) => this.#sink.didAccept(NodeTransport.accepted(socket, path)));
+      server.on("connection", (socket) => this.#sink.didAccept(NodeTransport.accepted(socket, path, bound)));
     });
   }
 
@@ -188,6 +191,13 @@ function portOf(server: Server): number | undefined {
 function hostOf(server: Server | undefined): string | undefined {
   const address = server?.address();
   return typeof address === "object" ? address?.address : undefined;
+}
+
+/** Undefined where connections may come to any of the machine's addresses. */
+function soleAddress(server: Server): Address | undefined {
+  const address = server.address();
+  if (typeof address !== "object" || address === null || EVERY_ADDRESS.includes(address.address)) return undefined;
+  return ipAddress(address.address, address.port);
 }
 
 function addressesOf(host: string): Promise<string[]> {

@@ -42,9 +42,13 @@ export class NodeTransport implements AcceptedTransport {
     socket.on("close", onClose);
   }
 
-  /** An accepted connection. Reading starts with `adopt`. */
-  static accepted(socket: Socket, path: string | null): NodeTransport {
+  /**
+   * An accepted connection. Reading starts with `adopt`.
+   * @param bound the one address that connections come to, where the listener has but one: it need not be asked for
+   */
+  static accepted(socket: Socket, path: string | null, bound: Address | undefined): NodeTransport {
     const transport = new NodeTransport(socket);
+    transport.local = bound;
     transport.findAddresses(path, null);
     return transport;
   }
@@ -65,7 +69,7 @@ export class NodeTransport implements AcceptedTransport {
       this.remote = { family: "unix", path: remotePath ?? "" };
       return;
     }
-    this.local = ipAddress(socket.localAddress, socket.localPort);
+    this.local ??= ipAddress(socket.localAddress, socket.localPort);
     this.remote = ipAddress(socket.remoteAddress, socket.remotePort);
   }
 
