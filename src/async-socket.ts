@@ -41,6 +41,9 @@ import { WriteEntry } from "./pump/write-queue.js";
 import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
+import type { StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
+import { Securing } from "./tls/securing.js";
+import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
 import type { AcceptedTransport, Transport, TransportFactory, TransportSink } from "./transport/transport.js";
 
@@ -65,6 +68,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   #delegate: AsyncSocketDelegate<Tag, UserData> | null;
   /** @internal */ _connection: Connection;
   #isOneWay = false;
+  #wasAccepted = false;
   #isReferenced = true;
   #closed: SocketRequest<CloseReason> | null = null;
   #end: SocketRequest<void> | null = null;
@@ -131,8 +135,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     const settings = socketSettings(options);
     const timeoutMs = checkMs("timeout", options.timeout);
     const signal = checkSignal(options.signal);
+    const secure = isAskedFor(options.tls) ? clientSettings(options.tls) : null;
     this.#begin("connect");
     const connection = this._connection;
+    if (target.path === null) connection.host = target.host;
+    if (secure !== null) {
+      if (connection.securing !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
+      connection.securing = new Securing(connection, secure);
+    }
     const start = (sink: TransportSink): Transport => {
       const transport = this.#factory.connect(target, settings, sink);
       if (!this.#isReferenced) transport.unref();
@@ -152,9 +162,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     const target = listenTarget(options);
     const settings = socketSettings(options);
     const filter = checkFilter(options.blockList);
+    const secure = isAskedFor(options.tls) ? serverSettings(options.tls) : null;
     if (this.pendingReads + this.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
     this.#begin("listen");
     const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter);
+    listener.secure = secure;
     listener.transport = this.#factory.listen(target, settings, listener);
     if (!this.#isReferenced) listener.transport.unref();
     this._listener = listener;
@@ -169,6 +181,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
     this._listener = null;
     this.#closed = this.#end = null;
+    this.#wasAccepted = false;
   }
 
   /** @internal A new socket for a connection that this one accepted. */
@@ -179,6 +192,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
       limits: this.#limits,
       transport: this.#factory,
     });
+    socket.#wasAccepted = true;
     socket._connection.adopt(transport);
     return { socket: socket as AsyncSocket, connection: socket._connection };
   }
@@ -329,6 +343,32 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     return entry;
   }
 
+  /**
+   * Goes on encrypted: what was queued before goes in the clear, then the handshake, then what is queued after. Bytes
+   * that were received ahead belong to the handshake, none ever reaches a read. Gives what was negotiated.
+   *
+   * A client verifies the server's certificate for `servername`, or the host connected to. Fails with `TLS` or
+   * `TLS_TIMEOUT`; however it fails, cancelled too, that closes the connection: the rest must not go in the clear.
+   * @throws BAD_STATE where it is secure already, or is going to be, and after `end` or a graceful disconnect
+   */
+  startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
+    const given = checkOptions(options) ?? {};
+    const isServer = checkBoolean("isServer", given.isServer, this.#wasAccepted);
+    const settings = isServer ? serverSettings(given) : clientSettings(given);
+    const timeoutMs = checkTimeout(given.timeout);
+    const signal = checkSignal(given.signal);
+    if (this.state === "listening") throw badState("startTLS", "the socket listens");
+    const connection = this._connection;
+    if (!connection.isEnding) {
+      if (connection.securing !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");
+      if (connection.writing.endQueued) throw badState("startTLS", "the stream was ended by end()");
+      if (connection.closeWhen !== 0) throw badState("startTLS", "the socket disconnects after what was queued before");
+    }
+    const securing = new Securing(connection, settings);
+    if (!connection.isEnding) connection.securing = securing;
+    return securing.enqueue(given.tag, timeoutMs, signal);
+  }
+
   // ------------------------------------------------------------------ ending
 
   /** Closes at once; unsent writes are dropped, and everything queued fails with `CLOSED`. */
@@ -390,6 +430,17 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   shutdown(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
     const graceMs = checkMs("graceMs", checkOptions(options)?.graceMs);
     return this.#asListener("shutdown").shutdown(graceMs);
+  }
+
+  /**
+   * Of a listener with `tls`: connections accepted from now on are secured by these options (a renewed certificate, say).
+   * Those that are open stay as they are.
+   */
+  setTLS(options: TLSOptions): void {
+    const settings = serverSettings(options);
+    const listener = this.#asListener("setTLS");
+    if (listener.secure === null) throw badState("setTLS", "the socket listens without tls");
+    listener.secure = settings;
   }
 
   #asListener(operation: string): Listener {

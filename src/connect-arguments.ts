@@ -28,8 +28,8 @@ import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 
 const MIB = 1024 * 1024;
-const UNSUPPORTED_CONNECTING = ["tls", "proxy", "service", "interface"];
-const UNSUPPORTED_LISTENING = ["tls", "proxyProtocol", "loops"];
+const UNSUPPORTED_CONNECTING = ["proxy", "service", "interface"];
+const UNSUPPORTED_LISTENING = ["proxyProtocol", "loops"];
 
 const DEFAULT_LIMITS: FullLimits = {
   readAhead: 65_536,

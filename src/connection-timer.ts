@@ -35,10 +35,11 @@ export class ConnectionTimer implements Sleeper {
 
   /** Sees to it that the connection is woken when the first of its deadlines passes. */
   arm(): void {
-    const { reading, writing, limits, reason, phase } = this.#connection;
+    const { reading, writing, limits, reason, phase, securing } = this.#connection;
     if (reason !== null) return;
     let dueAt = Math.min(this.connectDueAt, this.#lingerDueAt);
     dueAt = Math.min(dueAt, this.#start(reading.waiting, reading.wait), this.#start(writing.waiting, writing.wait));
+    if (securing !== null) dueAt = Math.min(dueAt, securing.dueAt);
     if (phase === "open") dueAt = Math.min(dueAt, this.#activeAt + limits.idleMs);
     if (dueAt !== Infinity) this.#deadlines.arm(this, dueAt);
   }
@@ -62,6 +63,7 @@ export class ConnectionTimer implements Sleeper {
       const message = `The peer did not end the connection within limits.lingerMs, ${connection.limits.lingerMs} ms`;
       connection.close("error", socketError("LINGER_TIMEOUT", "disconnect", message));
     } else {
+      connection.securing?.expire(now);
       connection.reading.expire(now);
       connection.writing.expire(now);
       this.#expireIdle(now);

@@ -10,7 +10,10 @@ import type { FullLimits } from "./options.js";
 import type { Entry } from "./pump/entry.js";
 import { ReadSide } from "./read-side.js";
 import { nobody, settle, SocketRequest } from "./request.js";
-import type { Transport, TransportSink } from "./transport/transport.js";
+import type { SecureInfo } from "./tls/info.js";
+import type { Securing } from "./tls/securing.js";
+import type { SecureSettings } from "./tls/settings.js";
+import type { SecureSink, Transport, TransportSink } from "./transport/transport.js";
 import { WriteSide } from "./write-side.js";
 
 export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
@@ -37,7 +40,7 @@ const READS_A_STEP = 1000;
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements TransportSink {
+export class Connection implements SecureSink {
   readonly socket: AsyncSocket;
   readonly limits: FullLimits;
   readonly clock: Clock;
@@ -46,6 +49,10 @@ export class Connection implements TransportSink {
   readonly timer = new ConnectionTimer(this);
   phase: Phase = "idle";
   transport: Transport | null = null;
+  /** What was connected to, by name or address. */
+  host: string | undefined;
+  /** Where the connection is to be encrypted, or is. */
+  securing: Securing | null = null;
   bytesRead = 0;
   /** AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
@@ -75,7 +82,12 @@ export class Connection implements TransportSink {
 
   /** Whether writes go out: also while a graceful close flushes. */
   get isCarrying(): boolean {
-    return this.phase === "open" || this.#graceful !== null;
+    return (this.phase === "open" || this.#graceful !== null) && !this.isHeld;
+  }
+
+  /** Whether a TLS handshake holds everything else up. */
+  get isHeld(): boolean {
+    return this.securing?.isUnderWay === true;
   }
 
   /** Whether entries have failed that nobody was told of yet. */
@@ -111,7 +123,7 @@ export class Connection implements TransportSink {
   }
 
   cancelReads(): number {
-    const count = this.reading.failAll("CANCELED");
+    const count = this.reading.cancelAll();
     this.schedule();
     return count;
   }
@@ -159,18 +171,35 @@ export class Connection implements TransportSink {
 
   didOpen(): void {
     if (this.phase !== "connecting") return;
-    this.#becomeOpen();
+    if (this.securing !== null && this.securing.entry === null) this.securing.begin();
+    else this.#didConnect(false);
+    this.drain();
+  }
+
+  #didConnect(isSecure: boolean): void {
     const attempt = this.#attempt;
     this.#attempt = null;
-    attempt?.stop();
-    notify(this.socket, "didConnect");
+    if (attempt !== null) {
+      this.#becomeOpen();
+      attempt.stop();
+      notify(this.socket, "didConnect");
+    }
+    if (isSecure) notify(this.socket, "didSecure");
     attempt?.succeed();
-    this.drain();
+  }
+
+  didHandshake(info: SecureInfo): void {
+    this.securing?.didHandshake(info);
+  }
+
+  /** Handshake through, peer trusted. */
+  didSecure(): void {
+    this.#didConnect(true);
   }
 
   didReceive(chunk: Buffer, length: number): void {
     this.bytesRead += length;
-    if (this.phase !== "open") return;
+    if (this.phase !== "open" && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
     buffer.borrow(chunk, length);
@@ -179,6 +208,8 @@ export class Connection implements TransportSink {
   }
 
   didEnd(): void {
+    if (this.securing?.state === "shaking") this.securing.fail("TLS", "The peer ended the stream in the TLS handshake");
+    else if (this.securing?.isCutShort === true) this.securing.failCutShort();
     this.reading.peerDidEnd();
     this.drain();
   }
@@ -194,7 +225,8 @@ export class Connection implements TransportSink {
   }
 
   didFail(error: Error): void {
-    if (error instanceof AsyncSocketError) this.close("error", error);
+    if (error instanceof AsyncSocketError && this.securing?.state === "shaking") this.securing.failWith(error);
+    else if (error instanceof AsyncSocketError) this.close("error", error);
     else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
     this.drain();
   }
@@ -239,6 +271,7 @@ export class Connection implements TransportSink {
 
   #step(): boolean {
     if (this.#untold.length > 0) return this.#tellFailures();
+    if (this.securing !== null && this.reason === null && this.securing.step()) return true;
     if (this.reading.step(READS_A_STEP) || this.writing.step() || this.#closeStep()) return true;
     return this.reading.report() || this.writing.report();
   }
@@ -275,6 +308,7 @@ export class Connection implements TransportSink {
   }
 
   #beginGracefulClose(): boolean {
+    if (this.isHeld) return false;
     const { reading, writing } = this;
     const isOver = reading.ended && (writing.finDone || !this.socket.allowHalfOpen);
     const readsOut = (this.closeWhen & AFTER_READING) === 0 || reading.queue.head === null;
@@ -361,6 +395,18 @@ export class Connection implements TransportSink {
     this.phase = "open";
     this.#opened = true;
     this.timer.markActive();
+  }
+
+  /** What was received already belongs to the handshake; nothing of it ever reaches a read. */
+  becomeSecure(settings: SecureSettings): void {
+    const { buffer } = this.reading.queue;
+    const ahead = buffer.copyOut(buffer.length);
+    buffer.drop(ahead.length);
+    this.bytesRead -= ahead.length;
+    if (this.transport === null) return;
+    this.transport = this.transport.secure(settings, ahead, this);
+    this.#room = ROOM_MAX;
+    this.#setRoom();
   }
 
   /** Tells the transport how much may come: what the current read can take, and the read-ahead. */

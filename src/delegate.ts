@@ -1,3 +1,4 @@
+import type { DetailedPeerCertificate } from "node:tls";
 import type { Address } from "./address.js";
 import type { AsyncSocket } from "./async-socket.js";
 import type { CloseReason } from "./close-reason.js";
@@ -23,6 +24,19 @@ export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
   didFailAccept?(listener: AsyncSocket<Tag, UserData>, error: AsyncSocketError, info: AcceptInfo): void;
   /** The connection asked for by `connect` is there. Entries queued before start after this. */
   didConnect?(socket: AsyncSocket<Tag, UserData>): void;
+
+  /** The TLS handshake is through, and the peer trusted. What was queued behind it starts after this. */
+  didSecure?(socket: AsyncSocket<Tag, UserData>): void;
+  /**
+   * Whether the owner of this certificate is to be trusted; asked once a handshake, where the method exists and the peer
+   * has shown a certificate. The handshake waits for the answer, which may be a promise, within `limits.handshakeMs`.
+   * @param error - what the checks found wrong; null: nothing
+   */
+  shouldTrustPeer?(
+    socket: AsyncSocket<Tag, UserData>,
+    certificate: DetailedPeerCertificate,
+    error: Error | null,
+  ): boolean | Promise<boolean>;
 
   /** A read that gives bytes is satisfied. They are yours. A `skip` gives none. */
   didRead?(socket: AsyncSocket<Tag, UserData>, data: Buffer, tag: Tag | undefined): void;

@@ -75,7 +75,9 @@ export function markFailed(entry: Entry, error: AsyncSocketError): void {
 
 export function tellFailed(socket: AsyncSocket, entry: Entry): void {
   const error = entry._outcome as AsyncSocketError;
-  if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
+  if (entry.kind === "startTLS") {
+    // It closes the connection: the reason tells.
+  } else if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
   else if (entry.kind === "write") notify(socket, "didFailWrite", error, entry.tag);
   entry._tell();
 }

@@ -1,3 +1,4 @@
+import type { TLSOptions } from "./tls/options.js";
 import type { LookupFunction } from "node:net";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import type { TransportFactory } from "./transport/transport.js";
@@ -66,6 +67,11 @@ export interface ConnectOptions extends TcpOptions {
   attemptDelay?: number | undefined;
   /** In place of `dns.lookup`. */
   lookup?: LookupFunction | undefined;
+  /**
+   * Encrypt from the start; `true` for the defaults: the server's certificate must be for `host`, by an authority that
+   * the runtime trusts. `limits.handshakeMs` and `timeout` both bound the handshake. @default false
+   */
+  tls?: TLSOptions | boolean | undefined;
 }
 
 /** Whether connections from an address are refused; `net.BlockList` is one. */
@@ -88,6 +94,8 @@ export interface ListenOptions extends TcpOptions {
   reusePort?: boolean | undefined;
   /** Connections from these addresses are refused. */
   blockList?: AddressFilter | undefined;
+  /** Encrypt every connection from its start. `limits.handshakeMs` bounds the handshake. @default false */
+  tls?: TLSOptions | false | undefined;
 }
 
 /** What every queued operation takes. */

@@ -68,10 +68,11 @@ export class ReadSide implements RequestOwner {
     const connection = this.#connection;
     const { queue } = this;
     for (let served = 0; served < budget; served++) {
-      if (connection.phase !== "open" || this.held || connection.hasUntold) return served > 0;
+      if (connection.phase !== "open" || this.held || connection.hasUntold || connection.isHeld) return served > 0;
       const entry = queue.head;
       if (entry === null) return (queue.buffer.length === 0 && this.#end()) || served > 0;
       this.wait.enter(entry);
+      if (entry.kind === "startTLS") return this.#upgrade() || served > 0;
       const attempt = queue.attempt(entry, connection.limits.readAhead);
       if (attempt !== "ready") return this.#cannot(entry, attempt) || served > 0;
       const value = queue.take(entry);
@@ -81,6 +82,10 @@ export class ReadSide implements RequestOwner {
       connection.writing.flushIfMuch();
     }
     return true;
+  }
+
+  #upgrade(): boolean {
+    return this.peerEnded ? this.#end() : this.#connection.securing?.readsReached() === true;
   }
 
   /** The current read cannot be satisfied: it waits, unless it may not. */
@@ -99,6 +104,7 @@ export class ReadSide implements RequestOwner {
     const isFirst = !this.ended;
     this.ended = true;
     this.failAll("END_OF_STREAM");
+    this.#connection.securing?.didEnd();
     if (isFirst) notify(this.#connection.socket, "didEndReading");
     return true;
   }
@@ -126,12 +132,24 @@ export class ReadSide implements RequestOwner {
     this.#connection.failEntry(entry, error);
   }
 
-  failAll(code: "END_OF_STREAM" | "CLOSED" | "CONNECTION_LOST" | "CANCELED", cause?: unknown): number {
-    const count = this.queue.length;
+  /** Every read, but not an upgrade: what is queued behind that must not go in the clear. */
+  cancelAll(): number {
+    let count = 0;
+    for (let entry = this.queue.head; entry !== null;) {
+      const { next } = entry;
+      if (entry.kind !== "startTLS") {
+        this.fail(entry, readError(this.queue, entry, "CANCELED"));
+        count++;
+      }
+      entry = next;
+    }
+    return count;
+  }
+
+  failAll(code: "END_OF_STREAM" | "CLOSED" | "CONNECTION_LOST", cause?: unknown): void {
     for (let entry = this.queue.head; entry !== null; entry = this.queue.head) {
       this.fail(entry, readError(this.queue, entry, code, cause));
     }
-    return count;
   }
 
   /** A read fails by itself: that closes the connection, unless it is to fail alone. */
@@ -145,7 +163,8 @@ export class ReadSide implements RequestOwner {
   /** The read whose time is running. */
   get waiting(): ReadEntry | null {
     const { head } = this.queue;
-    return head?._state === "current" && this.#connection.phase === "open" ? head : null;
+    const isWaiting = head?._state === "current" && head.kind !== "startTLS" && this.#connection.phase === "open";
+    return isWaiting ? head : null;
   }
 
   /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */

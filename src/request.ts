@@ -9,6 +9,7 @@ export type RequestKind =
   | "skip"
   | "write"
   | "end"
+  | "startTLS"
   | "connect"
   | "listen"
   | "shutdown"

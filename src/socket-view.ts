@@ -4,6 +4,8 @@ import type { CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import type { Listener } from "./listen/listener.js";
 import type { SocketRequest } from "./request.js";
+import type { TLSInfo } from "./tls/options.js";
+import { UpgradeGate } from "./tls/securing.js";
 
 /** Where a socket stands. */
 export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
@@ -25,7 +27,12 @@ export abstract class SocketView {
 
   /** Whether what is sent is encrypted. */
   get isSecure(): boolean {
-    return false;
+    return this._connection.securing?.state === "secure";
+  }
+
+  /** What the TLS handshake came to, also one that failed once it was through; undefined before, and in the clear. */
+  get tls(): TLSInfo | undefined {
+    return this._connection.securing?.info ?? undefined;
   }
 
   get local(): Address | undefined {
@@ -94,7 +101,8 @@ export abstract class SocketView {
 }
 
 function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
-  return entry?.state === "current" ? entry : undefined;
+  if (entry?.state !== "current") return undefined;
+  return entry instanceof UpgradeGate ? entry.entry : entry;
 }
 
 function describe(socket: SocketView): string {

@@ -38,7 +38,7 @@ export class WriteSide implements RequestOwner {
     const connection = this.#connection;
     if (connection.isEnding) {
       connection.failEntry(entry, writeError(entry, "CLOSED", connection.reason?.error ?? undefined));
-    } else if (this.queue.cost + entry.cost > connection.limits.writeQueue && !entry.isEnd) {
+    } else if (this.queue.cost + entry.cost > connection.limits.writeQueue && !entry.isMark) {
       // Without it the stream would have a hole, which is worse than an end.
       const error = writeError(entry, "QUEUE_FULL");
       connection.failEntry(entry, error);
@@ -84,7 +84,13 @@ export class WriteSide implements RequestOwner {
       this.flush();
       return true;
     }
-    return queue.head?.isEnd === true && this.#end(queue.head);
+    return queue.head !== null && this.#mark(queue.head);
+  }
+
+  /** The head of the queue is no write. */
+  #mark(entry: WriteEntry): boolean {
+    this.wait.enter(entry);
+    return entry.isEnd ? this.#end(entry) : this.#connection.securing?.writesReached() === true;
   }
 
   /**
@@ -104,7 +110,6 @@ export class WriteSide implements RequestOwner {
   }
 
   #end(entry: WriteEntry): boolean {
-    this.wait.enter(entry);
     this.sendFin();
     if (!this.finDone) return false;
     this.queue.remove(entry);
@@ -157,6 +162,12 @@ export class WriteSide implements RequestOwner {
 
   /** Takes a write off the queue. Once a byte of it is on its way, that takes the connection with it. */
   fail(entry: WriteEntry, error: AsyncSocketError): void {
+    if (entry.kind === "startTLS") {
+      // Its twin in the queue of reads is the one that fails.
+      this.queue.remove(entry);
+      this.#connection.securing?.forgetGate();
+      return;
+    }
     if (entry.handedOn) this.#connection.close("error", error);
     this.queue.remove(entry);
     this.#connection.failEntry(entry, error);

@@ -9,6 +9,8 @@ import { notify } from "../notices.js";
 import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
 import { nobody, settle, SocketRequest, type RequestOwner } from "../request.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
+import { Securing } from "../tls/securing.js";
+import type { SecureSettings } from "../tls/settings.js";
 import { Backlog } from "./backlog.js";
 
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
@@ -18,6 +20,8 @@ export class Listener implements ListenerSink, RequestOwner {
   phase: "listening" | "closing" | "closed" = "listening";
   reason: CloseReason | null = null;
   transport: TransportListener | null = null;
+  /** How connections are encrypted from their start. */
+  secure: SecureSettings | null = null;
   /** Accepted sockets that nobody was told of: for `connections()`. */
   readonly backlog = new Backlog();
   readonly #socket: AsyncSocket;
@@ -103,7 +107,11 @@ export class Listener implements ListenerSink, RequestOwner {
     this.#connections.add(connection);
     connection.onClosed = this.#forget;
     this.#count(transport.remote, 1);
-    transport.adopt(connection);
+    if (this.secure === null) transport.adopt(connection);
+    else {
+      connection.securing = new Securing(connection, this.secure);
+      connection.securing.begin();
+    }
     if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
     else notify(this.#socket, "didAccept", socket);
     connection.drain();

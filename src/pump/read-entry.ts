@@ -5,7 +5,7 @@ import { Entry } from "./entry.js";
 /** The methods that make reads; each has a rule of its own for where the read ends. */
 export type ReadKind = Extract<
   RequestKind,
-  "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "peek" | "skip"
+  "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "peek" | "skip" | "startTLS"
 >;
 
 export interface FrameHeader {

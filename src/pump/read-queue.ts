@@ -121,6 +121,8 @@ export class ReadQueue extends EntryList<ReadEntry> {
         const rest = entry.length - this.#skipped;
         return buffer.length >= rest ? rest : MORE;
       }
+      case "startTLS":
+        return MORE;
     }
   }
 

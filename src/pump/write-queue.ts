@@ -21,7 +21,7 @@ export class WriteEntry extends Entry<void> {
   handedOn = false;
 
   constructor(
-    kind: "write" | "end",
+    kind: "write" | "end" | "startTLS",
     tag: unknown,
     owner: RequestOwner,
     timeoutMs: number,
@@ -49,6 +49,11 @@ export class WriteEntry extends Entry<void> {
 
   get isEnd(): boolean {
     return this.kind === "end";
+  }
+
+  /** Whether it holds no bytes, but a place in the stream. */
+  get isMark(): boolean {
+    return this.kind !== "write";
   }
 
   /** Its `index`th part. */
@@ -98,11 +103,11 @@ export class WriteQueue extends EntryList<WriteEntry> {
 
   /** Whether there are bytes that the transport was not given yet. */
   get hasMore(): boolean {
-    return this.#next !== null && !this.#next.isEnd;
+    return this.#next !== null && !this.#next.isMark;
   }
 
   /**
-   * The next batch, at most BATCH_BYTES; empty when only empty entries, or an end, are left.
+   * The next batch, at most BATCH_BYTES; empty when only empty entries, or a mark, are left.
    * @param scratch memory for small parts to be joined in, instead of new memory
    */
   gather(scratch: Buffer | null): Uint8Array[] {
@@ -135,7 +140,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   /** Whether the next entry may go along with what a batch has already. */
   #mayShare(bytes: number): boolean {
     const entry = this.#next;
-    if (entry === null || entry.isEnd) return false;
+    if (entry === null || entry.isMark) return false;
     return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
@@ -176,7 +181,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     let bytes = 0;
     let count = 0;
     let index = this.#part;
-    for (let entry = this.#next; entry !== null && !entry.isEnd; entry = entry.next, index = 0) {
+    for (let entry = this.#next; entry !== null && !entry.isMark; entry = entry.next, index = 0) {
       for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
         if (part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
         bytes += part.length;
@@ -207,7 +212,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   /** Takes the head off the queue if all of it has landed. */
   nextDone(): WriteEntry | null {
     const entry = this.head;
-    if (entry === null || entry.isEnd) return null;
+    if (entry === null || entry.isMark) return null;
     const count = Math.min(this.#landed, entry.total - entry.sent);
     this.#landed -= count;
     entry._bytesDone += count;

@@ -4,7 +4,9 @@ import { ipAddress, type Address } from "../address.js";
 import { wrongType } from "../arguments.js";
 import { realClock } from "../clock.js";
 import { badState } from "../failures.js";
-import type { AcceptedTransport, TransportFactory, TransportSink } from "./transport.js";
+import type { SecureSettings } from "../tls/settings.js";
+import { secureStream } from "./node.js";
+import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 /** Any Node stream as a transport. */
 export class DuplexTransport implements AcceptedTransport {
@@ -35,20 +37,21 @@ export class DuplexTransport implements AcceptedTransport {
 
   adopt(sink: TransportSink): void {
     this.#sink = sink;
-    const duplex = this.#duplex;
-    duplex.on("data", (chunk: Buffer) => {
-      if (!this.#isDestroyed) sink.didReceive(chunk, chunk.length);
-    });
-    duplex.on("end", () => {
-      if (!this.#isDestroyed) sink.didEnd();
-    });
-    duplex.on("finish", () => {
-      if (!this.#isDestroyed) sink.didFinish();
-    });
-    duplex.on("error", (error) => {
-      if (!this.#isDestroyed) sink.didFail(error);
-    });
-    duplex.on("close", () => sink.didClose());
+    for (const [event, listener] of this.#listeners) this.#duplex.on(event, listener as () => void);
+  }
+
+  readonly #listeners: readonly (readonly [string, (...given: never[]) => void])[] = [
+    ["data", (chunk: Buffer): void => void (this.#isDestroyed || this.#sink?.didReceive(chunk, chunk.length))],
+    ["end", (): void => void (this.#isDestroyed || this.#sink?.didEnd())],
+    ["finish", (): void => void (this.#isDestroyed || this.#sink?.didFinish())],
+    ["error", (error: Error): void => void (this.#isDestroyed || this.#sink?.didFail(error))],
+    ["close", (): void => this.#sink?.didClose()],
+  ];
+
+  secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    this.#isDestroyed = true;
+    for (const [event, listener] of this.#listeners) this.#duplex.removeListener(event, listener as () => void);
+    return secureStream(this.#duplex, settings, ahead, sink, this);
   }
 
   setRoom(bytes: number): void {

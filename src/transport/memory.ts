@@ -2,9 +2,14 @@ import type { Address } from "../address.js";
 import { realClock, type Clock } from "../clock.js";
 import { connectFailure, listenFailure } from "../connect/failure.js";
 import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
+import type { SecureSettings } from "../tls/settings.js";
+import { secureStream } from "./node.js";
+import { TransportStream } from "./transport-stream.js";
 import type {
   AcceptedTransport,
   ListenerSink,
+  SecureSink,
+  Transport,
   TransportFactory,
   TransportListener,
   TransportSink,
@@ -138,6 +143,13 @@ class MemoryTransport implements AcceptedTransport {
   adopt(sink: TransportSink): void {
     this.sink = sink;
     this.peer?.wake();
+  }
+
+  secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const stream = new TransportStream(this);
+    this.#room = 0;
+    this.adopt(stream);
+    return secureStream(stream, settings, ahead, sink, this);
   }
 
   setRoom(bytes: number): void {

@@ -1,12 +1,20 @@
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
 import { connectFailure } from "../connect/failure.js";
+import { inWords } from "../errors.js";
 import { resolve } from "../connect/resolve.js";
+import { socketError } from "../failures.js";
 import type { ConnectTarget, SocketSettings } from "../options.js";
+import type { SecureInfo } from "../tls/info.js";
+import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
-import { memory, onreadOption, receiveInto, ReceiveWindow, refill } from "./onread.js";
-import type { AcceptedTransport, TransportFactory, TransportSink } from "./transport.js";
+import { isCutShort, memory, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
+import { startHandshake } from "./node-tls.js";
+import { Surplus } from "./surplus.js";
+import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 const transportOf = Symbol("asyncsocket transport");
 
@@ -24,7 +32,12 @@ export class NodeTransport implements AcceptedTransport {
   remote: Address | undefined;
   /** Made before its sink is known when accepted. */
   sink: TransportSink | null = null;
+  /** What came of the handshake; null on a connection in the clear. */
+  info: SecureInfo | null = null;
   readonly #socket: Socket;
+  /** What is below TLS. */
+  readonly #below: Duplex | null;
+  readonly #surplus: Surplus | null;
   readonly #window = new ReceiveWindow();
   #room = Infinity;
   #isReceiving = false;
@@ -33,8 +46,10 @@ export class NodeTransport implements AcceptedTransport {
   #isDestroyed = false;
   #onWritten: ((error?: Error | null) => void) | null = null;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, below: Duplex | null = null) {
     this.#socket = socket;
+    this.#below = below;
+    this.#surplus = below === null ? null : new Surplus();
     (socket as OwnedSocket)[transportOf] = this;
     socket.on("end", onEnd);
     socket.on("finish", onFinish);
@@ -51,6 +66,17 @@ export class NodeTransport implements AcceptedTransport {
     transport.local = bound;
     transport.findAddresses(path, null);
     return transport;
+  }
+
+  secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const socket = this.#socket;
+    socket.removeListener("end", onEnd);
+    socket.removeListener("finish", onFinish);
+    socket.removeListener("error", onError);
+    socket.removeListener("close", onClose);
+    socket.removeListener("data", onData);
+    this.#isDestroyed = true;
+    return secureStream(socket, settings, ahead, sink, this);
   }
 
   adopt(sink: TransportSink): void {
@@ -86,17 +112,53 @@ export class NodeTransport implements AcceptedTransport {
   /** Hands a chunk on. @returns whether more may come */
   receive(chunk: Buffer, length: number): boolean {
     if (this.#isDestroyed) return true;
+    const fitting = this.#surplus === null ? length : this.#fit(this.#surplus, chunk, length);
+    if (fitting > 0) this.#give(chunk, fitting);
+    this.#window.adjust(this.#room);
+    return this.#room > 0;
+  }
+
+  #give(chunk: Buffer, length: number): void {
     this.#isReceiving = true;
     this.sink?.didReceive(chunk, length);
     this.#isReceiving = false;
-    this.#window.adjust(this.#room);
-    return this.#room > 0;
+  }
+
+  /** Keeps what there is no room for. @returns how much there is */
+  #fit(surplus: Surplus, chunk: Buffer, length: number): number {
+    const fitting = surplus.isEmpty ? Math.min(length, this.#room) : 0;
+    if (fitting < length) surplus.keep(chunk.subarray(fitting, length));
+    return fitting;
+  }
+
+  /** There is room again. */
+  giveSurplus(): void {
+    const surplus = this.#surplus;
+    while (surplus !== null && !surplus.isEmpty && this.#room > 0 && !this.#isDestroyed) {
+      const chunk = surplus.take(this.#room);
+      this.#give(chunk, chunk.length);
+    }
+    if (surplus === null || !surplus.isEmpty || this.#isDestroyed) return;
+    if (surplus.hasEnd) this.sink?.didEnd();
+    else if (this.#room > 0) this.#socket.resume();
+  }
+
+  didEnd(): void {
+    if (this.info !== null && this.#below !== null) {
+      this.info.truncated = isCutShort(this.#socket as TLSSocket, this.#below);
+    }
+    if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
+    else this.sink?.didEnd();
   }
 
   setRoom(bytes: number): void {
     const wasPaused = this.#room === 0;
     this.#room = bytes;
     if (this.#isReceiving || this.#isDestroyed) return;
+    if (this.#surplus !== null && !this.#surplus.isEmpty) {
+      if (wasPaused) realClock.soon(giveSurplus, this);
+      return;
+    }
     this.#narrow();
     if (bytes === 0) this.#socket.pause();
     else if (wasPaused) this.#socket.resume();
@@ -112,6 +174,7 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   write(parts: readonly Uint8Array[]): boolean {
+    if (this.#below !== null) return this.#writeSecurely(parts);
     const socket = this.#socket;
     const [first] = parts;
     if (parts.length === 1 && first !== undefined) socket.write(first);
@@ -122,13 +185,27 @@ export class NodeTransport implements AcceptedTransport {
     }
     if (socket.writableLength === 0 && !socket.destroyed) return true;
     // A callback on the write itself would cost each write that is out at once, as nearly all are.
+    socket.write(NOTHING, this.#whenWritten);
+    return false;
+  }
+
+  /** TLS is never done at once, and an empty write would be one more for it to do. */
+  #writeSecurely(parts: readonly Uint8Array[]): boolean {
+    const socket = this.#socket;
+    const last = parts.length - 1;
+    if (last > 0) socket.cork();
+    parts.forEach((part, i) => socket.write(part, i === last ? this.#whenWritten : undefined));
+    if (last > 0) socket.uncork();
+    return false;
+  }
+
+  get #whenWritten(): (error?: Error | null) => void {
     this.#onWritten ??= (error) => {
       // Node 20 reports success for bytes that a destroyed socket has thrown away.
-      const isOut = (error === undefined || error === null) && !this.#isDestroyed && !socket.destroyed;
+      const isOut = (error === undefined || error === null) && !this.#isDestroyed && !this.#socket.destroyed;
       if (isOut) this.sink?.didWrite();
     };
-    socket.write(NOTHING, this.#onWritten);
-    return false;
+    return this.#onWritten;
   }
 
   end(): void {
@@ -138,9 +215,9 @@ export class NodeTransport implements AcceptedTransport {
   destroy(reset: boolean): void {
     if (this.#isDestroyed) return;
     this.#isDestroyed = true;
-    const socket = this.#socket;
+    const socket = this.#below instanceof Socket ? this.#below : this.#socket;
     if (reset && !socket.connecting && this.remote?.family !== "unix" && !socket.destroyed) socket.resetAndDestroy();
-    else socket.destroy();
+    else this.#socket.destroy();
   }
 
   setNoDelay(on: boolean): void {
@@ -160,8 +237,44 @@ export class NodeTransport implements AcceptedTransport {
   }
 }
 
+/** Goes on encrypted over a stream of the runtime's, whose ends stay those of `whose`. */
+export function secureStream(
+  stream: Duplex,
+  settings: SecureSettings,
+  ahead: Buffer,
+  sink: SecureSink,
+  whose: Pick<Transport, "local" | "remote">,
+): Transport {
+  const socket = startHandshake(stream, settings, ahead, {
+    didHandshake(info) {
+      made.info = info;
+      if (!made.isDestroyed) sink.didHandshake(info);
+    },
+    didFailHandshake(error) {
+      if (!made.isDestroyed) sink.didFail(tlsError("The TLS handshake failed", error));
+    },
+  });
+  const made = new NodeTransport(socket, stream);
+  made.local = whose.local;
+  made.remote = whose.remote;
+  made.adopt(sink);
+  return made;
+}
+
+function isOfTLS(error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith("ERR_SSL_") === true || error.code?.startsWith("ERR_TLS_") === true;
+}
+
+function tlsError(what: string, cause: Error): Error {
+  return socketError("TLS", "startTLS", `${what}: ${inWords(cause)}`, cause);
+}
+
 function transport(socket: Socket): NodeTransport {
   return (socket as OwnedSocket)[transportOf];
+}
+
+function giveSurplus(owner: NodeTransport): void {
+  owner.giveSurplus();
 }
 
 function onReceive(this: Socket, length: number): boolean {
@@ -175,7 +288,7 @@ function onData(this: Socket, chunk: Buffer): void {
 
 function onEnd(this: Socket): void {
   const owner = transport(this);
-  if (!owner.isDestroyed) owner.sink?.didEnd();
+  if (!owner.isDestroyed) owner.didEnd();
 }
 
 function onFinish(this: Socket): void {
@@ -185,7 +298,7 @@ function onFinish(this: Socket): void {
 
 function onError(this: Socket, error: Error): void {
   const owner = transport(this);
-  if (!owner.isDestroyed) owner.sink?.didFail(error);
+  if (!owner.isDestroyed) owner.sink?.didFail(isOfTLS(error) ? tlsError("The TLS connection failed", error) : error);
 }
 
 function onClose(this: Socket): void {

@@ -1,5 +1,7 @@
 import type { Address } from "../address.js";
 import type { Clock } from "../clock.js";
+import type { SecureInfo } from "../tls/info.js";
+import type { SecureSettings } from "../tls/settings.js";
 import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
 
 /**
@@ -22,6 +24,11 @@ export interface Transport {
   end(): void;
   /** Closes at once, with a RST if asked and possible. `didClose` follows; nothing else does. */
   destroy(reset: boolean): void;
+  /**
+   * Goes on encrypted: what this becomes is given, and this is done with. `ahead` was received already, and belongs to
+   * the handshake.
+   */
+  secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport;
   setNoDelay(on: boolean): void;
   /** Idle time before the first probe, in ms; false: off. */
   setKeepAlive(idleMs: number | false): void;
@@ -45,6 +52,12 @@ export interface TransportSink {
   didFail(error: Error): void;
   /** The descriptor is closed. Last, and once. */
   didClose(): void;
+}
+
+/** Who is told of a transport that begins with a TLS handshake. Failing, it is a `TLS` error. */
+export interface SecureSink extends TransportSink {
+  /** It is through. Whether the peer is to be trusted, `info` tells; nothing may be sent before that is decided. */
+  didHandshake(info: SecureInfo): void;
 }
 
 /** A listening socket, or several on one port. */

@@ -152,7 +152,7 @@ describe("closing at once", () => {
       assert.equal(server.pendingWrites, 0);
       assert.equal(server.currentRead, undefined);
       assert.equal(server.currentWrite, undefined);
-      assert.equal(server.isSecure, false);
+      assert.equal(server.isSecure, kind.isSecure);
       assert.equal(server.closeReason, await server.closed);
       assert.equal(server.closeReason.bytesRead, 3);
       assert.equal(server.closeReason.bytesWritten, 5);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
+import { Authority } from "../certificates.js";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 
 /** One kind of connection. A new one is made for every test. */
@@ -23,6 +24,7 @@ export interface Kind {
   readonly name: string;
   /** Whether the bytes go through the kernel. */
   readonly isReal: boolean;
+  readonly isSecure: boolean;
   /** How many bytes come at once, at most. */
   readonly chunkBytes: number;
   open(): Wire;
@@ -32,6 +34,7 @@ function tcp(name: string, host: string): Kind {
   return {
     name,
     isReal: true,
+    isSecure: false,
     chunkBytes: Infinity,
     open: () => ({
       options: {},
@@ -47,6 +50,7 @@ export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
   return {
     name,
     isReal: false,
+    isSecure: false,
     chunkBytes: options.chunkBytes?.() ?? Infinity,
     open: () => ({
       options: { transport: new MemoryNetwork(options) },
@@ -60,6 +64,7 @@ export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
 const unix: Kind = {
   name: "a Unix-domain socket",
   isReal: true,
+  isSecure: false,
   chunkBytes: Infinity,
   open: () => {
     const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
@@ -84,12 +89,32 @@ async function hasIPv6(): Promise<boolean> {
   }
 }
 
+const authority = await Authority.create();
+const identity = await authority.issue(["localhost", "127.0.0.1"]);
+
+function tls(version: "TLSv1.2" | "TLSv1.3"): Kind {
+  return {
+    name: version,
+    isReal: true,
+    isSecure: true,
+    chunkBytes: Infinity,
+    open: () => ({
+      options: {},
+      listen: { port: 0, host: "127.0.0.1", tls: { ...identity, maxVersion: version } },
+      connect: (listener) => ({ host: "127.0.0.1", port: portOf(listener), tls: { ca: authority.cert } }),
+      dispose: () => undefined,
+    }),
+  };
+}
+
 const KINDS: readonly Kind[] = [
   memory("memory"),
   memory("memory, one byte a chunk", { chunkBytes: () => 1, capacityBytes: 4096 }),
   tcp("TCP over IPv4", "127.0.0.1"),
   ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
   unix,
+  tls("TLSv1.2"),
+  tls("TLSv1.3"),
 ];
 
 export function portOf(socket: AsyncSocket): number {
@@ -156,6 +181,8 @@ export async function connectedPair(
   const [, next] = await Promise.all([client.connect(wire.connect(listener)), accepted.next()]);
   assert.ok(next.value !== undefined);
   const server = next.value;
+  // A TLS client is through with the handshake before its server is.
+  while (server.isSecure !== client.isSecure) await turn();
   t.after(async () => {
     await Promise.all([client.disconnect(), server.disconnect(), listener.disconnect()]);
     wire.dispose();

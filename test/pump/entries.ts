@@ -6,7 +6,7 @@ import { WriteEntry } from "#dist/pump/write-queue.js";
 
 /** What is asked of a read: all that decides its outcome. */
 export interface ReadSpec {
-  readonly kind: ReadKind;
+  readonly kind: Exclude<ReadKind, "startTLS">;
   /** As in `ReadEntry`: the length, or the most. */
   readonly length: number;
   readonly delimiters?: readonly Buffer[];

@@ -1,13 +1,15 @@
 /**
- * Receiving into one buffer that all sockets of the thread share, instead of a new one for each chunk: about half the
- * cost (docs/performance.md).
+ * The only file that touches anything undocumented of the runtime's. It probes for all it needs, and says so where a
+ * runtime lacks any of it.
  *
- * `net.connect` offers it as `onread`. For accepted sockets Node has the same machinery but no option, so it is reached
- * through the symbols that the option sets. This file is the only one that touches anything undocumented: it probes for
- * all it needs, and `receiveInto` answers false where a runtime lacks any of it; then 'data' events do.
+ * Receiving into one buffer that all sockets of the thread share, instead of a new one for each chunk, is about half the
+ * cost (docs/performance.md). `net.connect` offers it as `onread`. For accepted and for secured sockets Node has the same
+ * machinery but no option, so it is reached through the symbols that the option sets; else 'data' events do.
  */
 
 import { Socket, type OnReadOpts } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 
 /** More saves system calls, but copies of such size make malloc give its memory back each time (measured: twice the cost). */
 const SIZE = 64 * 1024;
@@ -55,7 +57,13 @@ export function onreadOption(receive: Receive): OnReadOpts {
 
 interface Internals {
   [symbol: symbol]: unknown;
-  _handle?: { useUserBuffer?: (buffer: Buffer) => void } | null;
+  _handle?: {
+    /** Whether the runtime has it read. */
+    reading?: boolean;
+    useUserBuffer?: (buffer: Buffer) => void;
+    readStart?: () => number;
+    verifyError?: () => Error | null | undefined;
+  } | null;
 }
 
 const NAMES = ["kBuffer", "kBufferCb", "kBufferGen"] as const;
@@ -88,4 +96,24 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   internals[generator] = nextBuffer;
   handle.useUserBuffer(memory);
   return true;
+}
+
+/**
+ * Whether a secured stream that has just ended was ended by a FIN alone, without close_notify. Both look the same from
+ * outside. But libuv has stopped reading the connection only if it met the FIN itself: then reading can be started again,
+ * else it is under way already (UV_EALREADY).
+ */
+export function isCutShort(socket: TLSSocket, stream: Duplex): boolean {
+  if (!(stream instanceof Socket)) return stream.readableEnded;
+  // Told to pause, and ended all the same: then the end came in one chunk with data, as close_notify.
+  if ((socket as unknown as Internals)._handle?.reading !== true) return false;
+  const handle = (stream as unknown as Internals)._handle;
+  return typeof handle?.readStart === "function" && handle.readStart() === 0;
+}
+
+/** Why a client's certificate is not to be trusted; null if it is. A server's is told by the public interface. */
+export function clientProblem(socket: TLSSocket): Error | null {
+  const handle = (socket as unknown as Internals)._handle;
+  if (typeof handle?.verifyError === "function") return handle.verifyError() ?? null;
+  return new Error("this runtime does not tell whether the client's certificate is valid");
 }

@@ -1,0 +1,42 @@
+import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import type { TLSInfo } from "./options.js";
+import type { SecureSettings } from "./settings.js";
+
+/** What was negotiated, as it is right after the handshake; the rest is filled in as it becomes known. */
+export class SecureInfo implements TLSInfo {
+  readonly version: string | null;
+  readonly cipher: string | null;
+  readonly alpn: string | null;
+  readonly servername: string | null;
+  readonly peerCertificate: DetailedPeerCertificate | null;
+  readonly resumed: boolean;
+  authorizationError: Error | null = null;
+  session: Buffer | undefined;
+  truncated = false;
+
+  constructor(socket: TLSSocket, settings: SecureSettings) {
+    const cipher = socket.getCipher() as { readonly name: string } | undefined;
+    this.version = socket.getProtocol();
+    this.cipher = cipher?.name ?? null;
+    this.alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null;
+    this.servername = settings.servername ?? nameOf(socket);
+    this.peerCertificate = certificateOf(socket);
+    this.resumed = socket.isSessionReused();
+  }
+
+  get authorized(): boolean {
+    return this.authorizationError === null && this.peerCertificate !== null;
+  }
+}
+
+/** On a server: what the client asked for. */
+function nameOf(socket: TLSSocket): string | null {
+  const { servername } = socket as { servername?: unknown };
+  return typeof servername === "string" ? servername : null;
+}
+
+function certificateOf(socket: TLSSocket): DetailedPeerCertificate | null {
+  const certificate = socket.getPeerCertificate(true) as DetailedPeerCertificate | null;
+  // The runtime gives an empty object where there is none.
+  return certificate !== null && Object.keys(certificate).length > 0 ? certificate : null;
+}

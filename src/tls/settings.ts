@@ -1,0 +1,157 @@
+/** From what callers pass as TLS options: checked at once, ready for every handshake. */
+
+import { isIP } from "node:net";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import {
+  checkBoolean,
+  checkFunction,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  wrongRange,
+  wrongType,
+} from "../arguments.js";
+import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
+
+/** What every handshake made by one set of options shares. */
+export interface SecureSettings {
+  readonly isServer: boolean;
+  readonly context: SecureContext;
+  /** Client: sent as SNI; an address never is. */
+  readonly servername: string | undefined;
+  /** Client: what the certificate must be for; undefined where that is not looked at. */
+  readonly identity: string | undefined;
+  readonly protocols: readonly string[] | undefined;
+  readonly rejectUnauthorized: boolean;
+  readonly requestCert: boolean;
+  readonly checkServerIdentity: TLSOptions["checkServerIdentity"];
+  /** In lower case, without colons. */
+  readonly fingerprints: readonly string[] | undefined;
+  readonly session: Buffer | undefined;
+  readonly chooseContext: ((name: string) => SecureContext | undefined | Promise<SecureContext | undefined>) | undefined;
+  readonly keyLog: ((line: Buffer) => void) | undefined;
+  readonly requireCloseNotify: boolean;
+}
+
+const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
+
+/** Checks of the options besides certificates and keys, which `createSecureContext` checks. */
+function checkTLS(options: TLSOptions): void {
+  checkOneOf("minVersion", options.minVersion, VERSIONS, undefined);
+  checkOneOf("maxVersion", options.maxVersion, VERSIONS, undefined);
+  for (const name of ["secureProtocol", "secureOptions"]) {
+    if ((options as Record<string, unknown>)[name] !== undefined) {
+      throw new TypeError(`Expected no ${name}, got one: minVersion and maxVersion say which versions are spoken`);
+    }
+  }
+  checkFunction("checkServerIdentity", options.checkServerIdentity);
+  checkFunction("keyLog", options.keyLog);
+  if (options.session !== undefined && !Buffer.isBuffer(options.session)) {
+    throw wrongType("session", "a Buffer", options.session);
+  }
+  const { ALPNProtocols } = options as { ALPNProtocols?: unknown };
+  if (ALPNProtocols === undefined) return;
+  if (!Array.isArray(ALPNProtocols)) throw wrongType("ALPNProtocols", "a list of names", ALPNProtocols);
+  for (const one of ALPNProtocols) {
+    if (Buffer.byteLength(checkString("ALPNProtocols[]", one)) > 255) {
+      throw wrongRange("ALPNProtocols[]", "at most 255 bytes long", one);
+    }
+  }
+}
+
+function contextOf(options: Certificate): SecureContext {
+  if ("context" in options) return options as SecureContext;
+  try {
+    return createSecureContext({ minVersion: "TLSv1.2", ...withoutUndefined(options) });
+  } catch (error) {
+    // OpenSSL's words name what does not fit, never a key.
+    throw new TypeError(`Expected usable TLS keys and certificates, got an error: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function withoutUndefined(options: SecureContextOptions): SecureContextOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function fingerprintsOf(list: unknown): readonly string[] | undefined {
+  if (list === undefined) return undefined;
+  if (!Array.isArray(list) || list.length === 0) throw wrongType("fingerprints", "a list of fingerprints", list);
+  return list.map((one) => {
+    const hex = checkString("fingerprints[]", one).replaceAll(":", "").toLowerCase();
+    if (!/^[0-9a-f]{64}$/.test(hex)) throw wrongRange("fingerprints[]", "the 32 bytes of SHA-256, in hex", one);
+    return hex;
+  });
+}
+
+function chooserOf(certificates: TLSOptions["certificates"]): SecureSettings["chooseContext"] {
+  if (certificates === undefined) return undefined;
+  if (typeof certificates === "function") return (name) => chosen(certificates, name);
+  const given: unknown = certificates;
+  if (typeof given !== "object" || given === null) throw wrongType("certificates", "an object, or a function", given);
+  const contexts = new Map<string, SecureContext>();
+  for (const [name, one] of Object.entries(certificates)) contexts.set(name.toLowerCase(), contextOf(one));
+  return (name) => {
+    const asked = name.toLowerCase();
+    return contexts.get(asked) ?? contexts.get(asked.replace(/^[^.]+/, "*"));
+  };
+}
+
+function chosen(choose: CertificateChooser, name: string): SecureContext | undefined | Promise<SecureContext | undefined> {
+  const answer = choose(name);
+  if (answer instanceof Promise) return answer.then((one) => (one === undefined ? undefined : contextOf(one)));
+  return answer === undefined ? undefined : contextOf(answer);
+}
+
+function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "servername" | "identity"> {
+  checkTLS(options);
+  return {
+    isServer,
+    context: options.secureContext ?? contextOf(options as SecureContextOptions),
+    protocols: options.ALPNProtocols,
+    rejectUnauthorized: checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true),
+    requestCert: checkBoolean("requestCert", options.requestCert, false),
+    checkServerIdentity: options.checkServerIdentity,
+    fingerprints: fingerprintsOf(options.fingerprints),
+    session: options.session,
+    chooseContext: chooserOf(options.certificates),
+    keyLog: options.keyLog,
+    requireCloseNotify: checkBoolean("requireCloseNotify", options.requireCloseNotify, false),
+  };
+}
+
+/** `tls: false` is none. */
+export function isAskedFor<T>(tls: T | false | undefined): tls is T & (object | true) {
+  return tls !== undefined && tls !== false;
+}
+
+export function clientSettings(given: TLSOptions | true): SecureSettings {
+  const options = given === true ? {} : (checkOptions(given, "tls") ?? {});
+  const { servername } = options;
+  const settings = { ...shared(options, false), servername: undefined, identity: undefined };
+  return servername === undefined ? settings : withName(settings, checkString("servername", servername));
+}
+
+function withName(settings: SecureSettings, identity: string): SecureSettings {
+  return { ...settings, identity, servername: isIP(identity) === 0 ? identity : undefined };
+}
+
+/** The name to be verified is that of the host connected to, unless the options say another. Null: there is none. */
+export function withHost(settings: SecureSettings, host: string | undefined): SecureSettings | null {
+  if (settings.isServer || settings.identity !== undefined) return settings;
+  if (host !== undefined) return withName(settings, host);
+  const isChecked = settings.rejectUnauthorized && settings.fingerprints === undefined;
+  return isChecked && settings.checkServerIdentity === undefined ? null : settings;
+}
+
+export function serverSettings(given: TLSOptions): SecureSettings {
+  if ((given as unknown) === true) throw wrongType("tls", "an object with key and cert", given);
+  const options = checkOptions(given, "tls") ?? {};
+  const common = shared(options, true);
+  const requestCert = common.requestCert || common.fingerprints !== undefined;
+  const settings = { ...common, requestCert, servername: undefined, identity: undefined };
+  const hasKey = [options.key, options.pfx, options.secureContext, options.certificates].some((one) => one !== undefined);
+  if (!hasKey) throw new TypeError("Expected tls to have key and cert, pfx, secureContext or certificates, got none");
+  return settings;
+}
