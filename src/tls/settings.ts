@@ -28,7 +28,8 @@ export interface SecureSettings {
   /** In lower case, without colons. */
   readonly fingerprints: readonly string[] | undefined;
   readonly session: Buffer | undefined;
-  readonly chooseContext: ((name: string) => SecureContext | undefined | Promise<SecureContext | undefined>) | undefined;
+  readonly chooseContext:
+    ((name: string) => SecureContext | undefined | Promise<SecureContext | undefined>) | undefined;
   readonly keyLog: ((line: Buffer) => void) | undefined;
   readonly requireCloseNotify: boolean;
 }
@@ -98,7 +99,10 @@ function chooserOf(certificates: TLSOptions["certificates"]): SecureSettings["ch
   };
 }
 
-function chosen(choose: CertificateChooser, name: string): SecureContext | undefined | Promise<SecureContext | undefined> {
+function chosen(
+  choose: CertificateChooser,
+  name: string,
+): SecureContext | undefined | Promise<SecureContext | undefined> {
   const answer = choose(name);
   if (answer instanceof Promise) return answer.then((one) => (one === undefined ? undefined : contextOf(one)));
   return answer === undefined ? undefined : contextOf(answer);
@@ -151,7 +155,9 @@ export function serverSettings(given: TLSOptions): SecureSettings {
   const common = shared(options, true);
   const requestCert = common.requestCert || common.fingerprints !== undefined;
   const settings = { ...common, requestCert, servername: undefined, identity: undefined };
-  const hasKey = [options.key, options.pfx, options.secureContext, options.certificates].some((one) => one !== undefined);
+  const hasKey = [options.key, options.pfx, options.secureContext, options.certificates].some(
+    (one) => one !== undefined,
+  );
   if (!hasKey) throw new TypeError("Expected tls to have key and cert, pfx, secureContext or certificates, got none");
   return settings;
 }

@@ -57,7 +57,10 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
     options.SNICallback = (name, done) => {
       // A promise in any case: what the chooser throws fails the handshake, and no more.
       const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
-      choice.then((chosen) => done(null, chosen), (error: unknown) => done(error as Error));
+      choice.then(
+        (chosen) => done(null, chosen),
+        (error: unknown) => done(error as Error),
+      );
     };
   }
   return new TLSSocket(stream, options);
@@ -97,11 +100,14 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
   if (isServer && !settings.requestCert && fingerprints === undefined) return null;
   if (fingerprints !== undefined) {
     const shown = peerCertificate?.fingerprint256.replaceAll(":", "").toLowerCase() ?? "none";
-    return fingerprints.includes(shown) ? null : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
+    return fingerprints.includes(shown)
+      ? null
+      : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
   }
   if (isServer) return inWords(clientProblem(socket));
   const chain = socket.authorizationError as unknown;
-  if (chain !== null && chain !== undefined) return inWords(chain instanceof Error ? chain : problem(String(chain), ""));
+  if (chain !== null && chain !== undefined)
+    return inWords(chain instanceof Error ? chain : problem(String(chain), ""));
   if (peerCertificate === null) return problem("NO_CERTIFICATE", "it has shown no certificate");
   return (check ?? checkServerIdentity)(identity ?? "", peerCertificate) ?? null;
 }

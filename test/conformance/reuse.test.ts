@@ -163,9 +163,8 @@ describe("using a socket again", () => {
       assert.equal(socket.bytesRead, 0);
       const { local } = socket;
       assert.ok(local !== undefined);
-      await listener.connect(
-        local.family === "unix" ? { path: local.path } : { host: local.address, port: local.port },
-      );
+      const place = local.family === "unix" ? { path: local.path } : { host: local.address, port: local.port };
+      await listener.connect({ ...place, tls: target.tls });
       assert.equal(listener.state, "open");
       const { value: server } = await socket.connections().next();
       assert.ok(server !== undefined);
