@@ -61,7 +61,7 @@ function checkTLS(options: TLSOptions): void {
 }
 
 function contextOf(options: Certificate): SecureContext {
-  if ("context" in options) return options as SecureContext;
+  if ("context" in options) return options;
   try {
     return createSecureContext({ minVersion: "TLSv1.2", ...withoutUndefined(options) });
   } catch (error) {
@@ -112,7 +112,7 @@ function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "s
   checkTLS(options);
   return {
     isServer,
-    context: options.secureContext ?? contextOf(options as SecureContextOptions),
+    context: options.secureContext ?? contextOf(options),
     protocols: options.ALPNProtocols,
     rejectUnauthorized: checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true),
     requestCert: checkBoolean("requestCert", options.requestCert, false),

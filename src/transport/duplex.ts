@@ -37,21 +37,36 @@ export class DuplexTransport implements AcceptedTransport {
 
   adopt(sink: TransportSink): void {
     this.#sink = sink;
-    for (const [event, listener] of this.#listeners) this.#duplex.on(event, listener as () => void);
+    this.#duplex.on("data", this.#onData);
+    this.#duplex.on("end", this.#onEnd);
+    this.#duplex.on("finish", this.#onFinish);
+    this.#duplex.on("error", this.#onError);
+    this.#duplex.on("close", this.#onClose);
   }
 
-  readonly #listeners: readonly (readonly [string, (...given: never[]) => void])[] = [
-    ["data", (chunk: Buffer): void => void (this.#isDestroyed || this.#sink?.didReceive(chunk, chunk.length))],
-    ["end", (): void => void (this.#isDestroyed || this.#sink?.didEnd())],
-    ["finish", (): void => void (this.#isDestroyed || this.#sink?.didFinish())],
-    ["error", (error: Error): void => void (this.#isDestroyed || this.#sink?.didFail(error))],
-    ["close", (): void => this.#sink?.didClose()],
-  ];
+  readonly #onData = (chunk: Buffer): void => {
+    if (!this.#isDestroyed) this.#sink?.didReceive(chunk, chunk.length);
+  };
+  readonly #onEnd = (): void => {
+    if (!this.#isDestroyed) this.#sink?.didEnd();
+  };
+  readonly #onFinish = (): void => {
+    if (!this.#isDestroyed) this.#sink?.didFinish();
+  };
+  readonly #onError = (error: Error): void => {
+    if (!this.#isDestroyed) this.#sink?.didFail(error);
+  };
+  readonly #onClose = (): void => this.#sink?.didClose();
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const duplex = this.#duplex;
     this.#isDestroyed = true;
-    for (const [event, listener] of this.#listeners) this.#duplex.removeListener(event, listener as () => void);
-    return secureStream(this.#duplex, settings, ahead, sink, this);
+    duplex.removeListener("data", this.#onData);
+    duplex.removeListener("end", this.#onEnd);
+    duplex.removeListener("finish", this.#onFinish);
+    duplex.removeListener("error", this.#onError);
+    duplex.removeListener("close", this.#onClose);
+    return secureStream(duplex, settings, ahead, sink, this);
   }
 
   setRoom(bytes: number): void {

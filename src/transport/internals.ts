@@ -103,7 +103,7 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
  * outside. But libuv has stopped reading the connection only if it met the FIN itself: then reading can be started again,
  * else it is under way already (UV_EALREADY).
  */
-export function isCutShort(socket: TLSSocket, stream: Duplex): boolean {
+export function isCutShort(socket: Socket, stream: Duplex): boolean {
   if (!(stream instanceof Socket)) return stream.readableEnded;
   // Told to pause, and ended all the same: then the end came in one chunk with data, as close_notify.
   if ((socket as unknown as Internals)._handle?.reading !== true) return false;

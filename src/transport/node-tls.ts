@@ -105,9 +105,10 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
       : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
   }
   if (isServer) return inWords(clientProblem(socket));
-  const chain = socket.authorizationError as unknown;
-  if (chain !== null && chain !== undefined)
-    return inWords(chain instanceof Error ? chain : problem(String(chain), ""));
+  // Typed as an error, it is the code of one.
+  const chain = socket.authorizationError as Error | string | null | undefined;
+  if (typeof chain === "string") return problem(chain, "");
+  if (chain instanceof Error) return inWords(chain);
   if (peerCertificate === null) return problem("NO_CERTIFICATE", "it has shown no certificate");
   return (check ?? checkServerIdentity)(identity ?? "", peerCertificate) ?? null;
 }

@@ -1,5 +1,4 @@
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
@@ -145,7 +144,7 @@ export class NodeTransport implements AcceptedTransport {
 
   didEnd(): void {
     if (this.info !== null && this.#below !== null) {
-      this.info.truncated = isCutShort(this.#socket as TLSSocket, this.#below);
+      this.info.truncated = isCutShort(this.#socket, this.#below);
     }
     if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
     else this.sink?.didEnd();
