@@ -1,15 +1,15 @@
-import type { AsyncSocket } from "./async-socket.js";
 import type { Connection } from "./connection.js";
 import { isCode } from "./errors.js";
 import { socketError } from "./failures.js";
 import type { SocketRequest } from "./request.js";
+import type { SocketView } from "./socket-view.js";
 
 /**
  * One read at a time, each queued when it is asked for, for as long as the socket's present connection lives. Leaving
  * early leaves socket and bytes as they are; a read that is under way then is taken back.
  */
 export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
-  readonly #socket: AsyncSocket;
+  readonly #socket: SocketView;
   readonly #connection: Connection;
   readonly #read: () => SocketRequest<T>;
   #pending: SocketRequest<T> | null = null;
@@ -18,7 +18,7 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   #last: Promise<unknown> | null = null;
   #asked = 0;
 
-  constructor(socket: AsyncSocket, read: () => SocketRequest<T>) {
+  constructor(socket: SocketView, read: () => SocketRequest<T>) {
     this.#socket = socket;
     this.#connection = socket._connection;
     this.#read = read;
