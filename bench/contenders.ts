@@ -18,7 +18,8 @@ export interface Contender {
 
 const everywhere = (): boolean => true;
 const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
-const lines = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol === "lines";
+const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
+  kind === "stream" && protocol === "lines" && !isSecure;
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */

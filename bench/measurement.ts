@@ -2,6 +2,7 @@
  * One measurement: a fresh server, verified, warmed up, and its CPU time (or memory) around one run. A server for each
  * round, so that the luck of one process (its layout, what was compiled when) is one sample and not the result.
  */
+import { Authority, type Identity } from "../test/certificates.js";
 import type { Contender } from "./contenders.js";
 import { Link } from "./ipc/link.js";
 import type { LoadRequests, ServerRequests } from "./ipc/requests.js";
@@ -45,7 +46,8 @@ export async function measure(
 ): Promise<Sample> {
   const server = startServer(contender, workload, conditions.profile);
   try {
-    const port = await server.ask("listen", workload.protocol, ANSWER_MS);
+    const identity = workload.isSecure ? await identityOnce() : null;
+    const port = await server.ask("listen", { protocol: workload.protocol, identity }, ANSWER_MS);
     await load.ask("verify", { workload: workload.name, port }, RUN_MS);
     const run = new Run(server, load, workload, port);
     return isMemory(workload)
@@ -56,6 +58,13 @@ export async function measure(
   } finally {
     await server.stop();
   }
+}
+
+let made: Promise<Identity> | null = null;
+
+function identityOnce(): Promise<Identity> {
+  made ??= Authority.create().then((authority) => authority.issue(["localhost", "127.0.0.1"]));
+  return made;
 }
 
 function startServer(contender: Contender, workload: Workload, profile: string | undefined): Link<ServerRequests> {

@@ -18,6 +18,8 @@ export interface Workload {
   readonly connections: number;
   /** Messages that each connection keeps under way. */
   readonly inFlight: number;
+  /** Over TLS, with a certificate made for the run. */
+  readonly isSecure: boolean;
   /** In one timed run, over all connections, at `--scale 1`: about a second of CPU time by hand. */
   readonly messages: number;
   readonly about: string;
@@ -37,13 +39,24 @@ function stream(
   messages: number,
   about: string,
 ): Workload {
-  return { name, kind: "stream", protocol, bytes, connections, inFlight, messages, about };
+  return { name, kind: "stream", protocol, bytes, connections, inFlight, isSecure: false, messages, about };
 }
 
-const IDLE = { protocol: "lines", bytes: 50, connections: 2000, inFlight: 1, messages: 2000 } as const;
+/** The same over TLS. */
+function secure(workload: Workload, messages: number): Workload {
+  return {
+    ...workload,
+    name: `tls-${workload.name}`,
+    isSecure: true,
+    messages,
+    about: `${workload.about}, over TLS 1.3`,
+  };
+}
+
+const IDLE = { isSecure: false, protocol: "lines", bytes: 50, connections: 2000, inFlight: 1, messages: 2000 } as const;
 const KIB = 1024;
 
-export const WORKLOADS: readonly Workload[] = [
+const IN_THE_CLEAR: readonly Workload[] = [
   stream("echo-64", "echo", 64, [50, 1], 120_000, "64 bytes back and forth, whatever comes is sent back"),
   stream("echo-64k", "echo", 64 * KIB, [4, 16], 12_000, "64 KiB messages, whatever comes is sent back"),
   stream("lines-pipelined", "lines", 50, [10, 200], 3_000_000, "50-byte lines, a timeout on every read"),
@@ -58,6 +71,7 @@ export const WORKLOADS: readonly Workload[] = [
     bytes: 50,
     connections: 8,
     inFlight: 1,
+    isSecure: false,
     messages: 10_000,
     about: "connect, one line, its reply, close",
   },
@@ -68,6 +82,25 @@ export const WORKLOADS: readonly Workload[] = [
     about: "memory of a connection with a read and its timeout, nothing sent yet",
   },
   { name: "idle-used", kind: "idle-used", ...IDLE, about: "the same, after one line each" },
+];
+
+/** Of the workloads in the clear, and how many messages. */
+const SECURE: Readonly<Record<string, number>> = {
+  "echo-64": 40_000,
+  "echo-64k": 6000,
+  "lines-pipelined": 1_000_000,
+  "lines-pingpong": 40_000,
+  "frames-64": 400_000,
+  "frames-1k": 100_000,
+  churn: 1500,
+};
+
+export const WORKLOADS: readonly Workload[] = [
+  ...IN_THE_CLEAR,
+  ...IN_THE_CLEAR.flatMap((workload) => {
+    const messages = SECURE[workload.name];
+    return messages === undefined ? [] : [secure(workload, messages)];
+  }),
 ];
 
 export function workloadNamed(name: string): Workload {

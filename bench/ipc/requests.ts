@@ -1,4 +1,5 @@
 /** What the main process asks of a server and of the load process. */
+import type { Identity } from "../../test/certificates.js";
 import type { Protocol } from "../workloads.js";
 
 export interface Usage {
@@ -14,7 +15,8 @@ export interface Memory {
 }
 
 export interface ServerRequests {
-  listen: { ask: Protocol; answer: number };
+  /** With an identity: over TLS. */
+  listen: { ask: { protocol: Protocol; identity: Identity | null }; answer: number };
   usage: { ask: null; answer: Usage };
   memory: { ask: null; answer: Memory };
 }

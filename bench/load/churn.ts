@@ -3,11 +3,13 @@ import { dial } from "./connection.js";
 
 export class Churn {
   readonly #port: number;
+  readonly #isSecure: boolean;
   readonly #message: Buffer;
   readonly #atOnce: number;
 
-  constructor(port: number, message: Buffer, atOnce: number) {
+  constructor(port: number, isSecure: boolean, message: Buffer, atOnce: number) {
     this.#port = port;
+    this.#isSecure = isSecure;
     this.#message = message;
     this.#atOnce = atOnce;
   }
@@ -23,7 +25,7 @@ export class Churn {
   #once(): Promise<void> {
     return new Promise((resolve, reject) => {
       let received = 0;
-      const socket = dial(this.#port, (length) => void (received += length));
+      const socket = dial(this.#port, this.#isSecure, (length) => void (received += length));
       socket.on("error", reject);
       socket.on("close", () => {
         if (received === this.#message.length) resolve();

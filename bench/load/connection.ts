@@ -3,6 +3,7 @@
  * all connections, and every reply is followed at once by the next message.
  */
 import { connect, type Socket } from "node:net";
+import { connect as connectSecurely } from "node:tls";
 
 /** Overwritten by every arrival: whoever needs the bytes looks at them at once. */
 const ARRIVALS = Buffer.allocUnsafeSlow(256 * 1024);
@@ -10,12 +11,14 @@ const ARRIVALS = Buffer.allocUnsafeSlow(256 * 1024);
 const TOO_MUCH = "The server replied more than it was asked";
 
 /** A socket on 127.0.0.1 whose arrivals go to `take` and nowhere else. */
-export function dial(port: number, take: (length: number, bytes: Buffer) => void): Socket {
+export function dial(port: number, isSecure: boolean, take: (length: number, bytes: Buffer) => void): Socket {
   const callback = (length: number): boolean => {
     take(length, ARRIVALS);
     return true;
   };
-  return connect({ port, host: "127.0.0.1", noDelay: true, onread: { buffer: ARRIVALS, callback } });
+  const options = { port, host: "127.0.0.1", noDelay: true, onread: { buffer: ARRIVALS, callback } };
+  // Whom it speaks to is no question here, and verifying is the same for all.
+  return isSecure ? connectSecurely({ ...options, rejectUnauthorized: false }) : connect(options);
 }
 
 export class LoadConnection {
@@ -31,11 +34,13 @@ export class LoadConnection {
   readonly opened: Promise<void>;
 
   /** @param slices - n messages in one piece at n, up to as many as may be under way */
-  constructor(port: number, slices: readonly Buffer[]) {
+  constructor(port: number, isSecure: boolean, slices: readonly Buffer[]) {
     this.#slices = slices;
     this.#size = slices[1]?.length ?? 0;
-    this.#socket = dial(port, (length) => this.#take(length));
-    this.opened = new Promise((resolve, reject) => this.#socket.once("connect", resolve).once("error", reject));
+    this.#socket = dial(port, isSecure, (length) => this.#take(length));
+    this.opened = new Promise((resolve, reject) =>
+      this.#socket.once(isSecure ? "secureConnect" : "connect", resolve).once("error", reject),
+    );
     this.#socket.on("error", (error) => this.#settle?.(error));
     this.#socket.on("close", () => this.#settle?.(new Error("The server closed a connection during a run")));
   }

@@ -16,14 +16,14 @@ let connections: LoadConnection[] = [];
 async function open(workload: Workload, port: number, count: number): Promise<null> {
   const message = messageOf(workload);
   if (workload.kind === "churn") {
-    churn = new Churn(port, message, count);
+    churn = new Churn(port, workload.isSecure, message, count);
     return null;
   }
   const batch = Buffer.concat(Array.from({ length: workload.inFlight }, () => message));
   const slices = Array.from({ length: workload.inFlight + 1 }, (_, n) => batch.subarray(0, n * message.length));
   while (connections.length < count) {
     const fresh = Math.min(OPEN_AT_ONCE, count - connections.length);
-    const opened = Array.from({ length: fresh }, () => new LoadConnection(port, slices));
+    const opened = Array.from({ length: fresh }, () => new LoadConnection(port, workload.isSecure, slices));
     connections.push(...opened);
     await Promise.all(opened.map((connection) => connection.opened));
   }

@@ -21,19 +21,19 @@ export async function verify(workload: Workload, port: number): Promise<number> 
 async function verifyConnection(workload: Workload, port: number, seed: number): Promise<number> {
   const expected = variedStream(workload, seed);
   const comparison = new Comparison(expected);
-  const socket = dial(port, (length, bytes) => {
+  const socket = dial(port, workload.isSecure, (length, bytes) => {
     comparison.take(bytes.subarray(0, length));
     if (comparison.isComplete) socket.end();
   });
   const closed = once(socket, "close"); // rejects on "error"
-  await Promise.all([closed, sendInPieces(socket, expected, new Dice(seed * 7919))]);
+  await Promise.all([closed, sendInPieces(socket, workload.isSecure, expected, new Dice(seed * 7919))]);
   comparison.finish();
   return expected.length;
 }
 
 /** Mostly small pieces, so that headers and delimiters are cut too, and some larger than a read. */
-async function sendInPieces(socket: Socket, bytes: Buffer, dice: Dice): Promise<void> {
-  await once(socket, "connect");
+async function sendInPieces(socket: Socket, isSecure: boolean, bytes: Buffer, dice: Dice): Promise<void> {
+  await once(socket, isSecure ? "secureConnect" : "connect");
   const scale = Math.max(8, bytes.length / 200);
   for (let at = 0; at < bytes.length;) {
     const length = 1 + dice.roll(dice.roll(4) === 0 ? scale * 8 : scale / 4);

@@ -1,12 +1,17 @@
 /** What all servers share: the IPC channel by which they are started and asked for their CPU time and memory. */
 import { setTimeout as delay } from "node:timers/promises";
+import type { Identity } from "../../test/certificates.js";
 import { answerRequests } from "../ipc/answers.js";
 import type { Memory, ServerRequests } from "../ipc/requests.js";
 import type { Protocol } from "../workloads.js";
 
 /** @param listen - starts the server on 127.0.0.1; gives its port */
-export function serve(listen: (protocol: Protocol) => Promise<number>): void {
-  answerRequests<ServerRequests>({ listen, usage: () => process.cpuUsage(), memory });
+export function serve(listen: (protocol: Protocol, identity: Identity | null) => Promise<number>): void {
+  answerRequests<ServerRequests>({
+    listen: ({ protocol, identity }) => listen(protocol, identity),
+    usage: () => process.cpuUsage(),
+    memory,
+  });
 }
 
 /** After what is still arriving has arrived, and two collections: finalizers of the first free what the second finds. */

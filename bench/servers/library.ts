@@ -46,9 +46,9 @@ const PROTOCOLS: Record<Protocol, AsyncSocketDelegate> = {
   },
 };
 
-serve(async (protocol) => {
+serve(async (protocol, identity) => {
   const listener = new AsyncSocket({ delegate: PROTOCOLS[protocol] });
-  await listener.listen({ port: 0, host: "127.0.0.1", noDelay: true });
+  await listener.listen({ port: 0, host: "127.0.0.1", noDelay: true, tls: identity ?? false });
   if (listener.local === undefined || listener.local.family === "unix") throw new Error("Expected a port");
   return listener.local.port;
 });
