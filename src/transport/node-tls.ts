@@ -2,6 +2,7 @@
 
 import type { Duplex } from "node:stream";
 import { checkServerIdentity, connect, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { realClock } from "../clock.js";
 import { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { clientProblem } from "./internals.js";
@@ -21,11 +22,18 @@ export function startHandshake(
 ): TLSSocket {
   stream.pause();
   if (ahead.length > 0) stream.unshift(ahead);
+  // A stream that hands on at once would bring the whole handshake about before anybody listens for it.
+  stream.cork();
+  realClock.soon(uncork, stream);
   const socket = settings.isServer ? serverSide(stream, settings) : clientSide(stream, settings);
   const { keyLog } = settings;
   if (keyLog !== undefined) socket.on("keylog", (line: Buffer) => keyLog(line));
   watch(socket, settings, listener);
   return socket;
+}
+
+function uncork(stream: Duplex): void {
+  stream.uncork();
 }
 
 function clientSide(stream: Duplex, settings: SecureSettings): TLSSocket {

@@ -27,7 +27,7 @@ const NOTHING = Buffer.alloc(0);
 
 /** A connection on `node:net`. */
 export class NodeTransport implements AcceptedTransport {
-  readonly holdsProcess = true;
+  holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
   /** Made before its sink is known when accepted. */
@@ -237,13 +237,13 @@ export class NodeTransport implements AcceptedTransport {
   }
 }
 
-/** Goes on encrypted over a stream of the runtime's, whose ends stay those of `whose`. */
+/** Goes on encrypted over a stream of the runtime's. What `whose` is to the process and the network, it stays. */
 export function secureStream(
   stream: Duplex,
   settings: SecureSettings,
   ahead: Buffer,
   sink: SecureSink,
-  whose: Pick<Transport, "local" | "remote">,
+  whose: Pick<Transport, "local" | "remote" | "holdsProcess">,
 ): Transport {
   const socket = startHandshake(stream, settings, ahead, {
     didHandshake(info) {
@@ -257,6 +257,7 @@ export function secureStream(
   const made = new NodeTransport(socket, stream);
   made.local = whose.local;
   made.remote = whose.remote;
+  made.holdsProcess = whose.holdsProcess;
   made.adopt(sink);
   return made;
 }
