@@ -67,7 +67,7 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
       const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
       choice.then(
         (chosen) => done(null, chosen),
-        (error: unknown) => done(error as Error),
+        (error: unknown) => done(error instanceof Error ? error : new Error(`no certificate: ${String(error)}`)),
       );
     };
   }
@@ -112,15 +112,19 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
       ? null
       : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
   }
-  if (isServer) return inWords(clientProblem(socket));
+  if (isServer) {
+    // To the runtime a resumed session without a certificate is a good one.
+    return inWords(clientProblem(socket)) ?? (peerCertificate === null ? problem("NO_CERTIFICATE", "") : null);
+  }
   const chain = socket.authorizationError as unknown;
   if (chain !== null && chain !== undefined)
     return inWords(chain instanceof Error ? chain : problem(String(chain), ""));
-  if (peerCertificate === null) return problem("NO_CERTIFICATE", "it has shown no certificate");
+  if (peerCertificate === null) return problem("NO_CERTIFICATE", "");
   return (check ?? checkServerIdentity)(identity ?? "", peerCertificate) ?? null;
 }
 
 const WORDS: Readonly<Record<string, string>> = {
+  NO_CERTIFICATE: "it has shown no certificate",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, and not among those trusted",
   SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a certificate authority that is not among those trusted",
   UNABLE_TO_GET_ISSUER_CERT: "it has shown no certificate, or one of an unknown issuer",
