@@ -1,5 +1,4 @@
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
@@ -11,7 +10,7 @@ import type { ConnectTarget, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
-import { isCutShort, memory, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
+import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus } from "./surplus.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
@@ -34,6 +33,8 @@ export class NodeTransport implements AcceptedTransport {
   sink: TransportSink | null = null;
   /** What came of the handshake; null on a connection in the clear. */
   info: SecureInfo | null = null;
+  /** Whether it was ended by a FIN without close_notify. */
+  isCutShort = false;
   readonly #socket: Socket;
   /** What is below TLS. */
   readonly #below: Duplex | null;
@@ -144,9 +145,7 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   didEnd(): void {
-    if (this.info !== null && this.#below !== null) {
-      this.info.truncated = isCutShort(this.#socket as TLSSocket, this.#below);
-    }
+    if (this.info !== null) this.info.truncated = this.isCutShort;
     if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
     else this.sink?.didEnd();
   }
@@ -258,6 +257,7 @@ export function secureStream(
   made.local = whose.local;
   made.remote = whose.remote;
   made.holdsProcess = whose.holdsProcess;
+  noteEnd(socket, stream, (isCutShort) => (made.isCutShort = isCutShort));
   made.adopt(sink);
   return made;
 }
