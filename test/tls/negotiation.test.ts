@@ -300,6 +300,15 @@ describe("A session is resumed", SAFETY, () => {
     });
   }
 
+  it("never in place of a certificate, even where the contexts are made to look the same", async (t) => {
+    const same = { ticketKeys, sessionIdContext: "same" };
+    const { client, server } = await securePair(t, same);
+    const session = await sessionOf(client, server);
+    const { target, accepted } = await listening(t, { ...identity, ...same, requestCert: true, ca: authority.cert });
+    idle(t).connect({ ...target, tls: { ...trusting, session } });
+    assertWords(await closedBy(await accepted(), "TLS"), /certificate/);
+  });
+
   it("by a server on node:tls", async (t) => {
     const theirs = await nodeServer(t);
     const first = idle(t);

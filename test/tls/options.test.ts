@@ -67,7 +67,7 @@ describe("Wrong options of TLS throw at once, and change nothing", SAFETY, () =>
   it("of connect", () => {
     const socket = new AsyncSocket();
     for (const one of [...COMMON, ...CLIENT]) {
-      const tls = { ...trusting, [one[0]]: one[1] } as TLSOptions;
+      const tls: TLSOptions = { ...trusting, [one[0]]: one[1] };
       assertThrows(() => socket.connect({ port: 1, tls }), one);
     }
     const wrong: unknown[] = ["yes", 1, null, () => {}];

@@ -270,6 +270,24 @@ describe("A server's delegate decides whether to trust clients that are asked fo
     });
   }
 
+  it("sends nothing to a client that is not trusted yet, though that is through with its handshake", async (t) => {
+    const later = new Later();
+    const delegate = new Asked(() => later.promise);
+    const { target, accepted } = await listening(t, asking, { delegate });
+    const client = idle(t);
+    const connecting = client.connect({ ...target, tls: { ...trusting, ...member } });
+    const server = await accepted();
+    server.write("for members");
+    await connecting;
+    client.write("hello");
+    await until(() => delegate.errors.length > 0, "the question");
+    await settled(50);
+    assert.deepEqual([client.bytesRead, server.pendingWrites, server.isSecure], [0, 1, false]);
+    later.answer(true);
+    assert.equal(String(await client.readExactly(11)), "for members");
+    assert.equal(String(await server.readExactly(5)), "hello");
+  });
+
   it("is not asked of clients that need show nothing", async (t) => {
     const delegate = new Asked(() => false);
     const { target, accepted } = await listening(t, identity, { delegate });
