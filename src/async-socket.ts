@@ -126,11 +126,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     const secure = isAskedFor(options.tls) ? clientSettings(options.tls) : null;
     this.#begin("connect");
     const connection = this._connection;
-    if (target.path === null) connection.host = target.host;
     if (secure !== null) {
       if (connection.securing !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
       connection.securing = new Securing(connection, secure);
     }
+    if (target.path === null) connection.host = target.host;
     const start = (sink: TransportSink): Transport => {
       const transport = this.#factory.connect(target, settings, sink);
       if (!this.#isReferenced) transport.unref();

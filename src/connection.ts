@@ -412,7 +412,7 @@ export class Connection implements SecureSink {
   /** Tells the transport how much may come: what the current read can take, and the read-ahead. */
   #setRoom(): void {
     let room = ROOM_MAX;
-    if (this.phase === "open") {
+    if (this.phase === "open" || this.isHeld) {
       room = Math.min(ROOM_MAX, this.reading.queue.room(this.limits.readAhead));
     } else if (this.#graceful === null) return;
     if (room === this.#room) return;

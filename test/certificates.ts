@@ -52,7 +52,7 @@ export class Authority {
   }
 
   static async create(name = "CN=An authority for tests"): Promise<Authority> {
-    const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]));
+    const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
     const certificate = await X509CertificateGenerator.createSelfSigned({
       serialNumber: (++serial).toString(16).padStart(2, "0"),
       name,
@@ -70,7 +70,7 @@ export class Authority {
 
   /** For host names and addresses; the first is its common name, too. */
   async issue(names: readonly string[], { from = -1, until = 7 }: Validity = {}): Promise<Identity> {
-    const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]));
+    const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
     const extensions: Extension[] = [
       new BasicConstraintsExtension(false),
       new ExtendedKeyUsageExtension(CLIENT_AND_SERVER),

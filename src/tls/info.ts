@@ -1,5 +1,6 @@
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import type { TLSInfo } from "./options.js";
+import { certificateIn } from "./session.js";
 import type { SecureSettings } from "./settings.js";
 
 /** What was negotiated, as it is right after the handshake; the rest is filled in as it becomes known. */
@@ -20,8 +21,9 @@ export class SecureInfo implements TLSInfo {
     this.cipher = cipher?.name ?? null;
     this.alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null;
     this.servername = settings.servername ?? nameOf(socket);
-    this.peerCertificate = certificateOf(socket);
     this.resumed = socket.isSessionReused();
+    const known = this.resumed && settings.session !== undefined ? certificateIn(settings.session) : null;
+    this.peerCertificate = certificateOf(socket) ?? known;
   }
 
   get authorized(): boolean {

@@ -67,7 +67,7 @@ export interface TLSInfo {
   readonly alpn: string | null;
   /** The name asked for, by SNI. */
   readonly servername: string | null;
-  /** With its issuers; null where the peer gave none. */
+  /** With its issuers, unless the session was resumed; null where the peer gave none. */
   readonly peerCertificate: DetailedPeerCertificate | null;
   /** Whether the peer's certificate was verified: chain and name, or fingerprint. */
   readonly authorized: boolean;

@@ -1,5 +1,6 @@
 /** From what callers pass as TLS options: checked at once, ready for every handshake. */
 
+import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import {
@@ -76,6 +77,18 @@ function withoutUndefined(options: SecureContextOptions): SecureContextOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
+/**
+ * A session is resumed by no other server than those that ask for the same clients, even if they share ticket keys.
+ * With none, OpenSSL ends every attempt to resume where clients are asked for certificates.
+ */
+function contextIdOf({ requestCert, ca }: TLSOptions): string {
+  const hash = createHash("sha256").update(requestCert === true ? "clients of " : "anybody");
+  for (const one of [ca ?? []].flat() as unknown[]) {
+    if (typeof one === "string" || Buffer.isBuffer(one)) hash.update(one);
+  }
+  return hash.digest("hex").slice(0, 32);
+}
+
 function fingerprintsOf(list: unknown): readonly string[] | undefined {
   if (list === undefined) return undefined;
   if (!Array.isArray(list) || list.length === 0) throw wrongType("fingerprints", "a list of fingerprints", list);
@@ -112,7 +125,8 @@ function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "s
   checkTLS(options);
   return {
     isServer,
-    context: options.secureContext ?? contextOf(options),
+    context:
+      options.secureContext ?? contextOf({ sessionIdContext: contextIdOf(options), ...withoutUndefined(options) }),
     protocols: options.ALPNProtocols,
     rejectUnauthorized: checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true),
     requestCert: checkBoolean("requestCert", options.requestCert, false),

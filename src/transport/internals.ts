@@ -99,11 +99,22 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
 }
 
 /**
- * Whether a secured stream that has just ended was ended by a FIN alone, without close_notify. Both look the same from
- * outside. But libuv has stopped reading the connection only if it met the FIN itself: then reading can be started again,
- * else it is under way already (UV_EALREADY).
+ * Tells whether a secured stream is ended by a FIN alone, without close_notify. At the very moment: when 'end' comes, which
+ * waits for a paused reader, the FIN behind a close_notify may have come, too.
  */
-export function isCutShort(socket: Socket, stream: Duplex): boolean {
+export function noteEnd(socket: TLSSocket, stream: Duplex, told: (isCutShort: boolean) => void): void {
+  const push = socket.push.bind(socket);
+  socket.push = (chunk: unknown, encoding) => {
+    if (chunk === null) told(isCutShort(socket, stream));
+    return push(chunk, encoding);
+  };
+}
+
+/**
+ * Both ends look the same from outside. But libuv has stopped reading the connection only if it met the FIN itself: then
+ * reading can be started again, else it is under way already (UV_EALREADY).
+ */
+function isCutShort(socket: TLSSocket, stream: Duplex): boolean {
   if (!(stream instanceof Socket)) return stream.readableEnded;
   // Told to pause, and ended all the same: then the end came in one chunk with data, as close_notify.
   if ((socket as unknown as Internals)._handle?.reading !== true) return false;

@@ -2,6 +2,7 @@
 
 import type { Duplex } from "node:stream";
 import { checkServerIdentity, connect, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { realClock } from "../clock.js";
 import { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { clientProblem } from "./internals.js";
@@ -21,11 +22,18 @@ export function startHandshake(
 ): TLSSocket {
   stream.pause();
   if (ahead.length > 0) stream.unshift(ahead);
+  // A stream that hands on at once would bring the whole handshake about before anybody listens for it.
+  stream.cork();
+  realClock.soon(uncork, stream);
   const socket = settings.isServer ? serverSide(stream, settings) : clientSide(stream, settings);
   const { keyLog } = settings;
   if (keyLog !== undefined) socket.on("keylog", (line: Buffer) => keyLog(line));
   watch(socket, settings, listener);
   return socket;
+}
+
+function uncork(stream: Duplex): void {
+  stream.uncork();
 }
 
 function clientSide(stream: Duplex, settings: SecureSettings): TLSSocket {
@@ -59,7 +67,7 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
       const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
       choice.then(
         (chosen) => done(null, chosen),
-        (error: unknown) => done(error as Error),
+        (error: unknown) => done(error instanceof Error ? error : new Error(`no certificate: ${String(error)}`)),
       );
     };
   }
@@ -104,16 +112,20 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
       ? null
       : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
   }
-  if (isServer) return inWords(clientProblem(socket));
+  if (isServer) {
+    // To the runtime a resumed session without a certificate is a good one.
+    return inWords(clientProblem(socket)) ?? (peerCertificate === null ? problem("NO_CERTIFICATE", "") : null);
+  }
   // Typed as an error, it is the code of one.
   const chain = socket.authorizationError as Error | string | null | undefined;
   if (typeof chain === "string") return problem(chain, "");
   if (chain instanceof Error) return inWords(chain);
-  if (peerCertificate === null) return problem("NO_CERTIFICATE", "it has shown no certificate");
+  if (peerCertificate === null) return problem("NO_CERTIFICATE", "");
   return (check ?? checkServerIdentity)(identity ?? "", peerCertificate) ?? null;
 }
 
 const WORDS: Readonly<Record<string, string>> = {
+  NO_CERTIFICATE: "it has shown no certificate",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, and not among those trusted",
   SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a certificate authority that is not among those trusted",
   UNABLE_TO_GET_ISSUER_CERT: "it has shown no certificate, or one of an unknown issuer",

@@ -10,7 +10,7 @@ import type { ConnectTarget, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
-import { isCutShort, memory, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
+import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus } from "./surplus.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
@@ -26,13 +26,15 @@ const NOTHING = Buffer.alloc(0);
 
 /** A connection on `node:net`. */
 export class NodeTransport implements AcceptedTransport {
-  readonly holdsProcess = true;
+  holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
   /** Made before its sink is known when accepted. */
   sink: TransportSink | null = null;
   /** What came of the handshake; null on a connection in the clear. */
   info: SecureInfo | null = null;
+  /** Whether it was ended by a FIN without close_notify. */
+  isCutShort = false;
   readonly #socket: Socket;
   /** What is below TLS. */
   readonly #below: Duplex | null;
@@ -143,9 +145,7 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   didEnd(): void {
-    if (this.info !== null && this.#below !== null) {
-      this.info.truncated = isCutShort(this.#socket, this.#below);
-    }
+    if (this.info !== null) this.info.truncated = this.isCutShort;
     if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
     else this.sink?.didEnd();
   }
@@ -236,13 +236,13 @@ export class NodeTransport implements AcceptedTransport {
   }
 }
 
-/** Goes on encrypted over a stream of the runtime's, whose ends stay those of `whose`. */
+/** Goes on encrypted over a stream of the runtime's. What `whose` is to the process and the network, it stays. */
 export function secureStream(
   stream: Duplex,
   settings: SecureSettings,
   ahead: Buffer,
   sink: SecureSink,
-  whose: Pick<Transport, "local" | "remote">,
+  whose: Pick<Transport, "local" | "remote" | "holdsProcess">,
 ): Transport {
   const socket = startHandshake(stream, settings, ahead, {
     didHandshake(info) {
@@ -256,6 +256,8 @@ export function secureStream(
   const made = new NodeTransport(socket, stream);
   made.local = whose.local;
   made.remote = whose.remote;
+  made.holdsProcess = whose.holdsProcess;
+  noteEnd(socket, stream, (isCutShort) => (made.isCutShort = isCutShort));
   made.adopt(sink);
   return made;
 }
