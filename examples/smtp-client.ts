@@ -18,9 +18,10 @@ const USAGE = `Usage: smtp-client --from ADDRESS --to ADDRESS [--to ADDRESS] [--
          [--starttls required|no] [--ca FILE] [--servername NAME] <MAIL`;
 const CRLF = "\r\n";
 const CONNECT_TIMEOUT_MS = 30_000;
-/** The standard's patience, in words for the whole of a reply: five minutes, ten when the mail is to be taken. */
+/** The standard's patience: five minutes for a line, ten when the mail is to be taken. */
 const REPLY_TIMEOUT_MS = 300_000;
 const TAKING_TIMEOUT_MS = 600_000;
+const GOODBYE_TIMEOUT_MS = 5_000;
 const MAX_LINE_BYTES = 4096;
 const MAX_REPLY_LINES = 128;
 
@@ -36,6 +37,10 @@ interface Settings {
 interface Reply {
   code: number;
   lines: string[];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Lines with one code; a hyphen behind it says that another follows. */
@@ -56,7 +61,12 @@ async function readReply(socket: AsyncSocket, timeout = REPLY_TIMEOUT_MS): Promi
 
 /** The reply, if it is the one hoped for. */
 async function expectReply(socket: AsyncSocket, what: string, expected: number, timeout?: number): Promise<Reply> {
-  const reply = await readReply(socket, timeout);
+  let reply: Reply;
+  try {
+    reply = await readReply(socket, timeout);
+  } catch (error) {
+    throw new Error(`${what}: ${messageOf(error)}`, { cause: error });
+  }
   if (reply.code === expected) return reply;
   throw new Error(`${what}: the server says ${reply.code} ${reply.lines.join(" / ")}`);
 }
@@ -78,7 +88,7 @@ async function secure(
   extensions: Map<string, string>,
   tls: TLSOptions,
 ): Promise<Map<string, string>> {
-  if (!extensions.has("STARTTLS")) throw new Error("The server does not offer STARTTLS; nothing was sent");
+  if (!extensions.has("STARTTLS")) throw new Error("The server does not offer STARTTLS: no mail was sent");
   await command(socket, "STARTTLS", 220);
   const { version, cipher } = await socket.startTLS(tls);
   console.error(`Encrypted by ${version}, ${cipher}`);
@@ -102,10 +112,8 @@ function parametersFor(content: Buffer, extensions: Map<string, string>): string
   return size + (extensions.has("8BITMIME") && !isPlain ? " BODY=8BITMIME" : "");
 }
 
-async function send({ host, port, from, to, tls }: Settings, mail: Buffer): Promise<string> {
-  // The mail is in memory anyway; that it waits there to be sent costs nothing more.
-  const limits = { writeQueue: Infinity };
-  await using socket = await AsyncSocket.connect({ host, port, timeout: CONNECT_TIMEOUT_MS, limits });
+/** @returns what the server says of the mail */
+async function send(socket: AsyncSocket, { from, to, tls }: Settings, mail: Buffer): Promise<string> {
   await expectReply(socket, "Welcome", 220);
   let extensions = await sayHello(socket);
   if (tls !== null) extensions = await secure(socket, extensions, tls);
@@ -115,9 +123,21 @@ async function send({ host, port, from, to, tls }: Settings, mail: Buffer): Prom
   await command(socket, "DATA", 354);
   socket.write(content);
   const { lines } = await expectReply(socket, "The mail", 250, TAKING_TIMEOUT_MS);
-  // It has the mail: how it says goodbye changes nothing.
-  await command(socket, "QUIT", 221).catch((error: unknown) => console.error(messageOf(error)));
   return lines.join(" ");
+}
+
+async function connectAndSend(settings: Settings, mail: Buffer): Promise<string> {
+  const { host, port } = settings;
+  // The mail is in memory anyway; that it waits there to be sent costs nothing more.
+  const limits = { writeQueue: Infinity };
+  await using socket = await AsyncSocket.connect({ host, port, timeout: CONNECT_TIMEOUT_MS, limits });
+  try {
+    return await send(socket, settings, mail);
+  } finally {
+    // The mail is taken, or refused: what the server says to this changes nothing.
+    if (socket.state === "open") socket.write(`QUIT${CRLF}`);
+    await readReply(socket, GOODBYE_TIMEOUT_MS).catch(() => undefined);
+  }
 }
 
 /** @throws where they cannot be used */
@@ -155,16 +175,12 @@ async function main(): Promise<number> {
     return 2;
   }
   try {
-    console.log(await send(settings, await buffer(process.stdin)));
+    console.log(await connectAndSend(settings, await buffer(process.stdin)));
     return 0;
   } catch (error) {
     console.error(messageOf(error));
     return 1;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 process.exitCode = await main();
