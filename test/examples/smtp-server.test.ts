@@ -140,11 +140,11 @@ describe("the mail server, spoken to by openssl s_client", needs("openssl", "ope
     await client.sees(/^250 STARTTLS$/m); // s_client shows the last reply before the handshake
     await client.sees(/Verify return code: 0 \(ok\)/);
     client.type("EHLO test\nMAIL FROM:<me@example.org>\nRCPT TO:<you@example.org>\nDATA\n");
-    await client.sees(/^354 /m);
+    await client.sees(/354 Go ahead/);
     client.type("Hello\n.\nQUIT\n");
     const { stdout } = await client.ended();
-    assert.match(stdout, /^250 SIZE \d+\r?$/m); // and STARTTLS no more
-    assert.match(stdout, /^221 /m);
+    assert.match(stdout, /250 SIZE \d+/); // and STARTTLS no more
+    assert.match(stdout, /221 .*Bye/);
     await server.sees(line("Hello\r\n", "TLS"));
   });
 });

@@ -50,8 +50,9 @@ function connect(t: TestContext, port: number, ...args: string[]): Program {
 async function talk(client: Program): Promise<string> {
   client.type("hello\nbye\n");
   const { stdout, stderr } = await client.ended();
-  assert.match(stdout, /^you said hello\r?$/m, stderr);
-  assert.match(stdout, /^you said bye\r?$/m);
+  // Not at the beginning of a line: what s_client tells of session tickets has a buffer of its own.
+  assert.match(stdout, /you said hello\n/, stderr);
+  assert.match(stdout, /you said bye\n/);
   return stdout;
 }
 
@@ -154,7 +155,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
       }
       assert.equal(secured.length, 1);
       assert.equal(failures.length, 2);
-      for (const message of failures) assert.match(message, /not to be trusted|certificate/i);
+      for (const message of failures) assert.match(message, /not to be trusted|did not return a certificate/);
     }
   });
 
