@@ -4,15 +4,16 @@
  *
  *   node build/examples/http-client.js http://example.com/
  *   node build/examples/http-client.js http://localhost:8080/film.mkv --output film.mkv
+ *   node build/examples/http-client.js https://localhost:8443/ --ca ca.pem
  */
 
-import { createWriteStream } from "node:fs";
+import { createWriteStream, readFileSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
-import { AsyncSocket } from "asyncsocket";
+import { AsyncSocket, type TLSOptions } from "asyncsocket";
 import { Progress } from "./progress.js";
 
-const USAGE = "Usage: http-client http://HOST[:PORT]/PATH [--output FILE]";
+const USAGE = "Usage: http-client http[s]://HOST[:PORT]/PATH [--output FILE] [--ca FILE]";
 const HEAD_TIMEOUT_MS = 30_000;
 const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_SIZE_LINE_BYTES = 1024;
@@ -94,11 +95,19 @@ async function* watched(body: AsyncIterable<Buffer>, progress: Progress): AsyncG
   }
 }
 
+/** How https:// is encrypted. A body that ends with the stream is whole only if the stream's end was the server's. */
+function encryption(ca: string | undefined): TLSOptions {
+  const authorities = ca === undefined ? undefined : readFileSync(ca); // undefined: those that Node.js knows
+  return { ca: authorities, ALPNProtocols: ["http/1.1"], requireCloseNotify: true };
+}
+
 /** @returns the status */
-async function get(url: URL, output: string | undefined): Promise<number> {
+async function get(url: URL, { output, ca }: { output?: string; ca?: string }): Promise<number> {
+  const isSecure = url.protocol === "https:";
   await using socket = await AsyncSocket.connect({
     host: url.hostname.replace(/^\[|\]$/g, ""), // IPv6 addresses are in brackets in URLs
-    port: Number(url.port || 80),
+    port: Number(url.port || (isSecure ? 443 : 80)),
+    tls: isSecure && encryption(ca),
     timeout: 10_000,
     limits: { idleMs: 60_000 }, // for a body: it may take long, but something has to come
   });
@@ -118,14 +127,15 @@ async function get(url: URL, output: string | undefined): Promise<number> {
   return head.status;
 }
 
-const { values, positionals } = parseArgs({ options: { output: { type: "string" } }, allowPositionals: true });
+const options = { output: { type: "string" }, ca: { type: "string" } } as const;
+const { values, positionals } = parseArgs({ options, allowPositionals: true });
 const [address = ""] = positionals;
-if (!URL.canParse(address) || !address.startsWith("http:") || positionals.length !== 1) {
+if (!URL.canParse(address) || !/^https?:/.test(address) || positionals.length !== 1) {
   console.error(USAGE);
   process.exitCode = 2;
 } else {
   try {
-    if ((await get(new URL(address), values.output)) >= 400) process.exitCode = 1;
+    if ((await get(new URL(address), values)) >= 400) process.exitCode = 1;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -106,6 +106,12 @@ const WORDS: Readonly<Record<string, string>> = {
 /** @internal The errno in words a person can read: `nothing listens there (ECONNREFUSED)`. */
 export function inWords(error: unknown): string {
   const reason = reasonOf(error);
-  const words = WORDS[reason];
+  const words = WORDS[reason] ?? wordsOfOpenSSL(error);
   return words === undefined ? reason : `${words} (${reason})`;
+}
+
+/** What OpenSSL itself says: `peer did not return a certificate`. */
+function wordsOfOpenSSL(error: unknown): string | undefined {
+  const { reason } = error as { reason?: unknown };
+  return reasonOf(error).startsWith("ERR_SSL_") && typeof reason === "string" ? reason : undefined;
 }

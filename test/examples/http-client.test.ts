@@ -5,6 +5,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { FiledAuthority, type KeyFiles } from "../programs/key-files.js";
 import { needs, Program, startOnFreePort, temporaryFolder } from "./programs.js";
 
 const LARGE_BYTES = 128 * 2 ** 20;
@@ -13,7 +14,8 @@ const INCLUDES = "ssi on; ssi_types text/plain;";
 const TEMPORARY = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 
 /** One process, no daemon, nothing outside of the folder. */
-function configuration(folder: string, port: number): string {
+function configuration(folder: string, port: number, tls?: KeyFiles): string {
+  const secure = tls === undefined ? "" : `ssl_certificate ${tls.certFile}; ssl_certificate_key ${tls.keyFile};`;
   return `
     daemon off; master_process off; pid ${folder}/pid; error_log stderr notice;
     events {}
@@ -21,7 +23,7 @@ function configuration(folder: string, port: number): string {
       access_log off; default_type text/plain; root ${folder}/www;
       ${TEMPORARY.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")}
       server {
-        listen 127.0.0.1:${port};
+        listen 127.0.0.1:${port} ${tls === undefined ? "" : "ssl"}; ${secure}
         location /chunked/ { alias ${folder}/www/; ${INCLUDES} }
         location /until-the-end/ { alias ${folder}/www/; ${INCLUDES} chunked_transfer_encoding off; }
         location /nothing { return 204; }
@@ -35,16 +37,16 @@ interface Nginx {
   url: string;
 }
 
-async function startNginx(t: TestContext): Promise<Nginx> {
+async function startNginx(t: TestContext, tls?: KeyFiles): Promise<Nginx> {
   const folder = temporaryFolder(t);
   const www = join(folder, "www");
   mkdirSync(www);
   const file = join(folder, "nginx.conf");
   const { port } = await startOnFreePort((port) => {
-    writeFileSync(file, configuration(folder, port));
+    writeFileSync(file, configuration(folder, port, tls));
     return new Program(t, "nginx", ["-p", folder, "-e", "stderr", "-c", file]);
   }, /using the "\w+" event method/);
-  return { www, url: `http://127.0.0.1:${port}` };
+  return { www, url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}` };
 }
 
 /** Runs the client to its end. */
@@ -116,6 +118,22 @@ describe("the HTTP client, against nginx", needs("nginx", "nginx-light"), () => 
     assert.equal(code, 0);
   });
 
+  it("takes any body over TLS, from a server that is verified", async (t) => {
+    const authority = await FiledAuthority.create(t);
+    const { www, url } = await startNginx(t, await authority.issue("127.0.0.1"));
+    const text = manyLines();
+    writeFileSync(join(www, "long"), text);
+    for (const path of ["long", "chunked/long", "until-the-end/long"]) {
+      const { code, stdout, stderr } = await get(t, `${url}/${path}`, "--ca", authority.caFile);
+      assert.ok(stdout === text, `${path}: ${stdout.length} of ${text.length} characters; ${stderr}`);
+      assert.equal(code, 0);
+    }
+    const { code, stdout, stderr } = await get(t, `${url}/long`);
+    assert.equal(stdout, "");
+    assert.match(stderr, /not to be trusted/);
+    assert.equal(code, 1);
+  });
+
   it("shows the body of a refusal, and fails", async (t) => {
     const { url } = await startNginx(t);
     const { code, stdout, stderr } = await get(t, `${url}/not-here`);
@@ -133,7 +151,7 @@ describe("the HTTP client, alone", () => {
   });
 
   it("says how it is used when it is used otherwise", async (t) => {
-    const { code, stderr } = await get(t, "https://localhost/");
+    const { code, stderr } = await get(t, "ftp://localhost/");
     assert.match(stderr, /^Usage: /);
     assert.equal(code, 2);
   });

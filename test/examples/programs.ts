@@ -82,7 +82,7 @@ export class Program {
     return join(EXAMPLES, `${example}.js`);
   }
 
-  type(text: string): void {
+  type(text: string | Buffer): void {
     this.#child.stdin.write(text);
   }
 
