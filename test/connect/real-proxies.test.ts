@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
+import { after, describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
 import { httpConnectHandshake } from "#dist/connect/http-connect.js";
 import { checkProxy, type ProxyTarget } from "#dist/connect/proxy.js";
@@ -13,6 +13,8 @@ import { needs, Program, startOnFreePort, temporaryFolder } from "../examples/pr
 
 const LOCALHOST = "127.0.0.1";
 const LOGIN = "user:hunter2";
+
+after(assertNothingLeft);
 
 /** Says welcome, and then sends all back. */
 async function startEcho(t: TestContext): Promise<number> {
@@ -30,10 +32,7 @@ async function startEcho(t: TestContext): Promise<number> {
       },
     },
   });
-  t.after(async () => {
-    await listener.shutdown({ graceMs: 0 });
-    await assertNothingLeft();
-  });
+  t.after(() => listener.shutdown({ graceMs: 0 }));
   return portOf(listener);
 }
 
