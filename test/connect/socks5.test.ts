@@ -262,6 +262,13 @@ describe("a SOCKS5 proxy fails in words when it", () => {
 });
 
 describe("the SOCKS5 handshake", () => {
+  it("fails in words where the proxy has left before it began", async (t) => {
+    const { socket, proxySide } = await connectedToProxy(t);
+    proxySide.end();
+    await socket.closed;
+    await assert.rejects(socks5Handshake(socket, OPEN, TARGET), { code: "ERR_ASYNCSOCKET_PROXY", message: INCOMPLETE });
+  });
+
   it("sends nothing for a host that no proxy can be asked for", async (t) => {
     const { socket } = await connectedToProxy(t, WHOLE);
     const target = { host: "x".repeat(256), port: 1 };
