@@ -10,8 +10,8 @@ import { checkProxy, type ProxyTarget } from "#dist/connect/proxy.js";
 import { socks5Handshake } from "#dist/connect/socks5.js";
 import { assertNothingLeft, portOf } from "../conformance/transports.js";
 import { needs, Program, startOnFreePort, temporaryFolder } from "../examples/programs.js";
+import { deadPort, LOCALHOST, startSilent } from "./silent-program.js";
 
-const LOCALHOST = "127.0.0.1";
 const LOGIN = "user:hunter2";
 
 after(assertNothingLeft);
@@ -34,14 +34,6 @@ async function startEcho(t: TestContext): Promise<number> {
   });
   t.after(() => listener.shutdown({ graceMs: 0 }));
   return portOf(listener);
-}
-
-/** A port of this machine on which nothing listens, as far as anyone can know. */
-async function deadPort(): Promise<number> {
-  const listener = await AsyncSocket.listen({ host: LOCALHOST, port: 0 });
-  const port = portOf(listener);
-  await listener.disconnect();
-  return port;
 }
 
 /** Connected to the proxy, and then through it. */
@@ -71,23 +63,6 @@ async function assertRefuses(t: TestContext, url: string, target: ProxyTarget, m
     assert.doesNotMatch(error.message, /hunter2/);
     return true;
   });
-}
-
-/** It says nothing when it is ready: whether it is shows when it takes a connection. */
-async function startSilent(t: TestContext, name: string, argsFor: (port: number) => string[]): Promise<number> {
-  const port = await deadPort();
-  const program = new Program(t, name, argsFor(port));
-  const hasEnded = program.ended().then(({ stderr }) => assert.fail(`${name} ended: ${stderr}`));
-  hasEnded.catch(() => undefined); // that it ends when the test is over is no failure
-  for (;;) {
-    try {
-      const socket = await Promise.race([AsyncSocket.connect({ host: LOCALHOST, port }), hasEnded]);
-      await socket.disconnect();
-      return port;
-    } catch (error) {
-      if (!(error instanceof AsyncSocketError)) throw error;
-    }
-  }
 }
 
 function startMicrosocks(t: TestContext, ...options: string[]): Promise<number> {
