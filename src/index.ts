@@ -24,6 +24,7 @@ export type {
   WithEncoding,
   WithoutEncoding,
 } from "./options.js";
+export { reconnect, type Connector, type ReconnectOptions } from "./reconnect.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
 export type { SocketState } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";

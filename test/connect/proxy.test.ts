@@ -1,0 +1,181 @@
+/** The `proxy` option: what it may be, and that nothing of a password shows when it is something else. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { inspect } from "node:util";
+import fc from "fast-check";
+import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy.js";
+
+const SOCKS5: ProxyServer = {
+  kind: "socks5",
+  resolvesNames: false,
+  host: "proxy.example",
+  port: 1080,
+  username: null,
+  password: "",
+};
+const HTTP: ProxyServer = { ...SOCKS5, kind: "http", resolvesNames: true, port: 80 };
+
+const GOOD: Readonly<Record<string, ProxyServer>> = {
+  "socks5://proxy.example": SOCKS5,
+  "socks5://proxy.example:": SOCKS5,
+  "socks5://proxy.example/": SOCKS5,
+  "SOCKS5://proxy.example:1080": SOCKS5,
+  "socks5h://proxy.example": { ...SOCKS5, resolvesNames: true },
+  "http://proxy.example": HTTP,
+  "http://proxy.example:80": HTTP,
+  "http://proxy.example:8080/": { ...HTTP, port: 8080 },
+  "socks5://127.0.0.1:1": { ...SOCKS5, host: "127.0.0.1", port: 1 },
+  "socks5://[::1]:65535": { ...SOCKS5, host: "::1", port: 65_535 },
+  "http://[::1]": { ...HTTP, host: "::1" },
+  "http://b%C3%BCcher.example": { ...HTTP, host: "xn--bcher-kva.example" },
+  "http://bücher.example": { ...HTTP, host: "xn--bcher-kva.example" },
+  "socks5://user@proxy.example": { ...SOCKS5, username: "user" },
+  "socks5://user:@proxy.example": { ...SOCKS5, username: "user" },
+  "socks5://@proxy.example": SOCKS5,
+  "socks5://user:secret@proxy.example:1": { ...SOCKS5, username: "user", password: "secret", port: 1 },
+  "socks5://us%3Aer:p%40ss%2Fword@proxy.example": { ...SOCKS5, username: "us:er", password: "p@ss/word" },
+  "http://user:with:colons@and@signs@proxy.example": { ...HTTP, username: "user", password: "with:colons@and@signs" },
+  "http://J%C3%BCrgen:gr%C3%BC%C3%9Fe@[::1]:3128": {
+    ...HTTP,
+    username: "Jürgen",
+    password: "grüße",
+    host: "::1",
+    port: 3128,
+  },
+};
+
+const WRONG_TYPES: readonly unknown[] = [null, 5, true, {}, [], new URL("socks5://user:hunter2@host")];
+
+const BAD: readonly (readonly [string, RegExp])[] = [
+  ["", /^Expected proxy to be a URL that begins with socks5:\/\/, socks5h:\/\/ or http:\/\/, got something else/],
+  ["proxy.example:1080", /^Expected proxy to be a URL that begins/],
+  ["user:hunter2@proxy.example:1080", /^Expected proxy to be a URL that begins/],
+  ["//user:hunter2@proxy.example:1080", /^Expected proxy to be a URL that begins/],
+  ["socks5:proxy.example", /^Expected proxy to be a URL that begins/],
+  [" socks5://proxy.example", /^Expected proxy to be a URL that begins/],
+  ["https://user:hunter2@proxy.example", /^Expected proxy to be a URL that begins .*, got "https:\/\/"$/],
+  ["socks4://user:hunter2@proxy.example", /, got "socks4:\/\/"$/],
+  ["ftp://user:hunter2@proxy.example", /, got "ftp:\/\/"$/],
+  ["socks5://", /^Expected the host of proxy to be a name or an address, got something else/],
+  ["socks5://:1080", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@:1080", /^Expected the host of proxy/],
+  ["socks5://user:hun/ter2@host", /^Expected proxy to be a scheme, then user:password@/],
+  ["socks5://user:hunter2@host/path", /^Expected proxy to be a scheme/],
+  ["socks5://user:hunter2@host?query", /^Expected proxy to be a scheme/],
+  ["socks5://user:hunter2@host#hash", /^Expected proxy to be a scheme/],
+  ["socks5://user:hunter2@[::1]x", /^Expected proxy to be a scheme/],
+  ["socks5://user:hunter2@::1", /^Expected proxy to be a scheme/],
+  ["socks5://user:hunter2", /^Expected the port of proxy to be a whole number from 1 to 65535/],
+  ["socks5://host:0", /^Expected the port of proxy/],
+  ["socks5://host:65536", /^Expected the port of proxy/],
+  ["socks5://host:-1", /^Expected the port of proxy/],
+  ["socks5://host:0x50", /^Expected the port of proxy/],
+  ["socks5://user:hunter2@[1.2.3.4]", /^Expected the host of proxy to be an IPv6 address/],
+  ["socks5://user:hunter2@[]", /^Expected the host of proxy to be an IPv6 address/],
+  ["socks5://user:hunter2@ho st", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@ho%0d%0ast", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@ho%00st", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@ho%zzst", /^Expected the host of proxy/],
+  [`socks5://user:hunter2@${"h".repeat(256)}`, /^Expected the host of proxy/],
+  ["socks5://user:hunter2%@host", /^Expected the user name and the password of proxy to be percent-encoded UTF-8/],
+  ["http://%ff:hunter2@host", /^Expected the user name and the password of proxy to be percent-encoded/],
+  ["socks5://:hunter2@host", /^Expected the user name of proxy/],
+  [`socks5://user:hunter2${"x".repeat(249)}@host`, /at most 255 bytes long each/],
+  [`socks5://${"ü".repeat(128)}:hunter2@host`, /at most 255 bytes long each/],
+  ["http://us%3Aer:hunter2@host", /without control characters, and the name without a colon/],
+  ["http://user:hunter2%0d%0a@host", /without control characters/],
+];
+
+describe("the proxy option", () => {
+  for (const [url, expected] of Object.entries(GOOD)) {
+    it(`takes ${url}`, () => assert.deepEqual(checkProxy(url), expected));
+  }
+
+  it("may be left out", () => assert.equal(checkProxy(undefined), undefined));
+
+  for (const value of WRONG_TYPES) {
+    it(`cannot be ${inspect(value)}`, () => {
+      assert.throws(() => checkProxy(value), { name: "TypeError", message: /^Expected proxy to be a URL.*, got / });
+      assert.throws(
+        () => checkProxy(value),
+        (error: Error) => !error.message.includes("hunter2"),
+      );
+    });
+  }
+
+  for (const [url, message] of BAD) {
+    it(`cannot be ${inspect(url, { maxStringLength: 60 })}, and shows no password`, () => {
+      assert.throws(
+        () => checkProxy(url),
+        (error: Error) => {
+          assert.ok(error instanceof RangeError);
+          assert.match(error.message, message);
+          assert.doesNotMatch(error.message, /hunter2|ter2/);
+          return true;
+        },
+      );
+    });
+  }
+
+  it("takes every user name and password, percent-encoded", () => {
+    const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(text, text, (username, password) => {
+        const url = `socks5://${encodeURIComponent(username)}:${encodeURIComponent(password)}@host:1`;
+        assert.deepEqual(checkProxy(url), { ...SOCKS5, host: "host", port: 1, username, password });
+      }),
+    );
+  });
+
+  it("is either taken, or refused in words, whatever it is", () => {
+    const begin = fc.constantFrom("", "socks5://", "http://", "socks5h://user:pw@");
+    fc.assert(
+      fc.property(begin, fc.string({ unit: "binary", maxLength: 40 }), (beginning, rest) => {
+        try {
+          assert.match(checkProxy(beginning + rest)?.host ?? "", /^(?:[\w.-]+|[0-9a-fA-F:.]+(?:%.+)?)$/s);
+        } catch (error) {
+          assert.ok(error instanceof RangeError, String(error));
+          assert.match(error.message, /^Expected .*proxy.*, got /s);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe("the host that a proxy is asked for", () => {
+  const good: Readonly<Record<string, { family: string; text: string }>> = {
+    "127.0.0.1": { family: "IPv4", text: "127.0.0.1" },
+    "::1": { family: "IPv6", text: "::1" },
+    "example.org": { family: "name", text: "example.org" },
+    "_sip.example.org.": { family: "name", text: "_sip.example.org." },
+    "BÜCHER.example": { family: "name", text: "xn--bcher-kva.example" },
+    "127.1": { family: "name", text: "127.1" },
+    [`${"a".repeat(63)}.${"b".repeat(191)}`]: { family: "name", text: `${"a".repeat(63)}.${"b".repeat(191)}` },
+  };
+  for (const [host, expected] of Object.entries(good)) {
+    it(`can be ${inspect(host, { maxStringLength: 40 })}`, () => assert.deepEqual(checkTargetHost(host), expected));
+  }
+
+  for (const host of [
+    "",
+    " ",
+    "a b",
+    "a\r\nX: y",
+    "a\r\nb",
+    "ü\r\nb",
+    "a:1",
+    "[::1]",
+    "a/b",
+    "a\0",
+    "fe80::1%eth0",
+    "x".repeat(256),
+    "\u{1f4a9}.\ud800",
+  ]) {
+    it(`cannot be ${inspect(host, { maxStringLength: 40 })}`, () => {
+      assert.throws(() => checkTargetHost(host), { name: "RangeError", message: /^Expected host to be a name of/ });
+    });
+  }
+});
