@@ -42,7 +42,7 @@ import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import type { AcceptedTransport, Transport, TransportFactory, TransportSink } from "./transport/transport.js";
+import type { AcceptedTransport, Transport, TransportFactory } from "./transport/transport.js";
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -122,7 +122,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   // ------------------------------------------------------------------ beginning
 
   /**
-   * Connects to `{ host, port }` or `{ path }`. Gives the socket once it is usable.
+   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable.
    * Fails with `CONNECT` (naming every address tried), `DNS`, `CONNECT_TIMEOUT`, `CANCELED`, or `CLOSED`.
    * @throws BAD_STATE unless the socket is idle or closed
    */
@@ -132,14 +132,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     const timeoutMs = checkMs("timeout", options.timeout);
     const signal = checkSignal(options.signal);
     this.#begin("connect");
-    const connection = this._connection;
-    const start = (sink: TransportSink): Transport => {
-      const transport = this.#factory.connect(target, settings, sink);
-      if (!this.#isReferenced) transport.unref();
-      return transport;
-    };
-    const where = target.path ?? `${target.host} port ${target.port}`;
-    return connection.connect(start, where, timeoutMs, signal) as unknown as SocketRequest<this>;
+    this._connection.isReferenced = this.#isReferenced;
+    const plan = { factory: this.#factory, target, settings, timeoutMs, signal };
+    return this._connection.connect(plan) as unknown as SocketRequest<this>;
   }
 
   /**
@@ -413,13 +408,15 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
   /** The socket keeps the process alive while it is open: the default. */
   ref(): void {
     this.#isReferenced = true;
-    (this._listener ?? this._connection).transport?.ref();
+    this._listener?.transport?.ref();
+    this._connection.setReferenced(true);
   }
 
   /** The socket alone does not keep the process alive. */
   unref(): void {
     this.#isReferenced = false;
-    (this._listener ?? this._connection).transport?.unref();
+    this._listener?.transport?.unref();
+    this._connection.setReferenced(false);
   }
 
   #liveTransport(operation: string): Transport {

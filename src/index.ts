@@ -27,9 +27,11 @@ export type {
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
 export type { SocketState } from "./socket-view.js";
 export type { Clock, Timer } from "./clock.js";
-export type { ConnectTarget, ListenTarget, SocketSettings } from "./options.js";
+export type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
+export type { ResolveSrv } from "./connect/srv.js";
 export type {
   AcceptedTransport,
+  ConnectSink,
   ListenerSink,
   Transport,
   TransportFactory,
