@@ -32,6 +32,7 @@ import type {
   ReadOptions,
   ShutdownOptions,
   ShutdownResult,
+  SocketSettings,
   WithEncoding,
   WithoutEncoding,
 } from "./options.js";
@@ -42,7 +43,7 @@ import * as reads from "./read-arguments.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import type { AcceptedTransport, Transport, TransportFactory } from "./transport/transport.js";
+import type { AcceptedTransport, TransportFactory } from "./transport/transport.js";
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -396,13 +397,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
 
   /** Whether small segments are sent at once. */
   setNoDelay(on = true): void {
-    this.#liveTransport("setNoDelay").setNoDelay(checkBoolean("on", on, true));
+    this.#change("setNoDelay", { noDelay: checkBoolean("on", on, true) });
   }
 
   /** Idle ms before the first keepalive probe; false: none. */
   setKeepAlive(ms: number | boolean): void {
-    const idleMs = checkKeepAlive("ms", ms);
-    this.#liveTransport("setKeepAlive").setKeepAlive(idleMs);
+    this.#change("setKeepAlive", { keepAliveMs: checkKeepAlive("ms", ms) });
   }
 
   /** The socket keeps the process alive while it is open: the default. */
@@ -419,9 +419,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketView i
     this._connection.setReferenced(false);
   }
 
-  #liveTransport(operation: string): Transport {
-    const { transport, reason } = this._connection;
-    if (transport === null || reason !== null) throw badState(operation, `the socket is ${this.state}`);
-    return transport;
+  #change(operation: string, settings: Partial<SocketSettings>): void {
+    const { transport, reason, phase } = this._connection;
+    const isLive = reason === null && (transport !== null || phase === "connecting");
+    if (!isLive) throw badState(operation, `the socket is ${this.state}`);
+    this._connection.change(settings);
   }
 }

@@ -3,11 +3,12 @@ import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
 import { ConnectionTimer } from "./connection-timer.js";
 import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
+import { applySettings } from "./connect/call.js";
 import type { DialerOwner } from "./connect/dialer.js";
 import { AsyncSocketError, inWords } from "./errors.js";
 import { closeCode, socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
-import type { FullLimits } from "./options.js";
+import type { FullLimits, SocketSettings } from "./options.js";
 import type { Entry } from "./pump/entry.js";
 import { ReadSide } from "./read-side.js";
 import { nobody, settle, SocketRequest } from "./request.js";
@@ -109,6 +110,11 @@ export class Connection implements TransportSink, DialerOwner {
     if (on) this.transport?.ref();
     else this.transport?.unref();
     if (this.phase === "connecting") this.timer.arm();
+  }
+
+  change(settings: Partial<SocketSettings>): void {
+    this.#attempt?.change(settings);
+    if (this.transport !== null) applySettings(this.transport, settings);
   }
 
   /** Takes over a transport that is connected already. */

@@ -46,6 +46,10 @@ export class ConnectAttempt implements RequestOwner {
     this.#dialer.setReferenced(on);
   }
 
+  change(settings: Partial<SocketSettings>): void {
+    this.#dialer.change(settings);
+  }
+
   cancelRequest(request: SocketRequest<unknown>): boolean {
     if (!isPending(request)) return false;
     this.#cancel(undefined);

@@ -1,4 +1,5 @@
-import type { AcceptedTransport, ConnectSink } from "../transport/transport.js";
+import type { SocketSettings } from "../options.js";
+import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
 /** One attempt to connect. It is its transport's sink, until whoever wanted the connection takes the transport over. */
 export class Call implements ConnectSink {
@@ -41,4 +42,9 @@ export class Call implements ConnectSink {
   didClose(): void {
     this.#whenClosed(this);
   }
+}
+
+export function applySettings(transport: Transport, { noDelay, keepAliveMs }: Partial<SocketSettings>): void {
+  if (noDelay !== undefined) transport.setNoDelay(noDelay);
+  if (keepAliveMs !== undefined) transport.setKeepAlive(keepAliveMs);
 }

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.js";
 import type { AsyncSocketError } from "../errors.js";
 import type { ConnectTarget, Endpoint, SocketSettings } from "../options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
-import { Call } from "./call.js";
+import { applySettings, Call } from "./call.js";
 import { connectFailure, srvFailure, srvWords, type Tried } from "./failure.js";
 import { InterfaceAddresses } from "./local-address.js";
 import { Place, type Caller, type IpTarget } from "./place.js";
@@ -35,7 +35,7 @@ export class Dialer implements Caller {
   readonly #owner: DialerOwner;
   readonly #factory: TransportFactory;
   readonly #target: ConnectTarget;
-  readonly #settings: SocketSettings;
+  #settings: SocketSettings;
   /** With a descriptor. */
   readonly #calls = new Set<Call>();
   readonly #failed: Tried[] = [];
@@ -76,6 +76,12 @@ export class Dialer implements Caller {
     for (const call of this.#calls) call.setReferenced(on);
   }
 
+  /** For the attempts under way, and those to come. */
+  change(settings: Partial<SocketSettings>): void {
+    this.#settings = { ...this.#settings, ...settings };
+    for (const { transport } of this.#calls) if (transport !== null) applySettings(transport, settings);
+  }
+
   /** Every address tried so far: those that failed, and those that have not answered yet. */
   get tried(): Tried[] {
     return [...this.#failed, ...(this.#place?.tried ?? [])];
@@ -97,14 +103,13 @@ export class Dialer implements Caller {
 
   #findService(target: IpTarget, service: string): void {
     const name = srvName(service, target.host);
-    let isAnswered = false;
     const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
-      if (isAnswered || this.#isOver) return;
-      isAnswered = true;
+      if (this.#isOver || this.#place !== null) return;
       this.#cancelLookup = null;
       this.#didFindService(target, name, error, records);
     });
-    if (!isAnswered) this.#cancelLookup = cancel;
+    const isUnanswered = this.#place === null && !this.#isOver;
+    if (isUnanswered) this.#cancelLookup = cancel;
   }
 
   #didFindService(target: IpTarget, name: string, error: Error | null, records: readonly SrvRecord[]): void {

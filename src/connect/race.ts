@@ -14,7 +14,8 @@ export type Question = Family | 0;
 /** One address tried. */
 export interface Attempt<R> {
   readonly candidate: Candidate;
-  readonly runner: R;
+  /** Null while it is being begun. */
+  runner: R | null;
   state: "running" | "failed" | "over";
   /** Why it failed. */
   error: Error | null;
@@ -94,7 +95,7 @@ export class Race<R> {
     for (const attempt of this.attempts) {
       if (attempt.state !== "running") continue;
       attempt.state = "over";
-      this.#host.hangUp(attempt.runner);
+      if (attempt.runner !== null) this.#host.hangUp(attempt.runner);
     }
   }
 
@@ -141,15 +142,9 @@ export class Race<R> {
   #begin(candidate: Candidate): void {
     this.#running++;
     this.#setTimer(this.#attemptDelayMs);
-    let failedAtOnce: Error | null = null;
-    let attempt: Attempt<R> | null = null;
-    const runner = this.#host.dial(candidate, (error) => {
-      if (attempt !== null) this.#didEnd(attempt, error);
-      else failedAtOnce = error;
-    });
-    attempt = { candidate, runner, state: "running", error: null };
+    const attempt: Attempt<R> = { candidate, runner: null, state: "running", error: null };
     this.attempts.push(attempt);
-    if (failedAtOnce !== null) this.#didEnd(attempt, failedAtOnce);
+    attempt.runner = this.#host.dial(candidate, (error) => this.#didEnd(attempt, error));
   }
 
   #didEnd(attempt: Attempt<R>, error: Error | null): void {
@@ -157,7 +152,7 @@ export class Race<R> {
     if (error === null) {
       attempt.state = "over";
       this.cancel();
-      this.#host.didWin(attempt.runner);
+      if (attempt.runner !== null) this.#host.didWin(attempt.runner);
       return;
     }
     attempt.state = "failed";
