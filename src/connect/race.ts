@@ -82,10 +82,13 @@ export class Race<R> {
   }
 
   start(): void {
+    // Nothing is tried before all is asked: answers may come from inside.
+    this.#isAdvancing = true;
     for (const question of [...this.#unanswered]) {
-      if (this.#isOver) return;
       this.#host.resolve(question, (error, found) => this.#didAnswer(question, error, found));
     }
+    this.#isAdvancing = false;
+    this.#advance();
   }
 
   /** Ends it without a winner: nothing more is heard of it. */
