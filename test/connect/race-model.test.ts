@@ -27,7 +27,7 @@ function model({ answers, outcomes, questions, firstFamily = 6, attemptDelayMs =
     const wanted = last === undefined ? firstFamily : familyOf(last) === 6 ? 4 : 6;
     return untried.find((one) => familyOf(one) === wanted) ?? untried[0];
   };
-  const settle = (now: number): void => {
+  const settle = (now: number): boolean => {
     for (let one = next(); one !== undefined && !isOver && now >= mayStartAt; one = next()) {
       untried = untried.filter((other) => other !== one);
       tried.push(one);
@@ -35,9 +35,9 @@ function model({ answers, outcomes, questions, firstFamily = 6, attemptDelayMs =
       running.set(one, now + (outcomes[one]?.[0] ?? Infinity));
       mayStartAt = now + attemptDelayMs;
     }
-    if (isOver || pending.size + untried.length + running.size > 0) return;
-    isOver = true;
+    if (isOver || pending.size + untried.length + running.size > 0) return isOver;
     log.push(`${now} lost`);
+    return true;
   };
   const answer = (question: (typeof questions)[number], now: number): void => {
     pending.delete(question);
@@ -57,7 +57,8 @@ function model({ answers, outcomes, questions, firstFamily = 6, attemptDelayMs =
     log.push(`${now} won ${one}`);
   };
 
-  for (let now = 0; !isOver;) {
+  let now = 0;
+  for (;;) {
     const comings: Happening[] = [
       ...[...pending].map((one): Happening => [answeredAt.get(one) ?? Infinity, () => answer(one, now)]),
       ...[...running].map(([one, atMs]): Happening => [atMs, () => end(one, now)]),
@@ -69,7 +70,7 @@ function model({ answers, outcomes, questions, firstFamily = 6, attemptDelayMs =
     if (second !== undefined && second[0] === first[0]) return null;
     now = first[0];
     first[1]();
-    settle(now);
+    if (settle(now)) break;
   }
   return log;
 }
