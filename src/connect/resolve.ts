@@ -1,4 +1,4 @@
-import { lookup as systemLookup, type LookupAddress } from "node:dns";
+import dns, { type LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { dnsFailure, isAbsence, noAddress } from "./failure.js";
 import type { Candidate, Family, Question } from "./race.js";
@@ -14,6 +14,9 @@ export interface NameQuery {
   /** That of a network of one's own; the system's where there is none. */
   readonly networkLookup: LookupFunction | undefined;
 }
+
+/** By way of the object, so that a `dns.lookup` put in its place by a caching package is heeded, as by the runtime. */
+const systemLookup: LookupFunction = (host, options, done) => dns.lookup(host, options, done);
 
 type Answer = (error: Error | null, found: readonly Candidate[]) => void;
 

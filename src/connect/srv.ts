@@ -1,4 +1,4 @@
-import { getServers, Resolver, type SrvRecord } from "node:dns";
+import dns, { Resolver, type SrvRecord } from "node:dns";
 
 /**
  * Asks for the SRV records of a name, as `dns.resolveSrv` does.
@@ -12,7 +12,8 @@ export type ResolveSrv = (
 /** Asks the system's name servers, by a resolver of its own, so that the question can be given up with its descriptor. */
 export const systemSrv: ResolveSrv = (name, done) => {
   const resolver = new Resolver();
-  resolver.setServers(getServers());
+  // By way of the object: a named import does not see what `dns.setServers` has changed.
+  resolver.setServers(dns.getServers());
   resolver.resolveSrv(name, (error, records) => {
     if (error === null) done(null, records);
     else done(error, []);
