@@ -91,12 +91,17 @@ export function dnsFailure(
 }
 
 /** A name that is there, without an address that would do. @param others those that it has */
-export function noAddress(host: string, families: readonly Family[], others: readonly Candidate[]): AsyncSocketError {
+export function noAddress(
+  host: string,
+  families: readonly Family[],
+  others: readonly Candidate[],
+  operation = "connect",
+): AsyncSocketError {
   const all = others.map(({ address }) => address).join(", ");
   let why = "the name exists but has no address";
   if (isIP(host) !== 0) why = `it is an IPv${isIP(host)} address`;
   else if (all !== "") why = `the name exists but has other addresses only: ${all}`;
-  return socketError("DNS", "connect", `Cannot find ${inFamilies(families)} of the host "${host}": ${why}`);
+  return socketError("DNS", operation, `Cannot find ${inFamilies(families)} of the host "${host}": ${why}`);
 }
 
 /** @param why what was wrong, where it is not the lookup that failed */

@@ -102,7 +102,7 @@ export function addressesOf(host: string): Promise<string[]> {
   return new Promise((found, failed) => {
     lookUp(systemLookup, host, 0, (error, all) => {
       if (error === null && all.length > 0) found([...new Set(all.map(({ address }) => address))]);
-      else failed(error === null ? noAddress(host, [6, 4], []) : dnsFailure(host, [6, 4], error, "listen"));
+      else failed(error === null ? noAddress(host, [6, 4], [], "listen") : dnsFailure(host, [6, 4], error, "listen"));
     });
   });
 }
