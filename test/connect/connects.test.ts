@@ -203,6 +203,43 @@ describe("connecting to a name", SAFETY, () => {
   });
 });
 
+describe("the end of a connect", SAFETY, () => {
+  it("didDisconnect waits for the descriptor of every attempt, the losers' of a connection that was won included", async (t) => {
+    const world = new World(t, { silent: ["2001:db8::1"] });
+    await world.listen("192.0.2.1", 7);
+    const { network } = world;
+    const held: (() => void)[] = [];
+    const slow: TransportFactory = {
+      clock: world.clock,
+      lookup: network.lookup,
+      listen: (...args) => network.listen(...args),
+      connect: (endpoint, settings, sink) =>
+        network.connect(endpoint, settings, {
+          didOpen: () => sink.didOpen(),
+          didFail: (error) => sink.didFail(error),
+          didClose: () => void held.push(() => sink.didClose()),
+        }),
+    };
+    for (const port of [7, 8]) {
+      const socket = new AsyncSocket({ transport: slow });
+      const request = socket.connect({ host: "both.test", port, attemptDelay: 100 });
+      await world.pass(100);
+      assert.equal(socket.state, port === 7 ? "open" : "connecting");
+      socket.disconnect();
+      await settled();
+      assert.equal(socket.state, "closing");
+      assert.equal(held.length, port === 7 ? 1 : 2);
+      if (port === 8) await failure(request, "CLOSED");
+      for (const close of held.splice(0)) {
+        assert.equal(socket.state, "closing");
+        close();
+        await settled();
+      }
+      assert.equal(socket.state, "closed");
+    }
+  });
+});
+
 describe("connecting to a service", SAFETY, () => {
   const service = { service: "chat", host: "example.test" };
 
