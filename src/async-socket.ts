@@ -24,6 +24,7 @@ import type {
   OperationOptions,
   ShutdownOptions,
   ShutdownResult,
+  SocketSettings,
 } from "./options.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
@@ -33,7 +34,7 @@ import type { StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
 import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import type { AcceptedTransport, Transport, TransportFactory, TransportSink } from "./transport/transport.js";
+import type { AcceptedTransport, TransportFactory } from "./transport/transport.js";
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -114,7 +115,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   // ------------------------------------------------------------------ beginning
 
   /**
-   * Connects to `{ host, port }` or `{ path }`. Gives the socket once it is usable.
+   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable.
    * Fails with `CONNECT` (naming every address tried), `DNS`, `CONNECT_TIMEOUT`, `CANCELED`, or `CLOSED`.
    * @throws BAD_STATE unless the socket is idle or closed
    */
@@ -131,13 +132,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
       connection.securing = new Securing(connection, secure);
     }
     if (target.path === null) connection.host = target.host;
-    const start = (sink: TransportSink): Transport => {
-      const transport = this.#factory.connect(target, settings, sink);
-      if (!this.#isReferenced) transport.unref();
-      return transport;
-    };
-    const where = target.path ?? `${target.host} port ${target.port}`;
-    return connection.connect(start, where, timeoutMs, signal) as unknown as SocketRequest<this>;
+    connection.isReferenced = this.#isReferenced;
+    const plan = { factory: this.#factory, target, settings, timeoutMs, signal };
+    return connection.connect(plan) as unknown as SocketRequest<this>;
   }
 
   /**
@@ -337,30 +334,32 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   /** Whether small segments are sent at once. */
   setNoDelay(on = true): void {
-    this.#liveTransport("setNoDelay").setNoDelay(checkBoolean("on", on, true));
+    this.#change("setNoDelay", { noDelay: checkBoolean("on", on, true) });
   }
 
   /** Idle ms before the first keepalive probe; false: none. */
   setKeepAlive(ms: number | boolean): void {
-    const idleMs = checkKeepAlive("ms", ms);
-    this.#liveTransport("setKeepAlive").setKeepAlive(idleMs);
+    this.#change("setKeepAlive", { keepAliveMs: checkKeepAlive("ms", ms) });
   }
 
   /** The socket keeps the process alive while it is open: the default. */
   ref(): void {
     this.#isReferenced = true;
-    (this._listener ?? this._connection).transport?.ref();
+    this._listener?.transport?.ref();
+    this._connection.setReferenced(true);
   }
 
   /** The socket alone does not keep the process alive. */
   unref(): void {
     this.#isReferenced = false;
-    (this._listener ?? this._connection).transport?.unref();
+    this._listener?.transport?.unref();
+    this._connection.setReferenced(false);
   }
 
-  #liveTransport(operation: string): Transport {
-    const { transport, reason } = this._connection;
-    if (transport === null || reason !== null) throw badState(operation, `the socket is ${this.state}`);
-    return transport;
+  #change(operation: string, settings: Partial<SocketSettings>): void {
+    const { transport, reason, phase } = this._connection;
+    const isLive = reason === null && (transport !== null || phase === "connecting");
+    if (!isLive) throw badState(operation, `the socket is ${this.state}`);
+    this._connection.change(settings);
   }
 }

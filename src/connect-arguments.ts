@@ -1,5 +1,6 @@
 /** From what callers pass to the constructor, `connect` and `listen`: checked, with the defaults in place. */
 
+import { isIP } from "node:net";
 import {
   checkBoolean,
   checkFunction,
@@ -24,11 +25,13 @@ import type {
   SocketSettings,
   TcpOptions,
 } from "./options.js";
+import type { IpTarget } from "./connect/place.js";
+import { withoutBrackets } from "./connect/resolve.js";
 import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 
 const MIB = 1024 * 1024;
-const UNSUPPORTED_CONNECTING = ["proxy", "service", "interface"];
+const UNSUPPORTED_CONNECTING = ["proxy"];
 const UNSUPPORTED_LISTENING = ["proxyProtocol", "loops"];
 
 const DEFAULT_LIMITS: FullLimits = {
@@ -91,19 +94,52 @@ export function checkKeepAlive(name: string, value: unknown): number | false {
 export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);
   refuse(options, UNSUPPORTED_CONNECTING);
-  const { path, localAddress, localPort, lookup, attemptDelay } = options;
+  const { path, lookup, attemptDelay } = options;
   checkFunction("lookup", lookup);
+  const from = localEnd(options);
   const route = {
-    family: checkOneOf("family", options.family, [4, 6] as const, undefined),
+    ...from,
+    service: options.service === undefined ? undefined : checkService(options),
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
     attemptDelayMs: Math.max(10, attemptDelay === undefined ? 250 : checkMs("attemptDelay", attemptDelay)),
-    localAddress: localAddress === undefined ? undefined : checkString("localAddress", localAddress),
-    localPort: localPort === undefined ? undefined : checkInteger("localPort", localPort, 0, 65_535),
     lookup,
   };
   if (path !== undefined) return { path: checkPath(path, options) };
-  const host = options.host === undefined ? "localhost" : checkString("host", options.host);
-  return { path: null, host, port: checkInteger("port", options.port, 1, 65_535), ...route };
+  const host = options.host === undefined ? "localhost" : withoutBrackets(checkString("host", options.host));
+  const needsNoPort = route.service !== undefined && options.port === undefined;
+  return { path: null, host, port: needsNoPort ? 0 : checkInteger("port", options.port, 1, 65_535), ...route };
+}
+
+/** Where to connect from, and the family, which that may decide. */
+function localEnd(options: ConnectOptions): Pick<IpTarget, "family" | "localAddress" | "localPort" | "interface"> {
+  const { localAddress, localPort, interface: name } = options;
+  const end = {
+    family: checkOneOf("family", options.family, [4, 6] as const, undefined),
+    localAddress: localAddress === undefined ? undefined : checkString("localAddress", localAddress),
+    localPort: localPort === undefined ? undefined : checkInteger("localPort", localPort, 0, 65_535),
+    interface: name === undefined ? undefined : checkString("interface", name),
+  };
+  if (end.localAddress === undefined) return end;
+  if (end.interface !== undefined) throw new TypeError("Expected either localAddress or interface, got both");
+  const family = isIP(end.localAddress);
+  if (family === 0) throw wrongRange("localAddress", "an IP address", localAddress);
+  if (end.family !== undefined && end.family !== family) {
+    throw wrongRange("localAddress", `an IPv${end.family} address, as family says`, localAddress);
+  }
+  return { ...end, family: family as 4 | 6 };
+}
+
+const SERVICE = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/i;
+
+/** Services are of domains, and have names without the underscore that DNS puts before them. */
+function checkService(options: ConnectOptions): string {
+  const service = checkString("service", options.service);
+  if (!SERVICE.test(service)) throw wrongRange("service", 'a name such as "xmpp-client"', service);
+  if (options.path !== undefined) throw new TypeError("Expected either path or service, got both");
+  if (options.host === undefined) throw wrongType("host", "the domain of the service", options.host);
+  const host = checkString("host", options.host);
+  if (isIP(withoutBrackets(host)) !== 0) throw wrongRange("host", "the domain of the service", host);
+  return service;
 }
 
 export function listenTarget(options: ListenOptions): ListenTarget {

@@ -9,20 +9,20 @@ export class ConnectionTimer implements Sleeper {
   wakeAt = Infinity;
   /** `connect` and its `timeout`. */
   connectDueAt = Infinity;
-  /** What to say when that is over. */
-  connectWords = "";
   #lingerDueAt = Infinity;
   /** When a byte went either way; kept only where `idleMs` asks for it. */
   #activeAt = 0;
+  #armedIn: Deadlines | null = null;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
     this.#connection = connection;
   }
 
-  get #deadlines(): Deadlines {
-    const { clock, transport } = this.#connection;
-    return deadlinesOf(clock, transport?.holdsProcess === false);
+  /** While connecting, a name lookup of the caller's own may be all there is: the timeout has to come all the same. */
+  #choose(): Deadlines {
+    const { clock, transport, isReferenced } = this.#connection;
+    return deadlinesOf(clock, transport === null ? isReferenced : !transport.holdsProcess);
   }
 
   markActive(): void {
@@ -41,11 +41,17 @@ export class ConnectionTimer implements Sleeper {
     dueAt = Math.min(dueAt, this.#start(reading.waiting, reading.wait), this.#start(writing.waiting, writing.wait));
     if (securing !== null) dueAt = Math.min(dueAt, securing.dueAt);
     if (phase === "open") dueAt = Math.min(dueAt, this.#activeAt + limits.idleMs);
-    if (dueAt !== Infinity) this.#deadlines.arm(this, dueAt);
+    if (dueAt === Infinity) return;
+    const deadlines = this.#choose();
+    if (deadlines !== this.#armedIn) {
+      this.disarm();
+      this.#armedIn = deadlines;
+    }
+    deadlines.arm(this, dueAt);
   }
 
   disarm(): void {
-    this.#deadlines.disarm(this);
+    this.#armedIn?.disarm(this);
   }
 
   /** An entry's time runs from when it has to wait as the current one. */
@@ -58,7 +64,7 @@ export class ConnectionTimer implements Sleeper {
   wake(now: number): void {
     const connection = this.#connection;
     if (now >= this.connectDueAt) {
-      connection.close("error", socketError("CONNECT_TIMEOUT", "connect", this.connectWords));
+      connection.expireConnect();
     } else if (now >= this.#lingerDueAt) {
       const message = `The peer did not end the connection within limits.lingerMs, ${connection.limits.lingerMs} ms`;
       connection.close("error", socketError("LINGER_TIMEOUT", "disconnect", message));

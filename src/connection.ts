@@ -2,18 +2,20 @@ import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
 import { ConnectionTimer } from "./connection-timer.js";
-import { ConnectAttempt } from "./connect/attempt.js";
+import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
+import { applySettings } from "./connect/call.js";
+import type { DialerOwner } from "./connect/dialer.js";
 import { AsyncSocketError, inWords } from "./errors.js";
 import { closeCode, socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
-import type { FullLimits } from "./options.js";
+import type { FullLimits, SocketSettings } from "./options.js";
 import type { Entry } from "./pump/entry.js";
 import { ReadSide } from "./read-side.js";
 import { nobody, settle, SocketRequest } from "./request.js";
 import type { SecureInfo } from "./tls/info.js";
 import type { Securing } from "./tls/securing.js";
 import type { SecureSettings } from "./tls/settings.js";
-import type { SecureSink, Transport, TransportSink } from "./transport/transport.js";
+import type { AcceptedTransport, SecureSink, Transport } from "./transport/transport.js";
 import { WriteSide } from "./write-side.js";
 
 export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
@@ -36,11 +38,11 @@ const READS_A_STEP = 1000;
  * outside (and from inside callbacks) only change the queues and see to it that `drain` runs.
  *
  * ```
- * idle ── connect ──> connecting ── didOpen ──> open ── a condition is met, FIN in effect ──> closing, gracefully
+ * idle ── connect ──> connecting ── a winner ─> open ── a condition is met, FIN in effect ──> closing, gracefully
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements SecureSink {
+export class Connection implements SecureSink, DialerOwner {
   readonly socket: AsyncSocket;
   readonly limits: FullLimits;
   readonly clock: Clock;
@@ -48,11 +50,14 @@ export class Connection implements SecureSink {
   readonly writing = new WriteSide(this);
   readonly timer = new ConnectionTimer(this);
   phase: Phase = "idle";
+  /** None before there is a connection. */
   transport: Transport | null = null;
   /** What was connected to, by name or address. */
   host: string | undefined;
   /** Where the connection is to be encrypted, or is. */
   securing: Securing | null = null;
+  /** Whether it keeps the process alive; set by `setReferenced`. */
+  isReferenced = true;
   bytesRead = 0;
   /** AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
@@ -70,7 +75,8 @@ export class Connection implements SecureSink {
   #graceful: "local" | "remote" | null = null;
   #opened = false;
   #willDisconnectDue = false;
-  #transportClosed = false;
+  /** Descriptors that are not closed yet: its own, and those of attempts that did not win. */
+  #descriptors = 0;
   #reported = false;
   #room = ROOM_MAX;
 
@@ -101,22 +107,31 @@ export class Connection implements SecureSink {
 
   // ------------------------------------------------------------------ asked for by the socket
 
-  /** Starts connecting; `timeoutMs` runs from here. */
-  connect(
-    start: (sink: TransportSink) => Transport,
-    where: string,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
-  ): SocketRequest<AsyncSocket> {
+  /** Starts connecting; the timeout runs from here. */
+  connect(plan: ConnectPlan): SocketRequest<AsyncSocket> {
     this.phase = "connecting";
-    this.#attempt = new ConnectAttempt(this, where, timeoutMs, signal);
-    if (this.reason === null) this.transport = start(this);
+    this.#attempt = new ConnectAttempt(this, plan);
+    this.#attempt.start();
     this.timer.arm();
     return this.#attempt.request;
   }
 
+  setReferenced(on: boolean): void {
+    this.isReferenced = on;
+    this.#attempt?.setReferenced(on);
+    if (on) this.transport?.ref();
+    else this.transport?.unref();
+    if (this.phase === "connecting") this.timer.arm();
+  }
+
+  change(settings: Partial<SocketSettings>): void {
+    this.#attempt?.change(settings);
+    if (this.transport !== null) applySettings(this.transport, settings);
+  }
+
   /** Takes over a transport that is connected already. */
   adopt(transport: Transport): void {
+    this.#descriptors++;
     this.transport = transport;
     this.#becomeOpen();
     this.#setRoom();
@@ -167,10 +182,17 @@ export class Connection implements SecureSink {
     return request;
   }
 
-  // ------------------------------------------------------------------ told by the transport
+  // ------------------------------------------------------------------ told by the attempt to connect
 
-  didOpen(): void {
-    if (this.phase !== "connecting") return;
+  expireConnect(): void {
+    if (this.#attempt !== null) this.close("error", this.#attempt.timeoutError());
+  }
+
+  /** The only place where a transport that was dialed becomes the connection's. */
+  didConnect(transport: AcceptedTransport): void {
+    this.timer.disarm();
+    this.transport = transport;
+    transport.adopt(this);
     if (this.securing !== null && this.securing.entry === null) this.securing.begin();
     else this.#didConnect(false);
     this.drain();
@@ -196,6 +218,22 @@ export class Connection implements SecureSink {
   didSecure(): void {
     this.#didConnect(true);
   }
+
+  didFailToConnect(error: AsyncSocketError): void {
+    this.close("error", error);
+    this.schedule();
+  }
+
+  didOpenDescriptor(): void {
+    this.#descriptors++;
+  }
+
+  didCloseDescriptor(): void {
+    this.#descriptors--;
+    if (this.reason !== null) this.drain();
+  }
+
+  // ------------------------------------------------------------------ told by the transport
 
   didReceive(chunk: Buffer, length: number): void {
     this.bytesRead += length;
@@ -232,7 +270,7 @@ export class Connection implements SecureSink {
   }
 
   didClose(): void {
-    this.#transportClosed = true;
+    this.#descriptors--;
     // When both have ended, the descriptor goes; the connection stays while bytes are unread.
     if (this.reading.peerEnded && this.writing.finSent) this.writing.finDone = true;
     else this.close("error", socketError("CONNECTION_LOST", "connection", "Connection lost: it was closed underneath"));
@@ -349,12 +387,11 @@ export class Connection implements SecureSink {
     this.phase = "closing";
     this.#graceful = null;
     this.#willDisconnectDue = this.#opened;
-    this.#attempt?.stop();
-    if (this.transport === null) this.#transportClosed = true;
-    else this.transport.destroy(reset);
+    this.#attempt?.giveUp();
+    this.transport?.destroy(reset);
   }
 
-  /** After `close`: tells everybody, in order, and then waits for the descriptor. */
+  /** After `close`: tells everybody, in order, and then waits for the descriptors. */
   #finishClose(): boolean {
     const reason = this.reason as CloseReason;
     const error = reason.error ?? undefined;
@@ -370,7 +407,7 @@ export class Connection implements SecureSink {
       this.reading.failAll(code, error);
       this.writing.failAll(code, error);
     } else {
-      if (this.#transportClosed && !this.#reported) {
+      if (this.#descriptors === 0 && !this.#reported) {
         this.#reported = true;
         this.clock.later(reportClosed, this);
       }

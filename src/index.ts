@@ -29,9 +29,11 @@ export { SocketRequest, type RequestKind, type RequestState } from "./request.js
 export type { SocketState } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./clock.js";
-export type { ConnectTarget, ListenTarget, SocketSettings } from "./options.js";
+export type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
+export type { ResolveSrv } from "./connect/srv.js";
 export type {
   AcceptedTransport,
+  ConnectSink,
   ListenerSink,
   Transport,
   TransportFactory,

@@ -45,27 +45,40 @@ export interface TcpOptions {
 }
 
 export interface ConnectOptions extends TcpOptions {
-  /** A name or an address. @default "localhost" */
+  /** A name or an address; with `service` the domain, which is then needed. @default "localhost" */
   host?: string | undefined;
-  /** 1 to 65 535. */
+  /** 1 to 65 535. With `service`: the port to fall back on where the domain has no SRV records. */
   port?: number | undefined;
+  /**
+   * Looks up the SRV records `_SERVICE._tcp.HOST`, and tries their targets by priority and weight (RFC 2782).
+   * @default none: `host` and `port` are where to connect to
+   */
+  service?: string | undefined;
   /** A Unix-domain socket instead of host and port. */
   path?: string | undefined;
   /** Ms from before the name lookup until the socket is usable. @default none */
   timeout?: number | undefined;
   /** Aborting it before the connection is there fails the connect with `CANCELED`; later it has no effect. */
   signal?: AbortSignal | undefined;
-  /** The address to connect from. */
+  /** The address to connect from. Only addresses of its family are tried. @default the system's choice */
   localAddress?: string | undefined;
-  /** The port to connect from. */
+  /** The port to connect from. @default any free one */
   localPort?: number | undefined;
+  /**
+   * The name of the network interface to connect from, by an address that it has, of the family of each attempt: `"eth0"`.
+   * Not together with `localAddress`. @default the system's choice
+   */
+  interface?: string | undefined;
   /** Only addresses of this family. @default both */
   family?: 4 | 6 | undefined;
-  /** The family to try first. @default the resolver's order */
+  /** The family to try first. @default IPv6; with a `lookup`, the family of the first address that it finds */
   preferFamily?: 4 | 6 | undefined;
-  /** Ms after which the next address is tried (RFC 8305, section 5); at least 10. @default 250 */
+  /**
+   * Ms after which the next address is tried as well, where none has failed before (RFC 8305, section 5); at least 10.
+   * @default 250
+   */
   attemptDelay?: number | undefined;
-  /** In place of `dns.lookup`. */
+  /** In place of `dns.lookup`, of the same form. Called once, with `all` set; what it finds is all that is tried. */
   lookup?: LookupFunction | undefined;
   /**
    * Encrypt from the start; `true` for the defaults: the server's certificate must be for `host`, by an authority that
@@ -184,18 +197,36 @@ export type Bytes = string | ArrayBufferView | ArrayBuffer;
 /** @internal All limits, filled in. */
 export type FullLimits = { readonly [K in keyof Limits]-?: number };
 
-/** Checked, with the defaults in place. Where a transport connects to. */
+/** Where one attempt to connect goes: a path, or an address, with no name to look up. */
+export type Endpoint =
+  | { readonly path: string }
+  | {
+      readonly path: null;
+      readonly address: string;
+      readonly family: 4 | 6;
+      readonly port: number;
+      /** The address to come from; undefined: the system's choice. */
+      readonly localAddress: string | undefined;
+      /** The port to come from; undefined: any. */
+      readonly localPort: number | undefined;
+    };
+
+/** @internal Checked, with the defaults in place. Where a `connect` goes to. */
 export type ConnectTarget =
   | { readonly path: string }
   | {
       readonly path: null;
       readonly host: string;
+      /** 0: none, which needs a service. */
       readonly port: number;
+      readonly service: string | undefined;
+      /** That of `localAddress`, too. */
       readonly family: 4 | 6 | undefined;
       readonly preferFamily: 4 | 6 | undefined;
       readonly attemptDelayMs: number;
       readonly localAddress: string | undefined;
       readonly localPort: number | undefined;
+      readonly interface: string | undefined;
       readonly lookup: LookupFunction | undefined;
     };
 

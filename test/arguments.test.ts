@@ -81,6 +81,8 @@ const CONNECT: Wrong = {
   port: [...NOT_PORT, undefined, 0],
   localAddress: NOT_HOST,
   localPort: NOT_PORT,
+  interface: NOT_HOST,
+  service: [...NOT_HOST, "_xmpp", "a.b", "-a"],
   family: NOT_FAMILY,
   preferFamily: NOT_FAMILY,
   attemptDelay: NOT_MS,

@@ -1,12 +1,16 @@
+import type { SrvRecord } from "node:dns";
+import { isIP, type LookupFunction } from "node:net";
 import type { Address } from "../address.js";
 import { realClock, type Clock } from "../clock.js";
-import { connectFailure, listenFailure } from "../connect/failure.js";
-import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
+import { listenFailure } from "../connect/failure.js";
+import type { ResolveSrv } from "../connect/srv.js";
+import type { Endpoint, ListenTarget, SocketSettings } from "../options.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { secureStream } from "./node.js";
 import { TransportStream } from "./transport-stream.js";
 import type {
   AcceptedTransport,
+  ConnectSink,
   ListenerSink,
   SecureSink,
   Transport,
@@ -22,6 +26,12 @@ export interface MemoryNetworkOptions {
   chunkBytes?: (() => number) | undefined;
   /** What a direction holds before its sender has to wait: a socket's buffers. @default 64 KiB */
   capacityBytes?: number | undefined;
+  /** The addresses of names. @default 127.0.0.1 for every name that is not in it */
+  hosts?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** The SRV records of names such as `_xmpp-client._tcp.example.com`. @default none */
+  services?: Readonly<Record<string, readonly SrvRecord[]>> | undefined;
+  /** Addresses that never answer. @default none */
+  silent?: readonly string[] | undefined;
 }
 
 /** A system error as the kernel gives it. */
@@ -29,49 +39,89 @@ export function systemError(code: string, operation: string): Error {
   return Object.assign(new Error(`${operation} ${code}`), { code, syscall: operation });
 }
 
-/** A network inside one process: listeners by port or path, connections without a descriptor. */
+/**
+ * A network inside one process, with names of its own, and connections without a descriptor. Who listens without a host,
+ * or on a name, is found at every address; who listens on an address, only there.
+ */
 export class MemoryNetwork implements TransportFactory {
   readonly clock: Clock;
   readonly chunkBytes: () => number;
   readonly capacityBytes: number;
+  readonly #options: MemoryNetworkOptions;
   readonly #listeners = new Map<string, MemoryListener>();
   #lastPort = 49_151;
 
   constructor(options: MemoryNetworkOptions = {}) {
+    this.#options = options;
     this.clock = options.clock ?? realClock;
     this.chunkBytes = options.chunkBytes ?? (() => Infinity);
     this.capacityBytes = options.capacityBytes ?? 65_536;
   }
 
-  connect(target: ConnectTarget, _settings: SocketSettings, sink: TransportSink): MemoryTransport {
-    const key = target.path ?? String(target.port);
-    const local: Address = target.path === null ? this.#address(++this.#lastPort) : { family: "unix", path: "" };
-    const remote: Address = target.path === null ? this.#address(target.port) : { family: "unix", path: target.path };
+  readonly lookup: LookupFunction = (name, { family, all }, done) => {
+    const found = (this.#options.hosts?.[name] ?? ["127.0.0.1"])
+      .map((address) => ({ address, family: isIP(address) }))
+      .filter((one) => (family !== 4 && family !== 6 ? true : one.family === family));
+    const [first] = found;
+    if (first === undefined) done(systemError("ENOTFOUND", "getaddrinfo"), []);
+    else if (all === true) done(null, found);
+    else done(null, first.address, first.family);
+  };
+
+  readonly resolveSrv: ResolveSrv = (name, done) => {
+    const records = this.#options.services?.[name];
+    if (records === undefined) done(systemError("ENOTFOUND", "querySrv"), []);
+    else done(null, records);
+    return () => undefined;
+  };
+
+  connect(endpoint: Endpoint, _settings: SocketSettings, sink: ConnectSink): MemoryTransport {
+    const [local, remote] = this.#ends(endpoint);
     const near = new MemoryTransport(this, local, remote);
-    near.sink = sink;
-    this.clock.later(() => {
-      if (near.isDestroyed) return;
-      const listener = this.#listeners.get(key);
-      if (listener === undefined) {
-        const cause = systemError(target.path === null ? "ECONNREFUSED" : "ENOENT", "connect");
-        sink.didFail(connectFailure(target, Object.assign(cause, { address: target.path ?? "127.0.0.1" })));
-        return;
-      }
-      const far = new MemoryTransport(this, remote, local);
-      near.peer = far;
-      far.peer = near;
-      sink.didOpen();
-      this.clock.later(() => listener.sink.didAccept(far), undefined);
-    }, undefined);
+    near.connectSink = sink;
+    if (endpoint.path !== null || this.#options.silent?.includes(endpoint.address) !== true) {
+      this.clock.later(() => this.#answer(endpoint, near, sink), undefined);
+    }
     return near;
   }
 
+  #answer(endpoint: Endpoint, near: MemoryTransport, sink: ConnectSink): void {
+    if (near.isDestroyed) return;
+    const listener =
+      endpoint.path === null
+        ? (this.#listeners.get(keyOf(endpoint.address, endpoint.port)) ?? this.#listeners.get(keyOf("", endpoint.port)))
+        : this.#listeners.get(endpoint.path);
+    if (listener === undefined) {
+      sink.didFail(systemError(endpoint.path === null ? "ECONNREFUSED" : "ENOENT", "connect"));
+      return;
+    }
+    const far = new MemoryTransport(this, near.remote, near.local);
+    near.peer = far;
+    far.peer = near;
+    sink.didOpen();
+    this.clock.later(() => listener.sink.didAccept(far), undefined);
+  }
+
+  #ends(endpoint: Endpoint): [local: Address, remote: Address] {
+    if (endpoint.path !== null) {
+      return [
+        { family: "unix", path: "" },
+        { family: "unix", path: endpoint.path },
+      ];
+    }
+    const { address, port, localAddress, localPort } = endpoint;
+    const own = localAddress ?? (endpoint.family === 6 ? "::1" : "127.0.0.1");
+    return [ipEnd(own, localPort ?? ++this.#lastPort), ipEnd(address, port)];
+  }
+
   listen(target: ListenTarget, _settings: SocketSettings, sink: ListenerSink): MemoryListener {
-    const port = target.path === null && target.port === 0 ? ++this.#lastPort : null;
-    const key = target.path ?? String(port ?? target.port);
-    const local: Address = target.path === null ? this.#address(Number(key)) : { family: "unix", path: target.path };
+    const host = target.path === null && target.host !== undefined && isIP(target.host) !== 0 ? target.host : "";
+    const port = target.path === null ? target.port || ++this.#lastPort : 0;
+    const key = target.path ?? keyOf(host, port);
+    const local: Address =
+      target.path === null ? ipEnd(host === "" ? "127.0.0.1" : host, port) : { family: "unix", path: target.path };
     const listener = new MemoryListener(sink, local, () => {
-      this.#listeners.delete(key);
+      if (this.#listeners.get(key) === listener) this.#listeners.delete(key);
       this.clock.later(() => sink.didClose(), undefined);
     });
     this.clock.later(() => {
@@ -84,10 +134,15 @@ export class MemoryNetwork implements TransportFactory {
     }, undefined);
     return listener;
   }
+}
 
-  #address(port: number): Address {
-    return { family: "IPv4", address: "127.0.0.1", port };
-  }
+function ipEnd(address: string, port: number): Address {
+  return { family: isIP(address) === 6 ? "IPv6" : "IPv4", address, port };
+}
+
+/** An empty host is every address. */
+function keyOf(host: string, port: number): string {
+  return `${host === "0.0.0.0" || host === "::" ? "" : host} ${port}`;
 }
 
 class MemoryListener implements TransportListener {
@@ -123,6 +178,8 @@ class MemoryTransport implements AcceptedTransport {
   readonly local: Address;
   readonly remote: Address;
   sink: TransportSink | null = null;
+  /** Of the end that connects: told until there is a sink. */
+  connectSink: ConnectSink | null = null;
   peer: MemoryTransport | null = null;
   isDestroyed = false;
   readonly #network: MemoryNetwork;
@@ -190,7 +247,7 @@ class MemoryTransport implements AcceptedTransport {
       if (reset || hasUnread) this.#network.clock.later(() => peer.#lose("ECONNRESET"), undefined);
       else this.wake();
     }
-    this.#network.clock.later(() => this.sink?.didClose(), undefined);
+    this.#network.clock.later(() => (this.sink ?? this.connectSink)?.didClose(), undefined);
   }
 
   #lose(code: string): void {

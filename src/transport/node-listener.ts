@@ -1,7 +1,7 @@
 import { createServer, type ListenOptions, type Server } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
-import { resolve } from "../connect/resolve.js";
+import { addressesOf } from "../connect/resolve.js";
 import { listenFailure } from "../connect/failure.js";
 import { reasonOf } from "../errors.js";
 import { socketError } from "../failures.js";
@@ -198,13 +198,4 @@ function soleAddress(server: Server): Address | undefined {
   const address = server.address();
   if (typeof address !== "object" || address === null || EVERY_ADDRESS.includes(address.address)) return undefined;
   return ipAddress(address.address, address.port);
-}
-
-function addressesOf(host: string): Promise<string[]> {
-  return new Promise((found, failed) => {
-    resolve({ host, family: undefined, preferFamily: undefined, lookup: undefined }, (error, addresses) => {
-      if (error === null) found([...new Set(addresses.map(({ address }) => address))]);
-      else failed(error);
-    });
-  });
 }

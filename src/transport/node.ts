@@ -2,18 +2,23 @@ import type { Duplex } from "node:stream";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
-import { connectFailure } from "../connect/failure.js";
 import { inWords } from "../errors.js";
-import { resolve } from "../connect/resolve.js";
 import { socketError } from "../failures.js";
-import type { ConnectTarget, SocketSettings } from "../options.js";
+import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
 import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus } from "./surplus.js";
-import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
+import type {
+  AcceptedTransport,
+  ConnectSink,
+  SecureSink,
+  Transport,
+  TransportFactory,
+  TransportSink,
+} from "./transport.js";
 
 const transportOf = Symbol("asyncsocket transport");
 
@@ -29,8 +34,10 @@ export class NodeTransport implements AcceptedTransport {
   holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
-  /** Made before its sink is known when accepted. */
+  /** Not known before `adopt`. */
   sink: TransportSink | null = null;
+  /** Of a connecting one: told until there is a sink. */
+  #connectSink: ConnectSink | null = null;
   /** What came of the handshake; null on a connection in the clear. */
   info: SecureInfo | null = null;
   /** Whether it was ended by a FIN without close_notify. */
@@ -82,7 +89,7 @@ export class NodeTransport implements AcceptedTransport {
 
   adopt(sink: TransportSink): void {
     this.sink = sink;
-    this.#usesMemory = receiveInto(this.#socket, onReceive);
+    this.#usesMemory ||= receiveInto(this.#socket, onReceive);
     if (!this.#usesMemory) this.#socket.on("data", onData);
     this.#narrow();
     this.#socket.resume();
@@ -100,10 +107,24 @@ export class NodeTransport implements AcceptedTransport {
     this.remote = ipAddress(socket.remoteAddress, socket.remotePort);
   }
 
-  /** A connecting socket has it by the public option. */
-  open(sink: TransportSink): void {
-    this.sink = sink;
-    this.#usesMemory = true;
+  /** A connecting socket, which has the shared memory by the public option. Reading starts with `adopt`. */
+  static connecting(socket: Socket, sink: ConnectSink, path: string | null): NodeTransport {
+    const transport = new NodeTransport(socket);
+    transport.#connectSink = sink;
+    transport.#usesMemory = true;
+    socket.once("connect", () => {
+      transport.findAddresses(null, path);
+      if (!transport.isDestroyed) sink.didOpen();
+    });
+    return transport;
+  }
+
+  fail(error: Error): void {
+    if (!this.#isDestroyed) (this.sink ?? this.#connectSink)?.didFail(error);
+  }
+
+  didClose(): void {
+    (this.sink ?? this.#connectSink)?.didClose();
   }
 
   get isDestroyed(): boolean {
@@ -298,57 +319,36 @@ function onFinish(this: Socket): void {
 }
 
 function onError(this: Socket, error: Error): void {
-  const owner = transport(this);
-  if (!owner.isDestroyed) owner.sink?.didFail(isOfTLS(error) ? tlsError("The TLS connection failed", error) : error);
+  transport(this).fail(isOfTLS(error) ? tlsError("The TLS connection failed", error) : error);
 }
 
 function onClose(this: Socket): void {
-  transport(this).sink?.didClose();
+  transport(this).didClose();
 }
 
-function connectOptions(target: ConnectTarget, settings: SocketSettings): SocketConnectOpts {
-  if (target.path !== null) return { path: target.path };
+function connectOptions(endpoint: Endpoint, settings: SocketSettings): SocketConnectOpts {
+  if (endpoint.path !== null) return { path: endpoint.path };
+  const { address, family, port, localAddress, localPort } = endpoint;
   return {
-    host: target.host,
-    port: target.port,
-    ...(target.family === undefined ? {} : { family: target.family }),
-    ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
-    ...(target.localPort === undefined ? {} : { localPort: target.localPort }),
-    autoSelectFamily: target.localAddress === undefined,
-    autoSelectFamilyAttemptTimeout: Math.min(target.attemptDelayMs, 2 ** 31 - 1),
-    lookup: (_host, { all }, done) =>
-      resolve(target, (error, addresses) => {
-        if (all === true) done(error, addresses);
-        else done(error, addresses[0]?.address ?? "", addresses[0]?.family);
-      }),
+    host: address,
+    port,
+    family,
+    ...(localAddress === undefined ? {} : { localAddress }),
+    ...(localPort === undefined ? {} : { localPort }),
+    autoSelectFamily: false,
     noDelay: settings.noDelay,
     keepAlive: settings.keepAliveMs !== false,
     keepAliveInitialDelay: settings.keepAliveMs === false ? 0 : settings.keepAliveMs,
   };
 }
 
-function connectNode(target: ConnectTarget, settings: SocketSettings, sink: TransportSink): NodeTransport {
+function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NodeTransport {
   const options = {
-    ...connectOptions(target, settings),
+    ...connectOptions(endpoint, settings),
     allowHalfOpen: true,
     onread: onreadOption(onReceive),
   } satisfies SocketConnectOpts & SocketConstructorOpts;
-  const socket = connect(options);
-  const made = new NodeTransport(socket);
-  made.open(sink);
-  socket.removeListener("error", onError);
-  const failed = (error: Error): void => {
-    if (!made.isDestroyed) sink.didFail(connectFailure(target, error));
-  };
-  socket.on("error", failed);
-  socket.once("connect", () => {
-    socket.removeListener("error", failed);
-    socket.on("error", onError);
-    made.findAddresses(null, target.path);
-    socket.resume();
-    if (!made.isDestroyed) sink.didOpen();
-  });
-  return made;
+  return NodeTransport.connecting(connect(options), sink, endpoint.path);
 }
 
 /** `node:net`: there everywhere. */

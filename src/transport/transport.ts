@@ -1,8 +1,10 @@
+import type { LookupFunction } from "node:net";
 import type { Address } from "../address.js";
 import type { Clock } from "../clock.js";
+import type { ResolveSrv } from "../connect/srv.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
-import type { ConnectTarget, ListenTarget, SocketSettings } from "../options.js";
+import type { Endpoint, ListenTarget, SocketSettings } from "../options.js";
 
 /**
  * Bytes in, bytes out: what carries one connection. It queues nothing, decides nothing, and calls its sink from the
@@ -36,10 +38,18 @@ export interface Transport {
   unref(): void;
 }
 
-/** Who is told what happens to a transport. */
-export interface TransportSink {
-  /** The connection is there (connecting transports only). */
+/** Who is told how an attempt to connect goes. */
+export interface ConnectSink {
+  /** The connection is there; `adopt` gives it its sink, from inside this call. */
   didOpen(): void;
+  /** It will never be. `didClose` follows. */
+  didFail(error: Error): void;
+  /** The descriptor is closed. Last, and once. */
+  didClose(): void;
+}
+
+/** Who is told what happens to a connected transport. */
+export interface TransportSink {
   /** `length` bytes at the start of `chunk`, which is the transport's again when this returns. */
   didReceive(chunk: Buffer, length: number): void;
   /** The peer's FIN. */
@@ -80,13 +90,20 @@ export interface ListenerSink {
   didClose(): void;
 }
 
+/** A transport whose sink comes later: it was accepted, or it is one of several attempts to connect. */
 export interface AcceptedTransport extends Transport {
+  /** The connection's sink. Nothing is received before. */
   adopt(sink: TransportSink): void;
 }
 
 /** Makes transports. One serves any number of sockets. */
 export interface TransportFactory {
   readonly clock: Clock;
-  connect(target: ConnectTarget, settings: SocketSettings, sink: TransportSink): Transport;
+  /** One attempt to connect to one address. */
+  connect(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): AcceptedTransport;
   listen(target: ListenTarget, settings: SocketSettings, sink: ListenerSink): TransportListener;
+  /** The names of this network, asked for one family at a time. @default the system's, `dns.lookup` */
+  readonly lookup?: LookupFunction | undefined;
+  /** The services of this network. @default the system's name servers */
+  readonly resolveSrv?: ResolveSrv | undefined;
 }

@@ -1,0 +1,179 @@
+import type { SrvRecord } from "node:dns";
+import type { Clock } from "../clock.js";
+import type { AsyncSocketError } from "../errors.js";
+import type { ConnectTarget, Endpoint, SocketSettings } from "../options.js";
+import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
+import { applySettings, Call } from "./call.js";
+import { connectFailure, srvFailure, srvWords, type Tried } from "./failure.js";
+import { InterfaceAddresses } from "./local-address.js";
+import { Place, type Caller, type IpTarget } from "./place.js";
+import type { Family } from "./race.js";
+import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
+
+/** Whoever wants to be connected. */
+export interface DialerOwner {
+  readonly clock: Clock;
+  /** Whether attempts keep the process alive. */
+  readonly isReferenced: boolean;
+  didConnect(transport: AcceptedTransport): void;
+  didFailToConnect(error: AsyncSocketError): void;
+  /** An attempt holds a descriptor from here … */
+  didOpenDescriptor(): void;
+  /** … to here. That of the one that was connected is the owner's. */
+  didCloseDescriptor(): void;
+}
+
+/** Where a target is, for people. */
+export function whereOf(target: ConnectTarget): string {
+  if (target.path !== null) return target.path;
+  if (target.service !== undefined) return `the service ${target.service} of ${target.host}`;
+  return `${target.host} port ${target.port}`;
+}
+
+/** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
+export class Dialer implements Caller {
+  readonly #owner: DialerOwner;
+  readonly #factory: TransportFactory;
+  readonly #target: ConnectTarget;
+  #settings: SocketSettings;
+  /** With a descriptor. */
+  readonly #calls = new Set<Call>();
+  readonly #failed: Tried[] = [];
+  /** Those to come. */
+  #places: Place[] = [];
+  #place: Place | null = null;
+  #cancelLookup: (() => void) | null = null;
+  #isOver = false;
+
+  constructor(owner: DialerOwner, factory: TransportFactory, target: ConnectTarget, settings: SocketSettings) {
+    this.#owner = owner;
+    this.#factory = factory;
+    this.#target = target;
+    this.#settings = settings;
+  }
+
+  get clock(): Clock {
+    return this.#owner.clock;
+  }
+
+  start(): void {
+    const target = this.#target;
+    if (target.path !== null) this.#dialPath(target.path);
+    else if (target.service !== undefined) this.#findService(target, target.service);
+    else this.#try(target, [{ name: target.host, port: target.port }]);
+  }
+
+  /** Ends it all. Descriptors are closed soon after. */
+  cancel(): void {
+    this.#isOver = true;
+    this.#cancelLookup?.();
+    this.#cancelLookup = null;
+    this.#place?.cancel();
+    for (const call of this.#calls) call.hangUp();
+  }
+
+  setReferenced(on: boolean): void {
+    for (const call of this.#calls) call.setReferenced(on);
+  }
+
+  /** For the attempts under way, and those to come. */
+  change(settings: Partial<SocketSettings>): void {
+    this.#settings = { ...this.#settings, ...settings };
+    for (const { transport } of this.#calls) if (transport !== null) applySettings(transport, settings);
+  }
+
+  /** Every address tried so far: those that failed, and those that have not answered yet. */
+  get tried(): Tried[] {
+    return [...this.#failed, ...(this.#place?.tried ?? [])];
+  }
+
+  /** What is being looked up. */
+  get lookingUp(): string[] {
+    const target = this.#target;
+    if (this.#cancelLookup !== null && target.path === null) return [srvName(target.service ?? "", target.host)];
+    return this.#place?.isLookingUp === true ? [this.#place.host] : [];
+  }
+
+  #dialPath(path: string): void {
+    const call = this.call({ path }, (error) => {
+      if (error === null) this.didReach(call);
+      else this.#fail({ where: "", error });
+    });
+  }
+
+  #findService(target: IpTarget, service: string): void {
+    const name = srvName(service, target.host);
+    const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
+      if (this.#isOver || this.#place !== null) return;
+      this.#cancelLookup = null;
+      this.#didFindService(target, name, error, records);
+    });
+    const isUnanswered = this.#place === null && !this.#isOver;
+    if (isUnanswered) this.#cancelLookup = cancel;
+  }
+
+  #didFindService(target: IpTarget, name: string, error: Error | null, records: readonly SrvRecord[]): void {
+    const isThere = error === null && records.length > 0;
+    let failure: Error | null = null;
+    if (isThere && isDenied(records)) failure = srvFailure(name, `${target.host} says that it does not offer it`);
+    else if (isThere) this.#try(target, orderTargets(records, Math.random));
+    else if (target.port !== 0) this.#try(target, [{ name: target.host, port: target.port }]);
+    else failure = srvFailure(name, srvWords(error), error ?? undefined);
+    if (failure !== null) this.#fail({ where: "", error: failure });
+  }
+
+  #try(target: IpTarget, addresses: readonly { readonly name: string; readonly port: number }[]): void {
+    const { lookup } = target;
+    const networkLookup = this.#factory.lookup;
+    let families: readonly Family[] = target.family === undefined ? [6, 4] : [target.family];
+    let near: InterfaceAddresses | null = null;
+    try {
+      if (target.interface !== undefined) near = new InterfaceAddresses(target.interface, families);
+    } catch (error) {
+      this.#fail({ where: "", error: error as Error });
+      return;
+    }
+    families = near?.families ?? families;
+    this.#places = addresses.map(
+      ({ name, port }) => new Place(this, { host: name, families, lookup, networkLookup }, port, target, near),
+    );
+    this.#tryNext();
+  }
+
+  #tryNext(): void {
+    this.#place = this.#places.shift() ?? null;
+    if (this.#place !== null) this.#place.start();
+    else this.#fail();
+  }
+
+  #fail(...why: Tried[]): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#failed.push(...why);
+    this.#owner.didFailToConnect(connectFailure(whereOf(this.#target), this.#failed));
+  }
+
+  // ------------------------------------------------------------------ for places
+
+  call(endpoint: Endpoint, done: (error: Error | null) => void): Call {
+    const call = new Call(done, (one) => {
+      this.#calls.delete(one);
+      this.#owner.didCloseDescriptor();
+    });
+    this.#calls.add(call);
+    this.#owner.didOpenDescriptor();
+    call.begin(this.#factory.connect(endpoint, this.#settings, call), this.#owner.isReferenced);
+    return call;
+  }
+
+  didReach(call: Call): void {
+    this.#isOver = true;
+    this.#calls.delete(call);
+    if (call.transport !== null) this.#owner.didConnect(call.transport);
+  }
+
+  didNotReach(place: Place): void {
+    this.#failed.push(...place.tried);
+    this.#tryNext();
+  }
+}

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import type { NetworkInterfaceInfo } from "node:os";
+import { describe, it } from "node:test";
+import { thrown } from "../conformance/delegates.js";
+import { InterfaceAddresses } from "#dist/connect/local-address.js";
+
+function info(address: string): NetworkInterfaceInfo {
+  const common = { address, netmask: "", mac: "", internal: false, cidr: null };
+  return address.includes(":") ? { ...common, family: "IPv6", scopeid: 0 } : { ...common, family: "IPv4" };
+}
+
+const INTERFACES = {
+  eth0: [info("192.0.2.2"), info("fe80::2"), info("2001:db8::2")],
+  tun0: [info("10.8.0.2")],
+};
+const FAR = { address: "2001:db8::99", family: 6 } as const;
+const NEAR = { address: "fe80::99", family: 6 } as const;
+const FOUR = { address: "192.0.2.99", family: 4 } as const;
+
+describe("the addresses of a network interface", () => {
+  it("are chosen by the family of each attempt", () => {
+    const addresses = new InterfaceAddresses("eth0", [6, 4], INTERFACES);
+    assert.deepEqual(addresses.families, [6, 4]);
+    assert.equal(addresses.addressFor(FOUR), "192.0.2.2");
+    assert.equal(addresses.addressFor(FAR), "2001:db8::2");
+  });
+
+  it("are link-local for link-local peers, and then named with the interface", () => {
+    const addresses = new InterfaceAddresses("eth0", [6, 4], INTERFACES);
+    assert.equal(addresses.addressFor(NEAR), "fe80::2%eth0");
+    assert.equal(addresses.scoped("fe80::99"), "fe80::99%eth0");
+    assert.equal(addresses.scoped("fe80::99%eth1"), "fe80::99%eth1");
+    assert.equal(addresses.scoped("2001:db8::99"), "2001:db8::99");
+  });
+
+  it("tell which families can be reached at all", () => {
+    assert.deepEqual(new InterfaceAddresses("tun0", [6, 4], INTERFACES).families, [4]);
+    assert.deepEqual(new InterfaceAddresses("eth0", [6], INTERFACES).families, [6]);
+    assert.equal(new InterfaceAddresses("tun0", [6, 4], INTERFACES).addressFor(FAR), undefined);
+  });
+
+  for (const [name, families, interfaces, words] of [
+    ["eth7", [6, 4], INTERFACES, /no network interface "eth7".*there are eth0, tun0/],
+    ["eth7", [6, 4], {}, /no network interface "eth7".*none that is up/],
+    ["tun0", [6], INTERFACES, /"tun0" has no IPv6 address/],
+    ["tun0", [6, 4], { tun0: [] }, /"tun0" has no IPv6 or IPv4 address/],
+  ] as const) {
+    it(`that are not there are CONNECT: ${String(words)}`, () => {
+      let error: unknown;
+      try {
+        new InterfaceAddresses(name, families, interfaces as NodeJS.Dict<NetworkInterfaceInfo[]>);
+      } catch (one) {
+        error = one;
+      }
+      assert.match(thrown(error, "CONNECT").message, words);
+    });
+  }
+});
