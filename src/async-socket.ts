@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { checkMs, checkTimeout, checkBoolean, checkOptions, checkSignal, toBytes, toParts } from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
+import { AFTER_READING, AFTER_WRITING } from "./closing.js";
 import {
   checkDelegate,
   checkFilter,
@@ -11,7 +12,7 @@ import {
   listenTarget,
   socketSettings,
 } from "./connect-arguments.js";
-import { AFTER_READING, AFTER_WRITING, Connection } from "./connection.js";
+import { Connection } from "./connection.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import { badState } from "./failures.js";
 import { Listener } from "./listen/listener.js";

@@ -1,12 +1,13 @@
 import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
+import { AFTER_WRITING, closeReason, closeStep } from "./closing.js";
 import { ConnectionTimer } from "./connection-timer.js";
 import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
 import { applySettings } from "./connect/call.js";
 import type { DialerOwner } from "./connect/dialer.js";
 import { AsyncSocketError, inWords } from "./errors.js";
-import { closeCode, socketError } from "./failures.js";
+import { socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
 import type { FullLimits, SocketSettings } from "./options.js";
 import type { Entry } from "./pump/entry.js";
@@ -19,10 +20,6 @@ import type { AcceptedTransport, SecureSink, Transport } from "./transport/trans
 import { WriteSide } from "./write-side.js";
 
 export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
-
-/** Conditions of a graceful close; they add up. */
-export const AFTER_READING = 1;
-export const AFTER_WRITING = 2;
 
 /** The most that a transport is ever asked to deliver at once. */
 const ROOM_MAX = 64 * 1024;
@@ -59,25 +56,28 @@ export class Connection implements SecureSink, DialerOwner {
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
+  attempt: ConnectAttempt | null = null;
+
+  // How it ends: see closing.ts.
   /** AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
+  /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
+  graceful: "local" | "remote" | null = null;
   reason: CloseReason | null = null;
+  willDisconnectDue = false;
+  /** Those that are not closed yet: its own, and those of attempts that did not win. */
+  descriptors = 0;
+  /** Whether all has been told, but the end itself. */
+  endsSoon = false;
+  readonly closeRequests: SocketRequest<CloseReason>[] = [];
   /** Told when the descriptor is closed, before the delegate is. */
   onClosed: ((connection: Connection) => void) | null = null;
 
   /** Settled entries that nobody was told of yet. */
   readonly #untold: Entry[] = [];
-  readonly #closeRequests: SocketRequest<CloseReason>[] = [];
-  #attempt: ConnectAttempt | null = null;
   #draining = false;
   #scheduled = false;
-  /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
-  #graceful: "local" | "remote" | null = null;
   #opened = false;
-  #willDisconnectDue = false;
-  /** Descriptors that are not closed yet: its own, and those of attempts that did not win. */
-  #descriptors = 0;
-  #reported = false;
   #room = ROOM_MAX;
 
   constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
@@ -88,7 +88,7 @@ export class Connection implements SecureSink, DialerOwner {
 
   /** Whether writes go out: also while a graceful close flushes. */
   get isCarrying(): boolean {
-    return (this.phase === "open" || this.#graceful !== null) && !this.isHeld;
+    return (this.phase === "open" || this.graceful !== null) && !this.isHeld;
   }
 
   /** Whether a TLS handshake holds everything else up. */
@@ -110,28 +110,28 @@ export class Connection implements SecureSink, DialerOwner {
   /** Starts connecting; the timeout runs from here. */
   connect(plan: ConnectPlan): SocketRequest<AsyncSocket> {
     this.phase = "connecting";
-    this.#attempt = new ConnectAttempt(this, plan);
-    this.#attempt.start();
+    this.attempt = new ConnectAttempt(this, plan);
+    this.attempt.start();
     this.timer.arm();
-    return this.#attempt.request;
+    return this.attempt.request;
   }
 
   setReferenced(on: boolean): void {
     this.isReferenced = on;
-    this.#attempt?.setReferenced(on);
+    this.attempt?.setReferenced(on);
     if (on) this.transport?.ref();
     else this.transport?.unref();
     if (this.phase === "connecting") this.timer.arm();
   }
 
   change(settings: Partial<SocketSettings>): void {
-    this.#attempt?.change(settings);
+    this.attempt?.change(settings);
     if (this.transport !== null) applySettings(this.transport, settings);
   }
 
   /** Takes over a transport that is connected already. */
   adopt(transport: Transport): void {
-    this.#descriptors++;
+    this.descriptors++;
     this.transport = transport;
     this.#becomeOpen();
     this.#setRoom();
@@ -178,14 +178,14 @@ export class Connection implements SecureSink, DialerOwner {
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
     const request = new SocketRequest<CloseReason>(kind, undefined, nobody);
     if (this.phase === "closed") settle(request, "done", this.reason);
-    else this.#closeRequests.push(request);
+    else this.closeRequests.push(request);
     return request;
   }
 
   // ------------------------------------------------------------------ told by the attempt to connect
 
   expireConnect(): void {
-    if (this.#attempt !== null) this.close("error", this.#attempt.timeoutError());
+    if (this.attempt !== null) this.close("error", this.attempt.timeoutError());
   }
 
   /** The only place where a transport that was dialed becomes the connection's. */
@@ -199,8 +199,8 @@ export class Connection implements SecureSink, DialerOwner {
   }
 
   #didConnect(isSecure: boolean): void {
-    const attempt = this.#attempt;
-    this.#attempt = null;
+    const attempt = this.attempt;
+    this.attempt = null;
     if (attempt !== null) {
       this.#becomeOpen();
       attempt.stop();
@@ -225,11 +225,11 @@ export class Connection implements SecureSink, DialerOwner {
   }
 
   didOpenDescriptor(): void {
-    this.#descriptors++;
+    this.descriptors++;
   }
 
   didCloseDescriptor(): void {
-    this.#descriptors--;
+    this.descriptors--;
     if (this.reason !== null) this.drain();
   }
 
@@ -270,7 +270,7 @@ export class Connection implements SecureSink, DialerOwner {
   }
 
   didClose(): void {
-    this.#descriptors--;
+    this.descriptors--;
     // When both have ended, the descriptor goes; the connection stays while bytes are unread.
     if (this.reading.peerEnded && this.writing.finSent) this.writing.finDone = true;
     else this.close("error", socketError("CONNECTION_LOST", "connection", "Connection lost: it was closed underneath"));
@@ -310,7 +310,7 @@ export class Connection implements SecureSink, DialerOwner {
   #step(): boolean {
     if (this.#untold.length > 0) return this.#tellFailures();
     if (this.securing !== null && this.reason === null && this.securing.step()) return true;
-    if (this.reading.step(READS_A_STEP) || this.writing.step() || this.#closeStep()) return true;
+    if (this.reading.step(READS_A_STEP) || this.writing.step() || closeStep(this)) return true;
     return this.reading.report() || this.writing.report();
   }
 
@@ -327,103 +327,17 @@ export class Connection implements SecureSink, DialerOwner {
     this.#untold.push(entry);
   }
 
-  #closeStep(): boolean {
-    if (this.reason !== null) return this.#finishClose();
-    if (this.phase === "idle") return this.#closeUnused();
-    if (this.phase === "open") return this.#beginGracefulClose();
-    return this.#graceful !== null && this.#closeGracefully(this.#graceful);
-  }
-
-  /** A socket that never connected, and has nothing to do any more. */
-  #closeUnused(): boolean {
-    const { reading, writing, closeWhen } = this;
-    const hasReads = reading.queue.head !== null;
-    const hasWrites = writing.queue.head !== null;
-    const isMet = ((closeWhen & AFTER_READING) === 0 || !hasReads) && ((closeWhen & AFTER_WRITING) === 0 || !hasWrites);
-    if (closeWhen === 0 || !isMet) return false;
-    this.close("local", null);
-    return true;
-  }
-
-  #beginGracefulClose(): boolean {
-    if (this.isHeld) return false;
-    const { reading, writing } = this;
-    const isOver = reading.ended && (writing.finDone || !this.socket.allowHalfOpen);
-    const readsOut = (this.closeWhen & AFTER_READING) === 0 || reading.queue.head === null;
-    const writesOut = (this.closeWhen & AFTER_WRITING) === 0 || writing.queue.head === null;
-    const isAskedFor = this.closeWhen !== 0 && readsOut && writesOut;
-    if (!isOver && !isAskedFor) return false;
-    this.#graceful = isOver ? "remote" : "local";
-    this.phase = "closing";
-    reading.failAll("CLOSED");
-    return true;
-  }
-
-  /** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
-  #closeGracefully(by: "local" | "remote"): boolean {
-    if (this.writing.queue.head !== null) return false;
-    if (!this.writing.finSent) {
-      this.writing.sendFin();
-      this.timer.lingerFromNow();
-    }
-    if (!this.writing.finDone || !this.reading.peerEnded) return false;
-    this.close(by, null);
-    return true;
-  }
-
   /** The end, at once. The loop then tells everybody. */
   close(by: "local" | "remote", error: null, reset?: boolean): void;
   close(by: "error", error: AsyncSocketError): void;
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
     if (this.reason !== null) return;
-    const { buffer } = this.reading.queue;
-    const facts = {
-      bytesRead: this.bytesRead,
-      bytesWritten: this.writing.bytesWritten,
-      unread: buffer.copyOut(buffer.length),
-      unsentBytes: this.writing.queue.unsentBytes,
-    };
-    this.reason = error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts };
+    this.reason = closeReason(this, by, error);
     this.phase = "closing";
-    this.#graceful = null;
-    this.#willDisconnectDue = this.#opened;
-    this.#attempt?.giveUp();
+    this.graceful = null;
+    this.willDisconnectDue = this.#opened;
+    this.attempt?.giveUp();
     this.transport?.destroy(reset);
-  }
-
-  /** After `close`: tells everybody, in order, and then waits for the descriptors. */
-  #finishClose(): boolean {
-    const reason = this.reason as CloseReason;
-    const error = reason.error ?? undefined;
-    if (this.#willDisconnectDue) {
-      this.#willDisconnectDue = false;
-      notify(this.socket, "willDisconnect", reason);
-    } else if (this.#attempt !== null) {
-      const attempt = this.#attempt;
-      this.#attempt = null;
-      attempt.fail(error);
-    } else if (this.reading.queue.head !== null || this.writing.queue.head !== null) {
-      const code = closeCode(reason.error);
-      this.reading.failAll(code, error);
-      this.writing.failAll(code, error);
-    } else {
-      if (this.#descriptors === 0 && !this.#reported) {
-        this.#reported = true;
-        this.clock.later(reportClosed, this);
-      }
-      return false;
-    }
-    return true;
-  }
-
-  /** A turn after the last entry has been told of. */
-  reportClosed(): void {
-    const reason = this.reason as CloseReason;
-    this.phase = "closed";
-    this.timer.disarm();
-    this.onClosed?.(this);
-    notify(this.socket, "didDisconnect", reason);
-    for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
   }
 
   // ------------------------------------------------------------------ room
@@ -451,7 +365,7 @@ export class Connection implements SecureSink, DialerOwner {
     let room = ROOM_MAX;
     if (this.phase === "open" || this.isHeld) {
       room = Math.min(ROOM_MAX, this.reading.queue.room(this.limits.readAhead));
-    } else if (this.#graceful === null) return;
+    } else if (this.graceful === null) return;
     if (room === this.#room) return;
     this.#room = room;
     this.transport?.setRoom(room);
@@ -460,8 +374,4 @@ export class Connection implements SecureSink, DialerOwner {
 
 function resume(connection: Connection): void {
   connection.drain();
-}
-
-function reportClosed(connection: Connection): void {
-  connection.reportClosed();
 }

@@ -1,5 +1,5 @@
 import { badState } from "./failures.js";
-import { AFTER_READING } from "./connection.js";
+import { AFTER_READING } from "./closing.js";
 import { ReadIterator } from "./iterators.js";
 import type {
   Bytes,

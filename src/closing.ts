@@ -1,0 +1,108 @@
+/** How a connection ends: when a graceful close begins and is over, and who is told of the end, in which order. */
+
+import type { CloseReason } from "./close-reason.js";
+import type { Connection } from "./connection.js";
+import type { AsyncSocketError } from "./errors.js";
+import { closeCode } from "./failures.js";
+import { notify } from "./notices.js";
+import { settle } from "./request.js";
+
+/** Conditions of a graceful close; they add up. */
+export const AFTER_READING = 1;
+export const AFTER_WRITING = 2;
+
+/** Takes the next step to the end, if there is one to take. */
+export function closeStep(connection: Connection): boolean {
+  if (connection.reason !== null) return finishClose(connection, connection.reason);
+  if (connection.phase === "idle") return closeUnused(connection);
+  if (connection.phase === "open") return beginGracefulClose(connection);
+  return connection.graceful !== null && closeGracefully(connection, connection.graceful);
+}
+
+/** A socket that never connected, and has nothing to do any more. */
+function closeUnused(connection: Connection): boolean {
+  const { closeWhen } = connection;
+  if (closeWhen === 0 || !areMet(connection, closeWhen)) return false;
+  connection.close("local", null);
+  return true;
+}
+
+function areMet({ reading, writing }: Connection, conditions: number): boolean {
+  if ((conditions & AFTER_READING) !== 0 && reading.queue.head !== null) return false;
+  return (conditions & AFTER_WRITING) === 0 || writing.queue.head === null;
+}
+
+function beginGracefulClose(connection: Connection): boolean {
+  if (connection.isHeld) return false;
+  const { reading, writing, closeWhen } = connection;
+  const isOver = reading.ended && (writing.finDone || !connection.socket.allowHalfOpen);
+  const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
+  if (!isOver && !isAskedFor) return false;
+  connection.graceful = isOver ? "remote" : "local";
+  connection.phase = "closing";
+  reading.failAll("CLOSED");
+  return true;
+}
+
+/** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
+function closeGracefully(connection: Connection, by: "local" | "remote"): boolean {
+  const { reading, writing, timer } = connection;
+  if (writing.queue.head !== null) return false;
+  if (!writing.finSent) {
+    writing.sendFin();
+    timer.lingerFromNow();
+  }
+  if (!writing.finDone || !reading.peerEnded) return false;
+  connection.close(by, null);
+  return true;
+}
+
+/** What a connection that ends now leaves behind. */
+export function closeReason(
+  { reading, writing, bytesRead }: Connection,
+  by: CloseReason["by"],
+  error: AsyncSocketError | null,
+): CloseReason {
+  const { buffer } = reading.queue;
+  const facts = {
+    bytesRead,
+    bytesWritten: writing.bytesWritten,
+    unread: buffer.copyOut(buffer.length),
+    unsentBytes: writing.queue.unsentBytes,
+  };
+  return error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts };
+}
+
+/** After `close`: tells everybody, in order, and then waits for the descriptors. */
+function finishClose(connection: Connection, reason: CloseReason): boolean {
+  const { attempt, reading, writing } = connection;
+  const error = reason.error ?? undefined;
+  if (connection.willDisconnectDue) {
+    connection.willDisconnectDue = false;
+    notify(connection.socket, "willDisconnect", reason);
+  } else if (attempt !== null) {
+    connection.attempt = null;
+    attempt.fail(error);
+  } else if (reading.queue.head !== null || writing.queue.head !== null) {
+    const code = closeCode(reason.error);
+    reading.failAll(code, error);
+    writing.failAll(code, error);
+  } else {
+    if (connection.descriptors === 0 && !connection.endsSoon) {
+      connection.endsSoon = true;
+      connection.clock.later(reportClosed, connection);
+    }
+    return false;
+  }
+  return true;
+}
+
+/** A turn after the last entry has been told of. */
+function reportClosed(connection: Connection): void {
+  const reason = connection.reason as CloseReason;
+  connection.phase = "closed";
+  connection.timer.disarm();
+  connection.onClosed?.(connection);
+  notify(connection.socket, "didDisconnect", reason);
+  for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
+}
