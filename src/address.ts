@@ -5,6 +5,14 @@ export type Address =
   | { readonly family: "IPv4" | "IPv6"; readonly address: string; readonly port: number }
   | { readonly family: "unix"; readonly path: string };
 
+/** Whose connection a proxy passes on, as a PROXY header tells it. */
+export interface ProxiedAddresses {
+  /** Where it came in. */
+  readonly local: Address;
+  /** Who made it. */
+  readonly remote: Address;
+}
+
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /** @internal */

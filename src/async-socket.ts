@@ -117,7 +117,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   /**
    * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable.
-   * Fails with `CONNECT` (naming every address tried), `DNS`, `CONNECT_TIMEOUT`, `CANCELED`, or `CLOSED`.
+   * Fails with `CONNECT` (naming every address tried), `DNS`, `PROXY`, `TLS`, `CONNECT_TIMEOUT`, `TLS_TIMEOUT`,
+   * `CANCELED`, or `CLOSED`.
    * @throws BAD_STATE unless the socket is idle or closed
    */
   connect(options: ConnectOptions): SocketRequest<this> {
@@ -134,7 +135,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     }
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
-    const plan = { factory: this.#factory, target, settings, timeoutMs, signal };
+    const openSocket = (transport: AcceptedTransport) => this.#openHelper(transport);
+    const plan = { factory: this.#factory, target, settings, timeoutMs, signal, openSocket };
     return connection.connect(plan) as unknown as SocketRequest<this>;
   }
 
@@ -148,11 +150,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     const target = listenTarget(options);
     const settings = socketSettings(options);
     const filter = checkFilter(options.blockList);
+    const expectsHeader = checkBoolean("proxyProtocol", options.proxyProtocol, false);
     const secure = isAskedFor(options.tls) ? serverSettings(options.tls) : null;
     if (this.pendingReads + this.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
     this.#begin("listen");
     const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter);
     listener.secure = secure;
+    listener.expectsHeader = expectsHeader;
     listener.transport = this.#factory.listen(target, settings, listener);
     if (!this.#isReferenced) listener.transport.unref();
     this._listener = listener;
@@ -168,6 +172,15 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     this._listener = null;
     this.#closed = this.#end = null;
     this.#wasAccepted = false;
+  }
+
+  /** A socket that nobody is told of, on the way to this one's own connection. */
+  #openHelper(transport: AcceptedTransport): AsyncSocket {
+    const helper = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory });
+    helper._connection.isReferenced = this.#isReferenced;
+    helper._connection.adopt(transport);
+    transport.adopt(helper._connection);
+    return helper;
   }
 
   /** @internal A new socket for a connection that this one accepted. */

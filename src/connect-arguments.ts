@@ -26,13 +26,13 @@ import type {
   TcpOptions,
 } from "./options.js";
 import type { IpTarget } from "./connect/place.js";
+import { checkProxy, checkTargetHost, type ProxyServer } from "./connect/proxy.js";
 import { withoutBrackets } from "./connect/resolve.js";
 import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 
 const MIB = 1024 * 1024;
-const UNSUPPORTED_CONNECTING = ["proxy"];
-const UNSUPPORTED_LISTENING = ["proxyProtocol", "loops"];
+const UNSUPPORTED_LISTENING = ["loops"];
 
 const DEFAULT_LIMITS: FullLimits = {
   readAhead: 65_536,
@@ -93,7 +93,6 @@ export function checkKeepAlive(name: string, value: unknown): number | false {
 
 export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);
-  refuse(options, UNSUPPORTED_CONNECTING);
   const { path, lookup, attemptDelay } = options;
   checkFunction("lookup", lookup);
   const from = localEnd(options);
@@ -103,11 +102,21 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
     attemptDelayMs: Math.max(10, attemptDelay === undefined ? 250 : checkMs("attemptDelay", attemptDelay)),
     lookup,
+    proxy: checkProxyOption(options),
   };
   if (path !== undefined) return { path: checkPath(path, options) };
   const host = options.host === undefined ? "localhost" : withoutBrackets(checkString("host", options.host));
   const needsNoPort = route.service !== undefined && options.port === undefined;
+  if (route.proxy !== undefined) checkTargetHost(host);
   return { path: null, host, port: needsNoPort ? 0 : checkInteger("port", options.port, 1, 65_535), ...route };
+}
+
+function checkProxyOption({ proxy, path, service }: ConnectOptions): ProxyServer | undefined {
+  const server = checkProxy(proxy);
+  if (server === undefined) return undefined;
+  if (path !== undefined) throw new TypeError("Expected either proxy or path, got both");
+  if (service !== undefined) throw new TypeError("Expected either proxy or service, got both");
+  return server;
 }
 
 /** Where to connect from, and the family, which that may decide. */

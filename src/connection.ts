@@ -1,3 +1,4 @@
+import type { ProxiedAddresses } from "./address.js";
 import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
@@ -5,7 +6,7 @@ import { AFTER_WRITING, closeReason, closeStep } from "./closing.js";
 import { ConnectionTimer } from "./connection-timer.js";
 import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
 import { applySettings } from "./connect/call.js";
-import type { DialerOwner } from "./connect/dialer.js";
+import type { Reached, RouteOwner } from "./connect/route.js";
 import { AsyncSocketError, inWords } from "./errors.js";
 import { socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
@@ -39,7 +40,7 @@ const READS_A_STEP = 1000;
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements SecureSink, DialerOwner {
+export class Connection implements SecureSink, RouteOwner {
   readonly socket: AsyncSocket;
   readonly limits: FullLimits;
   readonly clock: Clock;
@@ -53,6 +54,8 @@ export class Connection implements SecureSink, DialerOwner {
   host: string | undefined;
   /** Where the connection is to be encrypted, or is. */
   securing: Securing | null = null;
+  /** Whose connection it is, where a proxy has told. */
+  proxied: ProxiedAddresses | null = null;
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
@@ -137,6 +140,23 @@ export class Connection implements SecureSink, DialerOwner {
     this.#setRoom();
   }
 
+  /** Gives the transport away, with what it has received. Nothing more happens here. Null where it is lost already. */
+  release(): Reached | null {
+    const { transport, reading } = this;
+    if (transport === null || this.reason !== null) return null;
+    const ahead = reading.queue.buffer.copyOut(reading.queue.buffer.length);
+    this.timer.disarm();
+    this.retire(closeReason(this, "local", null));
+    return { transport: transport as AcceptedTransport, ahead, hasEnded: reading.peerEnded };
+  }
+
+  /** Bytes that came before the transport was this one's. They are copied. */
+  takeAhead(bytes: Buffer): void {
+    this.bytesRead += bytes.length;
+    this.reading.queue.buffer.borrow(bytes, bytes.length);
+    this.reading.queue.buffer.keep();
+  }
+
   cancelReads(): number {
     const count = this.reading.cancelAll();
     this.schedule();
@@ -189,12 +209,14 @@ export class Connection implements SecureSink, DialerOwner {
   }
 
   /** The only place where a transport that was dialed becomes the connection's. */
-  didConnect(transport: AcceptedTransport): void {
+  didConnect({ transport, ahead, hasEnded }: Reached): void {
     this.timer.disarm();
     this.transport = transport;
+    if (ahead.length > 0) this.takeAhead(ahead);
     transport.adopt(this);
     if (this.securing !== null && this.securing.entry === null) this.securing.begin();
     else this.#didConnect(false);
+    if (hasEnded) this.didEnd();
     this.drain();
   }
 

@@ -1,4 +1,4 @@
-export type { Address } from "./address.js";
+export type { Address, ProxiedAddresses } from "./address.js";
 export { AsyncSocket } from "./async-socket.js";
 export type { CloseReason } from "./close-reason.js";
 export type { AcceptInfo, AsyncSocketDelegate } from "./delegate.js";

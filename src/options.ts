@@ -1,5 +1,6 @@
 import type { TLSOptions } from "./tls/options.js";
 import type { LookupFunction } from "node:net";
+import type { ProxyServer } from "./connect/proxy.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import type { TransportFactory } from "./transport/transport.js";
 
@@ -81,6 +82,13 @@ export interface ConnectOptions extends TcpOptions {
   /** In place of `dns.lookup`, of the same form. Called once, with `all` set; what it finds is all that is tried. */
   lookup?: LookupFunction | undefined;
   /**
+   * Connect through a proxy: `"socks5://user:password@host:port"` (the addresses of `host` are looked up here), `socks5h`
+   * (the proxy looks them up), or `http` (CONNECT; looked up there, too). User name and password are percent-encoded, and
+   * may be left out. `family`, `localAddress`, `interface` and the like then are those of the connection to the proxy.
+   * Not together with `path` or `service`. Fails with `PROXY` where the proxy refuses. @default none
+   */
+  proxy?: string | undefined;
+  /**
    * Encrypt from the start; `true` for the defaults: the server's certificate must be for `host`, by an authority that
    * the runtime trusts. `limits.handshakeMs` and `timeout` both bound the handshake. @default false
    */
@@ -107,6 +115,13 @@ export interface ListenOptions extends TcpOptions {
   reusePort?: boolean | undefined;
   /** Connections from these addresses are refused. */
   blockList?: AddressFilter | undefined;
+  /**
+   * Every connection comes by way of a proxy that tells whose it is by a PROXY header, of version 1 or 2 (HAProxy's
+   * proxy-protocol.txt): `socket.proxied`. Without a header, or with a wrong one, a connection is refused; the header has
+   * `limits.handshakeMs` to come. The block list and `limits.connectionsPerAddress` heed the address it tells, too. Only
+   * for listeners that nobody else can reach: whoever can, may claim any address. @default false
+   */
+  proxyProtocol?: boolean | undefined;
   /** Encrypt every connection from its start. `limits.handshakeMs` bounds the handshake. @default false */
   tls?: TLSOptions | false | undefined;
 }
@@ -228,6 +243,7 @@ export type ConnectTarget =
       readonly localPort: number | undefined;
       readonly interface: string | undefined;
       readonly lookup: LookupFunction | undefined;
+      readonly proxy: ProxyServer | undefined;
     };
 
 /** Checked, with the defaults in place. Where a transport listens. */

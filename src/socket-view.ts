@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { addressText, type Address } from "./address.js";
+import { addressText, type Address, type ProxiedAddresses } from "./address.js";
 import type { CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import type { Listener } from "./listen/listener.js";
@@ -41,6 +41,14 @@ export abstract class SocketView {
 
   get remote(): Address | undefined {
     return this._connection.transport?.remote;
+  }
+
+  /**
+   * Of a connection accepted with `proxyProtocol`: whose it is, and where that came in, as the proxy tells it. Undefined
+   * without a proxy, and where it passes on no connection, but checks the server's health.
+   */
+  get proxied(): ProxiedAddresses | undefined {
+    return this._connection.proxied ?? undefined;
   }
 
   get bytesRead(): number {

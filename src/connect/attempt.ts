@@ -8,6 +8,8 @@ import { onAbort, settle, SocketRequest, type RequestOwner } from "../request.js
 import type { TransportFactory } from "../transport/transport.js";
 import { Dialer, whereOf } from "./dialer.js";
 import { connectTimeout } from "./failure.js";
+import { ProxyRoute, type OpenSocket } from "./proxy-route.js";
+import type { Route, RouteOwner } from "./route.js";
 
 /** All that a `connect` was given. */
 export interface ConnectPlan {
@@ -16,20 +18,27 @@ export interface ConnectPlan {
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  readonly openSocket: OpenSocket;
 }
 
-/** A `connect` under way: its request, its timeout, its signal, and the dialer that does it. */
+function routeOf(owner: RouteOwner, { factory, target, settings, openSocket }: ConnectPlan): Route {
+  const proxy = target.path === null ? target.proxy : undefined;
+  if (target.path !== null || proxy === undefined) return new Dialer(owner, factory, target, settings);
+  return new ProxyRoute(owner, factory, target, proxy, settings, openSocket);
+}
+
+/** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
 export class ConnectAttempt implements RequestOwner {
   readonly request: SocketRequest<AsyncSocket>;
   readonly #connection: Connection;
   readonly #plan: ConnectPlan;
-  readonly #dialer: Dialer;
+  readonly #route: Route;
   #stopListening: (() => void) | null = null;
 
   constructor(connection: Connection, plan: ConnectPlan) {
     this.#connection = connection;
     this.#plan = plan;
-    this.#dialer = new Dialer(connection, plan.factory, plan.target, plan.settings);
+    this.#route = routeOf(connection, plan);
     this.request = new SocketRequest<AsyncSocket>("connect", undefined, this);
     this.request._state = "current";
   }
@@ -39,15 +48,15 @@ export class ConnectAttempt implements RequestOwner {
     const { timeoutMs, signal } = this.#plan;
     this.#connection.timer.connectDueAt = this.#connection.clock.now() + timeoutMs;
     if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
-    if (this.#connection.reason === null) this.#dialer.start();
+    if (this.#connection.reason === null) this.#route.start();
   }
 
   setReferenced(on: boolean): void {
-    this.#dialer.setReferenced(on);
+    this.#route.setReferenced(on);
   }
 
   change(settings: Partial<SocketSettings>): void {
-    this.#dialer.change(settings);
+    this.#route.change(settings);
   }
 
   cancelRequest(request: SocketRequest<unknown>): boolean {
@@ -74,8 +83,9 @@ export class ConnectAttempt implements RequestOwner {
 
   /** What to say when the timeout strikes now. */
   timeoutError(): AsyncSocketError {
-    const { tried, lookingUp } = this.#dialer;
-    return connectTimeout(whereOf(this.#plan.target), this.#plan.timeoutMs, tried, lookingUp);
+    const { tried, pending } = this.#route;
+    const waiting = this.#connection.isHeld ? ["the TLS handshake is not through yet"] : pending;
+    return connectTimeout(whereOf(this.#plan.target), this.#plan.timeoutMs, tried, waiting);
   }
 
   /** Neither timeout nor signal count any more. */
@@ -87,7 +97,7 @@ export class ConnectAttempt implements RequestOwner {
   /** Nobody wants the connection any more. */
   giveUp(): void {
     this.stop();
-    this.#dialer.cancel();
+    this.#route.cancel();
   }
 
   succeed(): void {

@@ -1,27 +1,16 @@
 import type { SrvRecord } from "node:dns";
 import type { Clock } from "../clock.js";
-import type { AsyncSocketError } from "../errors.js";
 import type { ConnectTarget, Endpoint, SocketSettings } from "../options.js";
-import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
+import type { TransportFactory } from "../transport/transport.js";
 import { applySettings, Call } from "./call.js";
-import { connectFailure, srvFailure, srvWords, type Tried } from "./failure.js";
+import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from "./failure.js";
 import { InterfaceAddresses } from "./local-address.js";
 import { Place, type Caller, type IpTarget } from "./place.js";
 import type { Family } from "./race.js";
+import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
 
-/** Whoever wants to be connected. */
-export interface DialerOwner {
-  readonly clock: Clock;
-  /** Whether attempts keep the process alive. */
-  readonly isReferenced: boolean;
-  didConnect(transport: AcceptedTransport): void;
-  didFailToConnect(error: AsyncSocketError): void;
-  /** An attempt holds a descriptor from here … */
-  didOpenDescriptor(): void;
-  /** … to here. That of the one that was connected is the owner's. */
-  didCloseDescriptor(): void;
-}
+const NOTHING = Buffer.alloc(0);
 
 /** Where a target is, for people. */
 export function whereOf(target: ConnectTarget): string {
@@ -31,10 +20,12 @@ export function whereOf(target: ConnectTarget): string {
 }
 
 /** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
-export class Dialer implements Caller {
-  readonly #owner: DialerOwner;
+export class Dialer implements Route, Caller {
+  readonly #owner: RouteOwner;
   readonly #factory: TransportFactory;
   readonly #target: ConnectTarget;
+  /** The target, for people. */
+  readonly #where: string;
   #settings: SocketSettings;
   /** With a descriptor. */
   readonly #calls = new Set<Call>();
@@ -45,11 +36,18 @@ export class Dialer implements Caller {
   #cancelLookup: (() => void) | null = null;
   #isOver = false;
 
-  constructor(owner: DialerOwner, factory: TransportFactory, target: ConnectTarget, settings: SocketSettings) {
+  constructor(
+    owner: RouteOwner,
+    factory: TransportFactory,
+    target: ConnectTarget,
+    settings: SocketSettings,
+    where = whereOf(target),
+  ) {
     this.#owner = owner;
     this.#factory = factory;
     this.#target = target;
     this.#settings = settings;
+    this.#where = where;
   }
 
   get clock(): Clock {
@@ -63,7 +61,6 @@ export class Dialer implements Caller {
     else this.#try(target, [{ name: target.host, port: target.port }]);
   }
 
-  /** Ends it all. Descriptors are closed soon after. */
   cancel(): void {
     this.#isOver = true;
     this.#cancelLookup?.();
@@ -76,22 +73,22 @@ export class Dialer implements Caller {
     for (const call of this.#calls) call.setReferenced(on);
   }
 
-  /** For the attempts under way, and those to come. */
   change(settings: Partial<SocketSettings>): void {
     this.#settings = { ...this.#settings, ...settings };
     for (const { transport } of this.#calls) if (transport !== null) applySettings(transport, settings);
   }
 
-  /** Every address tried so far: those that failed, and those that have not answered yet. */
   get tried(): Tried[] {
     return [...this.#failed, ...(this.#place?.tried ?? [])];
   }
 
   /** What is being looked up. */
-  get lookingUp(): string[] {
+  get pending(): string[] {
     const target = this.#target;
-    if (this.#cancelLookup !== null && target.path === null) return [srvName(target.service ?? "", target.host)];
-    return this.#place?.isLookingUp === true ? [this.#place.host] : [];
+    if (this.#cancelLookup !== null && target.path === null) {
+      return [lookupInWords(srvName(target.service ?? "", target.host))];
+    }
+    return this.#place?.isLookingUp === true ? [lookupInWords(this.#place.host)] : [];
   }
 
   #dialPath(path: string): void {
@@ -150,7 +147,7 @@ export class Dialer implements Caller {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#failed.push(...why);
-    this.#owner.didFailToConnect(connectFailure(whereOf(this.#target), this.#failed));
+    this.#owner.didFailToConnect(connectFailure(this.#where, this.#failed));
   }
 
   // ------------------------------------------------------------------ for places
@@ -169,7 +166,9 @@ export class Dialer implements Caller {
   didReach(call: Call): void {
     this.#isOver = true;
     this.#calls.delete(call);
-    if (call.transport !== null) this.#owner.didConnect(call.transport);
+    this.#place = null;
+    if (call.transport === null) return;
+    this.#owner.didConnect({ transport: call.transport, ahead: NOTHING, hasEnded: false });
   }
 
   didNotReach(place: Place): void {

@@ -40,18 +40,19 @@ export function connectFailure(where: string, tried: readonly Tried[]): AsyncSoc
   return socketError(isDns ? "DNS" : "CONNECT", "connect", message, causeOf(tried));
 }
 
-/** @param names what was still being looked up */
+/** A lookup that has not answered, as a part of a sentence. */
+export function lookupInWords(name: string): string {
+  return `the name lookup of ${name} has not answered yet`;
+}
+
+/** @param pending what was waited for, besides addresses */
 export function connectTimeout(
   where: string,
   timeoutMs: number,
   tried: readonly Tried[],
-  names: readonly string[],
+  pending: readonly string[],
 ): AsyncSocketError {
-  const parts = [
-    `it took more than ${timeoutMs} ms`,
-    ...names.map((name) => `the name lookup of ${name} has not answered yet`),
-    ...tried.map(inList),
-  ];
+  const parts = [`it took more than ${timeoutMs} ms`, ...pending, ...tried.map(inList)];
   return socketError("CONNECT_TIMEOUT", "connect", `Cannot connect to ${where}: ${parts.join("; ")}`, causeOf(tried));
 }
 

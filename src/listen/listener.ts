@@ -1,4 +1,4 @@
-import type { Address } from "../address.js";
+import type { Address, ProxiedAddresses } from "../address.js";
 import type { AsyncSocket } from "../async-socket.js";
 import type { Clock, Timer } from "../clock.js";
 import type { CloseReason } from "../close-reason.js";
@@ -12,16 +12,21 @@ import type { AcceptedTransport, ListenerSink, TransportListener } from "../tran
 import { Securing } from "../tls/securing.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { Backlog } from "./backlog.js";
+import { HeaderIntake, type HeaderOwner } from "./header-intake.js";
+import type { ProxyHeader } from "./proxy-protocol.js";
 
+const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
 
 /** One life of a listening socket: accepts, guards, and knows the connections it made. */
-export class Listener implements ListenerSink, RequestOwner {
+export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   phase: "listening" | "closing" | "closed" = "listening";
   reason: CloseReason | null = null;
   transport: TransportListener | null = null;
   /** How connections are encrypted from their start. */
   secure: SecureSettings | null = null;
+  /** Whether every connection begins with a PROXY header. */
+  expectsHeader = false;
   /** Accepted sockets that nobody was told of: for `connections()`. */
   readonly backlog = new Backlog();
   readonly #socket: AsyncSocket;
@@ -29,6 +34,8 @@ export class Listener implements ListenerSink, RequestOwner {
   readonly #clock: Clock;
   readonly #filter: AddressFilter | undefined;
   readonly #connections = new Set<Connection>();
+  /** Connections whose PROXY header has not come yet. */
+  readonly #intakes = new Set<HeaderIntake>();
   readonly #perAddress = new Map<string, number>();
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
   readonly #listenRequest: SocketRequest<AsyncSocket>;
@@ -51,7 +58,7 @@ export class Listener implements ListenerSink, RequestOwner {
 
   /** Stops accepting. Connections live on, but for those that nobody was told of. */
   close(): void {
-    this.#close({ by: "local", error: null, unread: Buffer.alloc(0), ...NO_BYTES });
+    this.#close({ by: "local", error: null, unread: NOTHING, ...NO_BYTES });
   }
 
   /** Stops accepting; when the grace is over, closes what is left. */
@@ -95,20 +102,34 @@ export class Listener implements ListenerSink, RequestOwner {
   }
 
   didAccept(transport: AcceptedTransport): void {
-    const refusal = this.phase === "listening" ? this.#refusal(transport.remote) : "the listener is closed";
-    if (refusal !== null) {
-      const { local, remote } = transport;
-      transport.destroy(true);
-      const error = socketError("ACCEPT", "listen", `A connection was refused: ${refusal}`);
-      notify(this.#socket, "didFailAccept", error, { local, remote });
-      return;
-    }
+    if (this.#refuses(transport, transport.remote)) return;
+    if (this.expectsHeader) {
+      this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.#limits.handshakeMs));
+    } else this.#open(transport, null, NOTHING);
+  }
+
+  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer): void {
+    this.#intakes.delete(intake);
+    if (proxied !== null && this.#refuses(intake.transport, proxied.remote)) return;
+    this.#open(intake.transport, proxied, rest);
+  }
+
+  didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void {
+    this.#intakes.delete(intake);
+    const { local, remote } = intake.transport;
+    notify(this.#socket, "didFailAccept", error, { local, remote });
+  }
+
+  /** @param ahead bytes that came already; they are copied */
+  #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): void {
     const { socket, connection } = this.#socket._adopt(transport);
+    connection.proxied = proxied;
     this.#connections.add(connection);
     connection.onClosed = this.#forget;
-    this.#count(transport.remote, 1);
-    if (this.secure === null) transport.adopt(connection);
-    else {
+    this.#count(connection, 1);
+    if (ahead.length > 0) connection.takeAhead(ahead);
+    transport.adopt(connection);
+    if (this.secure !== null) {
       connection.securing = new Securing(connection, this.secure);
       connection.securing.begin();
     }
@@ -133,9 +154,26 @@ export class Listener implements ListenerSink, RequestOwner {
 
   // ------------------------------------------------------------------ guarding
 
+  /** @param remote whose connection it is: behind a proxy, who connected to that */
+  #refuses(transport: AcceptedTransport, remote: Address | undefined): boolean {
+    const refusal = this.phase === "listening" ? this.#refusal(remote) : "the listener is closed";
+    if (refusal === null) return false;
+    const { local } = transport;
+    const info = { local, remote: transport.remote };
+    transport.destroy(true);
+    notify(
+      this.#socket,
+      "didFailAccept",
+      socketError("ACCEPT", "listen", `A connection was refused: ${refusal}`),
+      info,
+    );
+    return true;
+  }
+
   #refusal(remote: Address | undefined): string | null {
     const { connections, connectionsPerAddress } = this.#limits;
-    if (this.#connections.size >= connections) return `limits.connections, ${connections}, are open`;
+    if (this.#connections.size + this.#intakes.size >= connections)
+      return `limits.connections, ${connections}, are open`;
     if (remote === undefined || remote.family === "unix") return null;
     if (this.#filter?.check(remote.address, remote.family === "IPv4" ? "ipv4" : "ipv6") === true) {
       return `${remote.address} is on the block list`;
@@ -145,7 +183,8 @@ export class Listener implements ListenerSink, RequestOwner {
     return `limits.connectionsPerAddress, ${connectionsPerAddress}, are open from ${remote.address}`;
   }
 
-  #count(remote: Address | undefined, change: 1 | -1): void {
+  #count({ proxied, transport }: Connection, change: 1 | -1): void {
+    const remote = proxied?.remote ?? transport?.remote;
     if (this.#limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
     const count = (this.#perAddress.get(remote.address) ?? 0) + change;
     if (count === 0) this.#perAddress.delete(remote.address);
@@ -154,7 +193,7 @@ export class Listener implements ListenerSink, RequestOwner {
 
   readonly #forget = (connection: Connection): void => {
     this.#connections.delete(connection);
-    this.#count(connection.transport?.remote, -1);
+    this.#count(connection, -1);
     if (this.#shutdown === null) return;
     if (connection.reason?.by !== "local" || !this.#forced.has(connection)) this.#shutdown.result.finished++;
     this.finishShutdown();
@@ -180,7 +219,7 @@ export class Listener implements ListenerSink, RequestOwner {
   }
 
   #closeFor(error: AsyncSocketError): void {
-    this.#close({ by: "error", error, unread: Buffer.alloc(0), ...NO_BYTES });
+    this.#close({ by: "error", error, unread: NOTHING, ...NO_BYTES });
   }
 
   #close(reason: CloseReason): void {
@@ -189,6 +228,8 @@ export class Listener implements ListenerSink, RequestOwner {
     this.reason = reason;
     this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
+    for (const intake of this.#intakes) intake.cancel();
+    this.#intakes.clear();
     this.transport?.close();
   }
 

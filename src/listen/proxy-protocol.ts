@@ -7,7 +7,7 @@
  * throws, and looks at no byte outside of what it was given.
  */
 
-import type { Address } from "../address.js";
+import type { Address, ProxiedAddresses } from "../address.js";
 import { show } from "../arguments.js";
 import { ipFamily, ipv4Text, ipv6Bytes, ipv6Text, isMapped } from "../ip-bytes.js";
 
@@ -15,10 +15,8 @@ import { ipFamily, ipv4Text, ipv6Bytes, ipv6Text, isMapped } from "../ip-bytes.j
 export interface ProxyHeader {
   /** `"LOCAL"`: the connection is the proxy's own, such as a health check; the real addresses count. */
   readonly command: "LOCAL" | "PROXY";
-  /** Who connected to the proxy. Undefined where it does not say (LOCAL, UNKNOWN, UNSPEC): the real one counts. */
-  readonly source: Address | undefined;
-  /** Where to. Undefined together with `source`. */
-  readonly destination: Address | undefined;
+  /** Who connected to the proxy, and where to. Null where it does not say (LOCAL, UNKNOWN, UNSPEC): the real ones count. */
+  readonly proxied: ProxiedAddresses | null;
 }
 
 export type ProxyHeaderResult =
@@ -68,13 +66,9 @@ function failure(message: string): ProxyHeaderResult {
   return { state: "error", message };
 }
 
-function found(
-  length: number,
-  command: ProxyHeader["command"],
-  source?: Address,
-  destination?: Address,
-): ProxyHeaderResult {
-  return { state: "header", length, header: { command, source, destination } };
+function found(length: number, command: ProxyHeader["command"], remote?: Address, local?: Address): ProxyHeaderResult {
+  const proxied = remote === undefined || local === undefined ? null : { local, remote };
+  return { state: "header", length, header: { command, proxied } };
 }
 
 // -------------------------------------------------------------------- version 1: a line of text

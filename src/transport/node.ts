@@ -88,9 +88,12 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   adopt(sink: TransportSink): void {
+    const isFirst = this.sink === null;
     this.sink = sink;
-    this.#usesMemory ||= receiveInto(this.#socket, onReceive);
-    if (!this.#usesMemory) this.#socket.on("data", onData);
+    if (isFirst) {
+      this.#usesMemory ||= receiveInto(this.#socket, onReceive);
+      if (!this.#usesMemory) this.#socket.on("data", onData);
+    }
     this.#narrow();
     this.#socket.resume();
   }

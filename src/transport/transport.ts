@@ -92,7 +92,7 @@ export interface ListenerSink {
 
 /** A transport whose sink comes later: it was accepted, or it is one of several attempts to connect. */
 export interface AcceptedTransport extends Transport {
-  /** The connection's sink. Nothing is received before. */
+  /** The connection's sink. Nothing is received before. Another one may take it over from the first. */
   adopt(sink: TransportSink): void;
 }
 

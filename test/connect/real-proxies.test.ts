@@ -1,13 +1,11 @@
-/** The handshakes, with the proxies that people use. */
+/** Connecting through the proxies that people use. */
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { httpConnectHandshake } from "#dist/connect/http-connect.js";
-import { checkProxy, type ProxyTarget } from "#dist/connect/proxy.js";
-import { socks5Handshake } from "#dist/connect/socks5.js";
+import type { ProxyTarget } from "#dist/connect/proxy.js";
 import { assertNothingLeft, portOf } from "../conformance/transports.js";
 import { needs, Program, startOnFreePort, temporaryFolder } from "../examples/programs.js";
 import { deadPort, LOCALHOST, startSilent } from "./silent-program.js";
@@ -36,14 +34,10 @@ async function startEcho(t: TestContext): Promise<number> {
   return portOf(listener);
 }
 
-/** Connected to the proxy, and then through it. */
-async function through(t: TestContext, url: string, target: ProxyTarget): Promise<AsyncSocket> {
-  const proxy = checkProxy(url);
-  assert.ok(proxy !== undefined);
-  const socket = await AsyncSocket.connect({ host: proxy.host, port: proxy.port });
+async function through(t: TestContext, proxy: string, target: ProxyTarget): Promise<AsyncSocket> {
+  const socket = new AsyncSocket();
   t.after(() => socket.disconnect());
-  await (proxy.kind === "http" ? httpConnectHandshake : socks5Handshake)(socket, proxy, target);
-  return socket;
+  return await socket.connect({ ...target, proxy });
 }
 
 const MUCH = Buffer.alloc(1_000_000, "0123456789");
@@ -70,11 +64,13 @@ function startMicrosocks(t: TestContext, ...options: string[]): Promise<number> 
 }
 
 describe("SOCKS5, with microsocks", needs("microsocks", "microsocks"), () => {
-  for (const host of [LOCALHOST, "localhost"]) {
-    it(`connects to ${host}`, async (t) => {
-      const target = { host, port: await startEcho(t) };
-      await assertEchoes(await through(t, `socks5h://${LOCALHOST}:${await startMicrosocks(t)}`, target));
-    });
+  for (const scheme of ["socks5", "socks5h"]) {
+    for (const host of [LOCALHOST, "localhost"]) {
+      it(`connects to ${host} by ${scheme}`, async (t) => {
+        const target = { host, port: await startEcho(t) };
+        await assertEchoes(await through(t, `${scheme}://${LOCALHOST}:${await startMicrosocks(t)}`, target));
+      });
+    }
   }
 
   it("logs in", async (t) => {
@@ -182,7 +178,7 @@ describe("CONNECT, with tinyproxy", needs("tinyproxy", "tinyproxy"), () => {
 });
 
 describe("a proxy that is none", () => {
-  for (const scheme of ["socks5", "http"]) {
+  for (const scheme of ["socks5h", "http"]) {
     it(`is told as such, for ${scheme}`, async (t) => {
       const port = await startEcho(t);
       const url = `${scheme}://${LOCALHOST}:${port}`;

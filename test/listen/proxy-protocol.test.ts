@@ -137,7 +137,8 @@ const BEHIND = Buffer.from("GET / HTTP/1.1\r\n\r\n");
 
 describe("a PROXY header", () => {
   for (const { name, bytes, command = "PROXY", source, destination } of GOOD) {
-    const expected = { state: "header", length: bytes.length, header: { command, source, destination } };
+    const proxied = source === undefined ? null : { local: destination, remote: source };
+    const expected = { state: "header", length: bytes.length, header: { command, proxied } };
 
     it(`is read: ${name}`, () => assert.deepEqual(parseProxyHeader(bytes), expected));
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type AddressInfo, type LookupFunction } from "node:net";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket, type ConnectOptions } from "asyncsocket";
+import { AsyncSocket } from "asyncsocket";
 import { failure, Recorder, settled } from "../conformance/delegates.js";
 import { Belongings, codeOf, errnoOf, timedNetwork } from "../conformance/lifecycle-helpers.js";
 import { SAFETY } from "../conformance/transports.js";
@@ -352,13 +352,4 @@ describe("connecting", SAFETY, () => {
     const error = await failure(connecting, "DNS");
     assert.match(error.message, /IPv6/);
   });
-
-  for (const name of ["proxy"]) {
-    it(`refuses the ${name} option until it is there, and stays idle`, () => {
-      const socket = new AsyncSocket();
-      const options = { host: "127.0.0.1", port: 1, [name]: name === "tls" ? {} : "x" } as ConnectOptions;
-      assert.throws(() => socket.connect(options), TypeError);
-      assert.equal(socket.state, "idle");
-    });
-  }
 });

@@ -225,16 +225,6 @@ describe("listening", SAFETY, () => {
     assert.equal(portOf(second), port);
   });
 
-  for (const [name, options] of Object.entries({
-    tls: { port: 0, tls: {} },
-    proxyProtocol: { port: 0, proxyProtocol: true },
-  })) {
-    it(`refuses the ${name} option until it is there`, () => {
-      assert.throws(() => new AsyncSocket().listen(options), TypeError);
-      assert.throws(() => void AsyncSocket.listen(options), TypeError);
-    });
-  }
-
   it("setNoDelay and setKeepAlive work on live sockets, from both ends", async (t) => {
     const { belongings, listener, port } = await listening(t, { port: 0, noDelay: false, keepAlive: 60_000 });
     const options = { host: "127.0.0.1", port, noDelay: false, keepAlive: true } as const;

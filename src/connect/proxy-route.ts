@@ -1,0 +1,157 @@
+import { isIP } from "node:net";
+import type { AsyncSocket } from "../async-socket.js";
+import type { Clock } from "../clock.js";
+import { AsyncSocketError, inWords } from "../errors.js";
+import { socketError } from "../failures.js";
+import type { SocketSettings } from "../options.js";
+import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
+import { applySettings } from "./call.js";
+import { Dialer } from "./dialer.js";
+import { lookupInWords, type Tried } from "./failure.js";
+import { httpConnectHandshake } from "./http-connect.js";
+import type { IpTarget } from "./place.js";
+import type { ProxyServer, ProxyTarget } from "./proxy.js";
+import { bracketed } from "./proxy-dialog.js";
+import { ask } from "./resolve.js";
+import type { Reached, Route, RouteOwner } from "./route.js";
+import { socks5Handshake } from "./socks5.js";
+
+/** Makes a socket of a connected transport: for the talk with the proxy. */
+export type OpenSocket = (transport: AcceptedTransport) => AsyncSocket;
+
+/** To the proxy, and through it: the talk with it has a socket of its own, whose transport is then handed over. */
+export class ProxyRoute implements Route, RouteOwner {
+  readonly #owner: RouteOwner;
+  readonly #factory: TransportFactory;
+  readonly #target: IpTarget;
+  readonly #proxy: ProxyServer;
+  readonly #openSocket: OpenSocket;
+  readonly #dialer: Dialer;
+  /** Whom the proxy is asked for. */
+  #wanted: ProxyTarget;
+  #isLookingUp = false;
+  #socket: AsyncSocket | null = null;
+  #isOver = false;
+
+  constructor(
+    owner: RouteOwner,
+    factory: TransportFactory,
+    target: IpTarget,
+    proxy: ProxyServer,
+    settings: SocketSettings,
+    openSocket: OpenSocket,
+  ) {
+    this.#owner = owner;
+    this.#factory = factory;
+    this.#target = target;
+    this.#proxy = proxy;
+    this.#openSocket = openSocket;
+    this.#wanted = { host: target.host, port: target.port };
+    const { host, port } = proxy;
+    this.#dialer = new Dialer(this, factory, { ...target, host, port }, settings, this.#name);
+  }
+
+  get #name(): string {
+    return `the proxy ${bracketed(this.#proxy.host)}:${this.#proxy.port}`;
+  }
+
+  start(): void {
+    const { host, lookup } = this.#target;
+    if (this.#proxy.resolvesNames || isIP(host) !== 0) {
+      this.#dialer.start();
+      return;
+    }
+    this.#isLookingUp = true;
+    const query = { host, families: [6, 4] as const, lookup, networkLookup: this.#factory.lookup };
+    ask(query, 0, (error, [first]) => {
+      this.#isLookingUp = false;
+      if (this.#isOver) return;
+      if (first === undefined) this.#fail(error);
+      else {
+        this.#wanted = { host: first.address, port: this.#target.port };
+        this.#dialer.start();
+      }
+    });
+  }
+
+  cancel(): void {
+    this.#isOver = true;
+    this.#dialer.cancel();
+    void this.#socket?.disconnect();
+  }
+
+  setReferenced(on: boolean): void {
+    this.#dialer.setReferenced(on);
+    this.#socket?._connection.setReferenced(on);
+  }
+
+  change(settings: Partial<SocketSettings>): void {
+    this.#dialer.change(settings);
+    const transport = this.#socket?._connection.transport ?? null;
+    if (transport !== null) applySettings(transport, settings);
+  }
+
+  get tried(): readonly Tried[] {
+    return this.#dialer.tried;
+  }
+
+  get pending(): readonly string[] {
+    if (this.#isLookingUp) return [lookupInWords(this.#target.host)];
+    return this.#socket === null ? this.#dialer.pending : [`${this.#name} has not answered yet`];
+  }
+
+  // ------------------------------------------------------------------ for the dialer
+
+  get clock(): Clock {
+    return this.#owner.clock;
+  }
+
+  get isReferenced(): boolean {
+    return this.#owner.isReferenced;
+  }
+
+  didConnect({ transport }: Reached): void {
+    const socket = this.#openSocket(transport);
+    this.#socket = socket;
+    socket._connection.onClosed = () => this.#owner.didCloseDescriptor();
+    const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
+    shakeHands(socket, this.#proxy, this.#wanted).then(
+      () => this.#didShakeHands(socket),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  didFailToConnect(error: AsyncSocketError): void {
+    this.#fail(error);
+  }
+
+  didOpenDescriptor(): void {
+    this.#owner.didOpenDescriptor();
+  }
+
+  didCloseDescriptor(): void {
+    this.#owner.didCloseDescriptor();
+  }
+
+  // ------------------------------------------------------------------ how it ends
+
+  #didShakeHands(socket: AsyncSocket): void {
+    if (this.#isOver) return;
+    const reached = socket._connection.release();
+    if (reached === null) {
+      this.#fail(socket.closeReason?.error);
+      return;
+    }
+    this.#isOver = true;
+    this.#owner.didConnect(reached);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    void this.#socket?.disconnect();
+    const isOurs = error instanceof AsyncSocketError;
+    const message = `Cannot connect through ${this.#name}: ${inWords(error)}`;
+    this.#owner.didFailToConnect(isOurs ? error : socketError("PROXY", "connect", message, error));
+  }
+}

@@ -1,0 +1,229 @@
+/** `connect({ proxy })`: to the proxy, the talk with it, and what the connection is afterwards. */
+
+import assert from "node:assert/strict";
+import { after, describe, it, type TestContext } from "node:test";
+import {
+  AsyncSocket,
+  AsyncSocketError,
+  type AsyncSocketOptions,
+  type ConnectOptions,
+  type SocketRequest,
+} from "asyncsocket";
+import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
+import { Authority } from "../certificates.js";
+import { assertNothingLeft, turn } from "../conformance/transports.js";
+import { assertInStep, CHUNKINGS, play, WHOLE, type Chunking, type Step } from "./scripted-proxy.js";
+
+const TARGET = { host: "target.test", port: 80 };
+/** TARGET by SOCKS5, as a name, and as the address that this side finds. */
+const HELLO: Step = [Buffer.of(5, 1, 0), Buffer.of(5, 0)];
+const DONE = Buffer.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0);
+const BY_NAME: Step = [Buffer.concat([Buffer.of(5, 1, 0, 3, 11), Buffer.from("target.test"), Buffer.of(0, 80)]), DONE];
+const BY_ADDRESS: Step = [Buffer.of(5, 1, 0, 1, 192, 0, 2, 7, 0, 80), DONE];
+const CONNECT = "CONNECT target.test:80 HTTP/1.1\r\nHost: target.test:80\r\n\r\n";
+
+const WAYS: readonly (readonly [proxy: string, steps: readonly Step[]])[] = [
+  ["socks5://proxy.test:1080", [HELLO, BY_ADDRESS]],
+  ["socks5h://proxy.test:1080", [HELLO, BY_NAME]],
+  ["http://proxy.test:1080", [[CONNECT, "HTTP/1.1 200 OK\r\n\r\n"]]],
+];
+
+after(assertNothingLeft);
+
+interface Stage {
+  readonly network: MemoryNetwork;
+  readonly clock: VirtualClock;
+  readonly socket: AsyncSocket;
+  readonly connect: (options: ConnectOptions) => SocketRequest<AsyncSocket>;
+  /** The proxy's end of the next connection. */
+  readonly accept: () => Promise<AsyncSocket>;
+}
+
+async function stage(
+  t: TestContext,
+  { chunkBytes }: Chunking = WHOLE,
+  options: AsyncSocketOptions = {},
+): Promise<Stage> {
+  const clock = new VirtualClock();
+  const hosts = { "target.test": ["192.0.2.7", "192.0.2.8"], "proxy.test": ["192.0.2.1"], "nobody.test": [] };
+  const network = new MemoryNetwork({ chunkBytes, clock, hosts, silent: ["192.0.2.66"] });
+  const listener = await AsyncSocket.listen({ port: 1080, transport: network });
+  const socket = new AsyncSocket({ transport: network, ...options });
+  const accepted: AsyncSocket[] = [];
+  t.after(() => Promise.all([...accepted, socket, listener].map((one) => one.disconnect())));
+  return {
+    network,
+    clock,
+    socket,
+    connect: (given) => socket.connect({ ...TARGET, ...given }),
+    async accept() {
+      const { value } = await listener.connections().next();
+      assert.ok(value !== undefined);
+      accepted.push(value);
+      return value;
+    },
+  };
+}
+
+async function failure(request: PromiseLike<unknown>): Promise<AsyncSocketError> {
+  try {
+    await request;
+  } catch (error) {
+    assert.ok(error instanceof AsyncSocketError);
+    return error;
+  }
+  throw new Error("it did not fail");
+}
+
+/** Reads what came, and so comes to the peer's FIN. */
+async function end(proxySide: AsyncSocket): Promise<void> {
+  for await (const bytes of proxySide) assert.ok(bytes.length > 0);
+  assert.equal((await proxySide.closed).by, "remote");
+}
+
+describe("connecting through a proxy", () => {
+  for (const [proxy, steps] of WAYS) {
+    for (const chunking of CHUNKINGS) {
+      it(`ends at the target, by ${proxy}, ${chunking.name}`, async (t) => {
+        const { connect, accept, socket } = await stage(t, chunking);
+        const connecting = connect({ proxy });
+        const proxySide = await accept();
+        await Promise.all([play(proxySide, steps), connecting]);
+        assert.equal(socket.bytesRead, 0, "the talk with the proxy is not the application's");
+        assert.equal(socket.bytesWritten, 0);
+        await assertInStep(socket, proxySide);
+      });
+    }
+
+    it(`loses no byte that comes with the proxy's answer, by ${proxy}`, async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      const line = socket.readLine();
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      const [expected, answer] = steps.at(-1) as Step;
+      const ahead = Buffer.concat([Buffer.from(answer as string), Buffer.from("welcome\nrest")]);
+      await play(proxySide, [...steps.slice(0, -1), [expected, ahead]]);
+      proxySide.end();
+      await connecting;
+      assert.equal(await line, "welcome");
+      let rest = "";
+      for await (const bytes of socket) rest += bytes.toString();
+      assert.equal(rest, "rest");
+    });
+
+    it(`writes nothing of the application's before the proxy is through, by ${proxy}`, async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      socket.write("early");
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      await play(proxySide, steps);
+      await connecting;
+      assert.equal(await proxySide.readExactly(5, { encoding: "utf8" }), "early");
+    });
+
+    it(`shakes hands for TLS with the target, under its own name, by ${proxy}`, async (t) => {
+      const authority = await Authority.create();
+      const { key, cert } = await authority.issue(["target.test"]);
+      const { connect, accept, socket } = await stage(t);
+      const connecting = connect({ proxy, tls: { ca: authority.cert } });
+      const proxySide = await accept();
+      await play(proxySide, steps);
+      await Promise.all([proxySide.startTLS({ key, cert, isServer: true }), connecting]);
+      assert.ok(socket.isSecure);
+      assert.equal(socket.tls?.servername, "target.test");
+      await assertInStep(socket, proxySide);
+    });
+
+    it(`tells the delegate of one connection, by ${proxy}`, async (t) => {
+      const told: string[] = [];
+      const delegate = new Proxy({}, { get: (_, name) => () => void told.push(String(name)), has: () => true });
+      const { connect, accept, socket } = await stage(t, WHOLE, { delegate });
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      await Promise.all([play(proxySide, steps), connecting]);
+      await socket.disconnect();
+      assert.deepEqual(told, ["didConnect", "willDisconnect", "didDisconnect"]);
+    });
+
+    it(`is under the connect timeout, and says what it waited for, by ${proxy}`, async (t) => {
+      const { connect, accept, clock, socket } = await stage(t);
+      const connecting = failure(connect({ proxy, timeout: 500 }));
+      const proxySide = await accept();
+      await turn();
+      clock.advance(500);
+      const error = await connecting;
+      assert.equal(error.code, "ERR_ASYNCSOCKET_CONNECT_TIMEOUT");
+      assert.match(error.message, /target.test port 80: .*the proxy proxy.test:1080 has not answered yet/);
+      await end(proxySide);
+      assert.equal((await socket.closed).by, "error");
+      assert.equal(clock.size, 0);
+    });
+
+    it(`ends with its signal, by ${proxy}`, async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      const controller = new AbortController();
+      const connecting = failure(connect({ proxy, signal: controller.signal }));
+      const proxySide = await accept();
+      controller.abort();
+      assert.equal((await connecting).code, "ERR_ASYNCSOCKET_CANCELED");
+      await Promise.all([end(proxySide), socket.closed]);
+    });
+
+    it(`fails where the proxy goes away, by ${proxy}`, async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      const connecting = failure(connect({ proxy }));
+      const proxySide = await accept();
+      proxySide.reset();
+      const error = await connecting;
+      assert.equal(error.code, "ERR_ASYNCSOCKET_PROXY");
+      assert.match(error.message, /target.test port 80|192.0.2.7 port 80/);
+      assert.equal((await socket.closed).error, error);
+    });
+  }
+
+  it("says that the proxy is not there", async (t) => {
+    const { connect } = await stage(t);
+    const error = await failure(connect({ proxy: "socks5h://proxy.test:1081" }));
+    assert.equal(error.code, "ERR_ASYNCSOCKET_CONNECT");
+    assert.match(error.message, /^Cannot connect to the proxy proxy.test:1081: 192.0.2.1: nothing listens there/);
+  });
+
+  it("says that a name has no address, before the proxy is asked", async (t) => {
+    const { connect } = await stage(t);
+    const error = await failure(connect({ host: "nobody.test", proxy: "socks5://proxy.test:1080" }));
+    assert.equal(error.code, "ERR_ASYNCSOCKET_DNS");
+    assert.match(error.message, /"nobody.test"/);
+  });
+
+  it("waits for the lookup no longer than the timeout", async (t) => {
+    const { connect, clock } = await stage(t);
+    const proxy = "socks5://proxy.test:1080";
+    const connecting = failure(connect({ proxy, timeout: 100, lookup: () => undefined }));
+    await turn();
+    clock.advance(100);
+    assert.match((await connecting).message, /the name lookup of target.test has not answered yet/);
+  });
+
+  it("can be used again through another proxy", async (t) => {
+    const { connect, accept, socket } = await stage(t);
+    for (const [proxy, steps] of WAYS) {
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      await Promise.all([play(proxySide, steps), connecting]);
+      await assertInStep(socket, proxySide);
+      await socket.disconnect();
+    }
+  });
+
+  for (const [name, options, message] of [
+    ["a path", { path: "/x", host: undefined, port: undefined }, /either proxy or path/],
+    ["a service", { service: "imap" }, /either proxy or service/],
+    ["a host that no proxy can be asked for", { host: "a b" }, /a name of at most 255 bytes/],
+  ] as const) {
+    it(`refuses ${name} at once`, async (t) => {
+      const { socket, connect } = await stage(t);
+      assert.throws(() => void connect({ proxy: "http://proxy.test", ...options }), message);
+      assert.equal(socket.state, "idle");
+    });
+  }
+});
