@@ -285,9 +285,10 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   didFail(error: Error): void {
-    if (error instanceof AsyncSocketError && this.securing?.state === "shaking") this.securing.failWith(error);
+    const words = inWords(error);
+    if (this.securing?.state === "shaking") this.securing.fail("TLS", `The TLS handshake failed: ${words}`, error);
     else if (error instanceof AsyncSocketError) this.close("error", error);
-    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
+    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
     this.drain();
   }
 

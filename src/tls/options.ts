@@ -30,12 +30,15 @@ export interface TLSOptions extends Omit<SecureContextOptions, "secureProtocol" 
   checkServerIdentity?: ((hostname: string, certificate: DetailedPeerCertificate) => Error | undefined) | undefined;
   /**
    * SHA-256 fingerprints (hex, with or without colons), of which the peer's certificate must have one. Being that very
-   * certificate takes the place of the checks of chain and name.
+   * certificate takes the place of the checks of chain and name, and is required whatever `rejectUnauthorized` says.
    */
   fingerprints?: readonly string[] | undefined;
   /** Client: a session to resume, from `socket.tls.session` of an earlier connection to the same server. */
   session?: Buffer | undefined;
-  /** Server: certificates by name; `*.example.org` stands for one label. Others get the listener's own. */
+  /**
+   * Server: certificates by name; `*.example.org` stands for one label. Others get the listener's own. What they leave
+   * out, such as `ca`, is as here.
+   */
   certificates?: Readonly<Record<string, Certificate>> | CertificateChooser | undefined;
   /** Given the lines of a key log (NSS format), with which a capture can be decrypted. For debugging only. */
   keyLog?: ((line: Buffer) => void) | undefined;

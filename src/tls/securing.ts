@@ -243,7 +243,8 @@ export class Securing implements RequestOwner {
     const own = now >= this.#entryDueAt;
     const ms = own ? `${this.entry?.timeoutMs} ms` : `limits.handshakeMs, ${limits.handshakeMs} ms`;
     const what = this.state === "queued" ? `waited for ${this.#holdUp()}` : "the handshake was not through";
-    this.fail("TLS_TIMEOUT", `startTLS timed out after ${ms}: ${what}`);
+    const name = this.entry === null ? "The TLS handshake" : "startTLS";
+    this.fail("TLS_TIMEOUT", `${name} timed out after ${ms}: ${what}`);
   }
 
   /** What the upgrade waits for, in words. */
@@ -255,14 +256,13 @@ export class Securing implements RequestOwner {
 
   /** The end of the connection, and of the upgrade first of all. */
   fail(code: "TLS" | "TLS_TIMEOUT" | "CANCELED", message: string, cause?: unknown): void {
-    this.failWith(socketError(code, "startTLS", message, cause));
-  }
-
-  failWith(error: AsyncSocketError): void {
     const { entry } = this;
+    const connection = this.#connection;
+    const operation = entry?.kind ?? (connection.attempt === null ? "connection" : "connect");
+    const error = new AsyncSocketError(code, message, { operation, tag: entry?.tag, cause });
     this.#leaveQueues();
-    if (entry !== null && isPending(entry)) this.#connection.failEntry(entry, error);
-    this.#connection.close("error", error);
+    if (entry !== null && isPending(entry)) connection.failEntry(entry, error);
+    connection.close("error", error);
   }
 
   /** The queue of writes has dropped it. */

@@ -61,15 +61,24 @@ function checkTLS(options: TLSOptions): void {
   }
 }
 
-function contextOf(options: Certificate): SecureContext {
+function contextOf(options: Certificate, common: SecureContextOptions): SecureContext {
   if ("context" in options) return options;
+  checkAuthorities(options.ca);
   try {
-    return createSecureContext({ minVersion: "TLSv1.2", ...withoutUndefined(options) });
+    return createSecureContext({ minVersion: "TLSv1.2", ...common, ...withoutUndefined(options) });
   } catch (error) {
     // OpenSSL's words name what does not fit, never a key.
     throw new TypeError(`Expected usable TLS keys and certificates, got an error: ${(error as Error).message}`, {
       cause: error,
     });
+  }
+}
+
+/** OpenSSL takes what is no certificate without a word. */
+function checkAuthorities(ca: SecureContextOptions["ca"]): void {
+  for (const one of [ca ?? []].flat()) {
+    const isPEM = (typeof one === "string" || Buffer.isBuffer(one)) && one.includes("-----BEGIN ");
+    if (!isPEM) throw new TypeError("Expected ca to be certificates in PEM form, got something else");
   }
 }
 
@@ -99,13 +108,21 @@ function fingerprintsOf(list: unknown): readonly string[] | undefined {
   });
 }
 
-function chooserOf(certificates: TLSOptions["certificates"]): SecureSettings["chooseContext"] {
+/** What the certificates of a listener by name have in common: above all, whose clients are let in. */
+function sharedByNames(options: TLSOptions): SecureContextOptions {
+  return withoutUndefined({ ...options, key: undefined, cert: undefined, pfx: undefined, passphrase: undefined });
+}
+
+function chooserOf(
+  certificates: TLSOptions["certificates"],
+  common: SecureContextOptions,
+): SecureSettings["chooseContext"] {
   if (certificates === undefined) return undefined;
-  if (typeof certificates === "function") return (name) => chosen(certificates, name);
+  if (typeof certificates === "function") return (name) => chosen(certificates, name, common);
   const given: unknown = certificates;
   if (typeof given !== "object" || given === null) throw wrongType("certificates", "an object, or a function", given);
   const contexts = new Map<string, SecureContext>();
-  for (const [name, one] of Object.entries(certificates)) contexts.set(name.toLowerCase(), contextOf(one));
+  for (const [name, one] of Object.entries(certificates)) contexts.set(name.toLowerCase(), contextOf(one, common));
   return (name) => {
     const asked = name.toLowerCase();
     return contexts.get(asked) ?? contexts.get(asked.replace(/^[^.]+/, "*"));
@@ -115,25 +132,29 @@ function chooserOf(certificates: TLSOptions["certificates"]): SecureSettings["ch
 function chosen(
   choose: CertificateChooser,
   name: string,
+  common: SecureContextOptions,
 ): SecureContext | undefined | Promise<SecureContext | undefined> {
   const answer = choose(name);
-  if (answer instanceof Promise) return answer.then((one) => (one === undefined ? undefined : contextOf(one)));
-  return answer === undefined ? undefined : contextOf(answer);
+  if (answer instanceof Promise) return answer.then((one) => (one === undefined ? undefined : contextOf(one, common)));
+  return answer === undefined ? undefined : contextOf(answer, common);
 }
 
 function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "servername" | "identity"> {
   checkTLS(options);
+  const fingerprints = fingerprintsOf(options.fingerprints);
+  const common = { sessionIdContext: contextIdOf(options), ...withoutUndefined(options) };
   return {
     isServer,
-    context:
-      options.secureContext ?? contextOf({ sessionIdContext: contextIdOf(options), ...withoutUndefined(options) }),
+    context: options.secureContext ?? contextOf(options, common),
     protocols: options.ALPNProtocols,
-    rejectUnauthorized: checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true),
+    // Whoever names a certificate means it.
+    rejectUnauthorized:
+      checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true) || fingerprints !== undefined,
     requestCert: checkBoolean("requestCert", options.requestCert, false),
     checkServerIdentity: options.checkServerIdentity,
-    fingerprints: fingerprintsOf(options.fingerprints),
+    fingerprints,
     session: options.session,
-    chooseContext: chooserOf(options.certificates),
+    chooseContext: chooserOf(options.certificates, sharedByNames(common)),
     keyLog: options.keyLog,
     requireCloseNotify: checkBoolean("requireCloseNotify", options.requireCloseNotify, false),
   };

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
-import { inWords } from "../errors.js";
+import { inWords, reasonOf } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
@@ -123,7 +123,10 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   fail(error: Error): void {
-    if (!this.#isDestroyed) (this.sink ?? this.#connectSink)?.didFail(error);
+    if (this.#isDestroyed) return;
+    const isOfTLS = this.info !== null && /^ERR_(SSL|TLS)_/.test(reasonOf(error));
+    const words = `The TLS connection failed: ${inWords(error)}`;
+    (this.sink ?? this.#connectSink)?.didFail(isOfTLS ? socketError("TLS", "connection", words, error) : error);
   }
 
   didClose(): void {
@@ -274,7 +277,7 @@ export function secureStream(
       if (!made.isDestroyed) sink.didHandshake(info);
     },
     didFailHandshake(error) {
-      if (!made.isDestroyed) sink.didFail(tlsError("The TLS handshake failed", error));
+      made.fail(error);
     },
   });
   const made = new NodeTransport(socket, stream);
@@ -284,14 +287,6 @@ export function secureStream(
   noteEnd(socket, stream, (isCutShort) => (made.isCutShort = isCutShort));
   made.adopt(sink);
   return made;
-}
-
-function isOfTLS(error: NodeJS.ErrnoException): boolean {
-  return error.code?.startsWith("ERR_SSL_") === true || error.code?.startsWith("ERR_TLS_") === true;
-}
-
-function tlsError(what: string, cause: Error): Error {
-  return socketError("TLS", "startTLS", `${what}: ${inWords(cause)}`, cause);
 }
 
 function transport(socket: Socket): NodeTransport {
@@ -322,7 +317,7 @@ function onFinish(this: Socket): void {
 }
 
 function onError(this: Socket, error: Error): void {
-  transport(this).fail(isOfTLS(error) ? tlsError("The TLS connection failed", error) : error);
+  transport(this).fail(error);
 }
 
 function onClose(this: Socket): void {

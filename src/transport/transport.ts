@@ -64,7 +64,7 @@ export interface TransportSink {
   didClose(): void;
 }
 
-/** Who is told of a transport that begins with a TLS handshake. Failing, it is a `TLS` error. */
+/** Who is told of a transport that begins with a TLS handshake. */
 export interface SecureSink extends TransportSink {
   /** It is through. Whether the peer is to be trusted, `info` tells; nothing may be sent before that is decided. */
   didHandshake(info: SecureInfo): void;

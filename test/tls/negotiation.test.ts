@@ -184,6 +184,36 @@ describe("A server may ask its clients for certificates", SAFETY, () => {
     }
   }
 
+  const names: Record<string, TLSOptions["certificates"]> = {
+    "by a map": { "one.example": one },
+    "by a function": () => one,
+  };
+  for (const [how, certificates] of Object.entries(names)) {
+    it(`lets in the same clients under every name, ${how}`, async (t) => {
+      const tls = { ...trusting, servername: "one.example" };
+      for (const [showing, isLetIn] of [[member, true] as const, [outsider, false] as const]) {
+        const { target, accepted } = await listening(t, { ...identity, ...required, certificates });
+        idle(t).connect({ ...target, tls: { ...tls, ...showing } });
+        const server = await accepted();
+        if (isLetIn) await secured(server);
+        else await closedBy(server, "TLS");
+        assert.equal(server.tls?.authorized, isLetIn);
+      }
+    });
+
+    it(`resumes sessions of clients with certificates under every name, ${how}`, async (t) => {
+      const { target, accepted } = await listening(t, { ...identity, ...required, certificates });
+      const tls = { ...trusting, ...member, servername: "one.example", maxVersion: "TLSv1.2" } as const;
+      const first = idle(t);
+      await first.connect({ ...target, tls });
+      await secured(await accepted());
+      const again = idle(t);
+      await again.connect({ ...target, tls: { ...tls, session: first.tls?.session } });
+      assert.equal(again.tls?.resumed, true);
+      await secured(await accepted());
+    });
+  }
+
   it("asks by startTLS, too", async (t) => {
     for (const connected of Object.values(CLEAR)) {
       const { client, server } = await connected(t);
@@ -206,9 +236,11 @@ describe("A fingerprint stands for the checks of chain and name", SAFETY, () => 
 
   it("refuses any other certificate, trusted or not, and says which it is", async (t) => {
     const { target } = await listening(t, identity);
-    const tls = { ...trusting, fingerprints: [fingerprint(member.cert)] };
-    const error = await failure(idle(t).connect({ ...target, tls }), "TLS");
-    assertWords(error, new RegExp(self.replaceAll(":", "").toLowerCase()));
+    for (const rejectUnauthorized of [undefined, false]) {
+      const tls = { ...trusting, rejectUnauthorized, fingerprints: [fingerprint(member.cert)] };
+      const error = await failure(idle(t).connect({ ...target, tls }), "TLS");
+      assertWords(error, new RegExp(self.replaceAll(":", "").toLowerCase()));
+    }
   });
 
   it("of a client: it is asked for its certificate", async (t) => {

@@ -40,6 +40,8 @@ const COMMON: readonly Wrong[] = [
   ["certificates", { a: { key: "no key", cert: "no certificate" } }, TypeError],
   ["key", "no key", TypeError],
   ["ca", 7, TypeError],
+  ["ca", "no certificate", TypeError],
+  ["ca", [authority.cert, Buffer.from("no certificate")], TypeError],
   ["ciphers", "NO-SUCH-CIPHER", TypeError],
 ];
 const CLIENT: readonly Wrong[] = [

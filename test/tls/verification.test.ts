@@ -113,6 +113,7 @@ describe("A server's certificate is verified by default, of connect({ tls })", S
         const error = await failure(connecting, "TLS");
         await client.closed;
         assert.equal(client.closeReason?.error, error);
+        assert.equal(error.operation, "connect");
         assertRefused(client, wrong);
         assert.deepEqual(recorder.names, ["didDisconnect"]);
         const server = await accepted();
