@@ -8,6 +8,7 @@ import {
   type AsyncSocketOptions,
   type ConnectOptions,
   type SocketRequest,
+  type TransportFactory,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { Authority } from "../certificates.js";
@@ -167,6 +168,39 @@ describe("connecting through a proxy", () => {
       controller.abort();
       assert.equal((await connecting).code, "ERR_ASYNCSOCKET_CANCELED");
       await Promise.all([end(proxySide), socket.closed]);
+    });
+
+    it(`heeds settings while the proxy is talked to, by ${proxy}`, async (t) => {
+      const { connect, accept, socket, network } = await stage(t);
+      const heard: string[] = [];
+      const factory: TransportFactory = network;
+      const original = factory.connect.bind(network);
+      factory.connect = (...given) => {
+        const transport = original(...given);
+        transport.setNoDelay = (on) => void heard.push(`noDelay ${on}`);
+        transport.ref = () => void heard.push("ref");
+        transport.unref = () => void heard.push("unref");
+        return transport;
+      };
+      socket.unref();
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      socket.setNoDelay(false);
+      socket.ref();
+      await Promise.all([play(proxySide, steps), connecting]);
+      assert.deepEqual(heard, ["unref", "noDelay false", "ref"]);
+    });
+
+    it(`fails where the connection breaks right behind the proxy's answer, by ${proxy}`, async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      const connecting = connect({ proxy });
+      const proxySide = await accept();
+      await play(proxySide, steps);
+      proxySide.reset();
+      await connecting.catch(() => undefined);
+      const { error } = await socket.closed;
+      assert.ok(error !== null);
+      assert.ok(["ERR_ASYNCSOCKET_PROXY", "ERR_ASYNCSOCKET_CONNECTION_LOST"].includes(error.code), error.code);
     });
 
     it(`fails where the proxy goes away, by ${proxy}`, async (t) => {
