@@ -11,6 +11,7 @@ import { NodeListener } from "./node-listener.js";
 import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus } from "./surplus.js";
+import { TransportStream } from "./transport-stream.js";
 import type {
   AcceptedTransport,
   ConnectSink,
@@ -241,9 +242,16 @@ export class NodeTransport implements AcceptedTransport {
   destroy(reset: boolean): void {
     if (this.#isDestroyed) return;
     this.#isDestroyed = true;
-    const socket = this.#below instanceof Socket ? this.#below : this.#socket;
-    if (reset && !socket.connecting && this.remote?.family !== "unix" && !socket.destroyed) socket.resetAndDestroy();
-    else this.#socket.destroy();
+    if (reset) this.#reset(this.#below ?? this.#socket);
+    this.#socket.destroy();
+  }
+
+  /** Unix-domain sockets have no RST; other streams neither. */
+  #reset(stream: Duplex): void {
+    if (stream instanceof TransportStream) stream.reset();
+    else if (stream instanceof Socket && !stream.connecting && !stream.destroyed && this.remote?.family !== "unix") {
+      stream.resetAndDestroy();
+    }
   }
 
   setNoDelay(on: boolean): void {

@@ -9,6 +9,7 @@ const ROOM = 65_536;
 /** A transport as a stream of the runtime's, for what is made to run over one. */
 export class TransportStream extends Duplex implements TransportSink {
   readonly #transport: Transport;
+  #resets = false;
   #whenWritten: Done | null = null;
   #whenFinished: Done | null = null;
   #whenClosed: Done | null = null;
@@ -45,11 +46,13 @@ export class TransportStream extends Duplex implements TransportSink {
 
   override _destroy(error: Error | null, done: Done): void {
     this.#whenClosed = () => done(error);
-    this.#transport.destroy(false);
+    this.#transport.destroy(this.#resets);
   }
 
-  didOpen(): void {
-    // It was open before.
+  /** `destroy`, with a RST. */
+  reset(): void {
+    this.#resets = true;
+    this.destroy();
   }
 
   didReceive(chunk: Buffer, length: number): void {
