@@ -1,11 +1,11 @@
 import type { Address } from "../address.js";
 import type { Clock } from "../clock.js";
-import { MemoryFlow, type FlowHost } from "./flow.js";
+import { MemoryFlow } from "./flow.js";
 import type { Link } from "./link.js";
 import type { MemoryTransport } from "./transport.js";
 
 /** An open connection of a `MemoryNetwork`, to do it harm. */
-export class MemoryConnection implements FlowHost {
+export class MemoryConnection {
   /** The end that connected. */
   readonly from: Address;
   /** The end that accepted. */

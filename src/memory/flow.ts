@@ -3,7 +3,7 @@ import { ByteQueue } from "./byte-queue.js";
 import type { Link } from "./link.js";
 import type { MemoryTransport } from "./transport.js";
 
-/** What a direction needs of the connection that it is one of. */
+/** @internal What a direction needs of the connection that it is one of. */
 export interface FlowHost {
   readonly clock: Clock;
   readonly link: Link;
@@ -241,7 +241,7 @@ export class MemoryFlow {
     if (this.bytesDelivered >= this.#breakAt) this.#host.break(this.#breakCode);
   }
 
-  /** Whether what has arrived waits for the receiver's room: lost, if the receiver goes now. */
+  /** @internal Whether what has arrived waits for the receiver's room: lost, if the receiver goes now. */
   get hasUnread(): boolean {
     return !this.#isBlocked && this.#wire.due(this.#host.clock.now(), 1) > 0;
   }

@@ -5,7 +5,13 @@ import { realClock, type Clock } from "../clock.js";
 import { listenFailure } from "../connect/failure.js";
 import type { ResolveSrv } from "../connect/srv.js";
 import type { Endpoint, ListenTarget, SocketSettings } from "../options.js";
-import type { ConnectSink, ListenerSink, TransportFactory } from "../transport/transport.js";
+import type {
+  AcceptedTransport,
+  ConnectSink,
+  ListenerSink,
+  TransportFactory,
+  TransportListener,
+} from "../transport/transport.js";
 import { MemoryConnection } from "./connection.js";
 import { linkFrom, type Link, type LinkOptions } from "./link.js";
 import { MemoryListener } from "./listener.js";
@@ -133,7 +139,7 @@ export class MemoryNetwork implements TransportFactory {
 
   // ------------------------------------------------------------------ connecting
 
-  connect(endpoint: Endpoint, _settings: SocketSettings, sink: ConnectSink): MemoryTransport {
+  connect(endpoint: Endpoint, _settings: SocketSettings, sink: ConnectSink): AcceptedTransport {
     const [local, remote] = this.#ends(endpoint);
     const near = new MemoryTransport(this.clock, local, remote, sink, this.#didEnd);
     const link = this.#links.get(nameOf(remote)) ?? this.#link;
@@ -207,7 +213,7 @@ export class MemoryNetwork implements TransportFactory {
 
   // ------------------------------------------------------------------ listening
 
-  listen(target: ListenTarget, _settings: SocketSettings, sink: ListenerSink): MemoryListener {
+  listen(target: ListenTarget, _settings: SocketSettings, sink: ListenerSink): TransportListener {
     const host = target.path === null && target.host !== undefined && isIP(target.host) !== 0 ? target.host : "";
     const port = target.path === null ? target.port || ++this.#lastPort : 0;
     const key = target.path ?? keyOf(host, port);
