@@ -33,4 +33,27 @@ describe("found by the simulation", () => {
       socket.disconnect();
     }
   });
+
+  it("a write that is out, but not told of yet, is not counted as unsent", async () => {
+    const { clock, transport } = await world();
+    const socket = new AsyncSocket({ transport, delegate: { didWrite: (one) => void one.disconnect() } });
+    socket.connect({ host: SERVER, port: 7 });
+    socket.write("one");
+    socket.write("two");
+    const reason = await clock.run(socket.closed);
+    assert.deepEqual([reason.bytesWritten, reason.unsentBytes], [6, 0]);
+  });
+
+  it("what landed of a write that is taken off the queue is not taken for the next one's bytes", () => {
+    const queue = new WriteQueue();
+    const large = writeEntry([Buffer.alloc(300_000)]);
+    const small = writeEntry([Buffer.alloc(10)]);
+    queue.push(large);
+    queue.push(small);
+    queue.gather(null);
+    queue.landed();
+    queue.remove(large);
+    assert.equal(queue.nextDone(), null);
+    assert.deepEqual([small.sent, queue.unsentBytes], [0, 10]);
+  });
 });
