@@ -78,6 +78,10 @@ export class Connection implements SecureSink, DialerOwner {
   /** Descriptors that are not closed yet: its own, and those of attempts that did not win. */
   #descriptors = 0;
   #reported = false;
+  /** Whether an entry was told of since the end was due to be told: that comes a turn later, then. */
+  #toldLate = false;
+  /** How often it may: who asks for something in every turn must not hold it up for ever. */
+  #delaysLeft = 10;
   #room = ROOM_MAX;
 
   constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
@@ -315,6 +319,7 @@ export class Connection implements SecureSink, DialerOwner {
   }
 
   #tellFailures(): true {
+    this.#toldLate = true;
     for (const entry of this.#untold.splice(0)) tellFailed(this.socket, entry);
     return true;
   }
@@ -409,6 +414,7 @@ export class Connection implements SecureSink, DialerOwner {
     } else {
       if (this.#descriptors === 0 && !this.#reported) {
         this.#reported = true;
+        this.#toldLate = false;
         this.clock.later(reportClosed, this);
       }
       return false;
@@ -418,6 +424,11 @@ export class Connection implements SecureSink, DialerOwner {
 
   /** A turn after the last entry has been told of. */
   reportClosed(): void {
+    if ((this.#toldLate || this.hasUntold) && this.#delaysLeft-- > 0) {
+      this.#toldLate = false;
+      this.clock.later(reportClosed, this);
+      return;
+    }
     const reason = this.reason as CloseReason;
     this.phase = "closed";
     this.timer.disarm();

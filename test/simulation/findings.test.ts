@@ -56,4 +56,36 @@ describe("found by the simulation", () => {
     assert.equal(queue.nextDone(), null);
     assert.deepEqual([small.sent, queue.unsentBytes], [0, 10]);
   });
+
+  it("didDisconnect comes a turn after what was asked last, even if that was just before it", async () => {
+    for (let turns = 0; turns < 8; turns++) {
+      const { clock, transport } = await world();
+      const log: string[] = [];
+      const didDisconnect = (): void => void log.push("didDisconnect");
+      const socket = new AsyncSocket({ transport, delegate: { didDisconnect } });
+      await clock.run(socket.connect({ host: SERVER, port: 7 }));
+      socket.disconnect();
+      for (let i = 0; i < turns; i++) await new Promise((done) => setImmediate(done));
+      if (socket.state === "closed") break;
+      socket.read().catch(async (error: unknown) => {
+        log.push(shortCode(error));
+        for (let i = 0; i < 5; i++) await Promise.resolve();
+        log.push("awaited");
+      });
+      await clock.run();
+      assert.deepEqual(log, ["CLOSED", "awaited", "didDisconnect"], `after ${turns} turns`);
+    }
+  });
+
+  it("didDisconnect comes also where something is asked in every turn", async () => {
+    const { clock, transport } = await world();
+    const socket = new AsyncSocket({ transport });
+    await clock.run(socket.connect({ host: SERVER, port: 7 }));
+    socket.disconnect();
+    for (let turns = 0; socket.state !== "closed"; turns++) {
+      assert.ok(turns < 100);
+      socket.write("x");
+      await new Promise((done) => setImmediate(done));
+    }
+  });
 });
