@@ -101,6 +101,7 @@ export class MemoryFlow {
   /** @internal RST: what has not arrived never will. */
   reset(): void {
     this.#wire.clear();
+    this.#finDueAt = Infinity;
     this.#resetDueAt = this.#host.clock.now() + this.#host.link.latencyMs();
     this.plan();
   }

@@ -88,4 +88,23 @@ describe("found by the simulation", () => {
       await new Promise((done) => setImmediate(done));
     }
   });
+
+  it("a network in memory delivers no FIN once a RST is under way", async () => {
+    const clock = new VirtualClock();
+    const transport = new MemoryNetwork({ clock, latencyMs: 10 });
+    const delegate = new Recorder();
+    const accepted: AsyncSocket[] = [];
+    const didAccept = (_: AsyncSocket, socket: AsyncSocket): void => void accepted.push(socket);
+    await clock.run(AsyncSocket.listen({ transport, port: 7, delegate: { didAccept } }));
+    const socket = new AsyncSocket({ transport, delegate });
+    await clock.run(socket.connect({ port: 7 }));
+    await clock.run(() => accepted.length > 0);
+    accepted[0]?.write("lost");
+    accepted[0]?.end();
+    await clock.runFor(5);
+    accepted[0]?.reset();
+    await clock.run();
+    assert.deepEqual(delegate.names, ["didConnect", "willDisconnect", "didDisconnect"]);
+    assert.equal(shortCode(socket.closeReason?.error), "CONNECTION_LOST");
+  });
 });
