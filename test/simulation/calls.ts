@@ -13,7 +13,7 @@ function makePool(): Buffer {
   const pool = Buffer.alloc(700_000);
   for (let i = 0; i < pool.length; i++) {
     const kind = random();
-    pool[i] = kind < 0.1 ? 10 : kind < 0.25 ? random() * 8 : random() * 256;
+    pool[i] = kind < 0.1 ? 10 : kind < 0.2 ? random() * 8 : kind < 0.26 ? 0 : random() * 256;
     if (kind > 0.96 && i > 0) pool.write("\r\n", i - 1, "latin1");
   }
   return pool;
