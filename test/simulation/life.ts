@@ -57,6 +57,7 @@ export class Life {
   /** Bytes of the incoming stream that reads have taken. */
   consumed = 0;
   isConnected: boolean;
+  readonly begunAtMs: number;
   hasEndedReading = false;
   willDisconnectTold = false;
   reason: CloseReason | null = null;
@@ -68,6 +69,7 @@ export class Life {
   isAfterWriting = false;
   lastSettledTurn = -1;
   #endFailedTurn = -1;
+  #lastReadTurn = -1;
   /** The most that a read has ever been able to take. */
   #widestRead = 0;
   #sent: Buffer | null = null;
@@ -81,6 +83,7 @@ export class Life {
     this.socket = socket;
     this.isClient = isClient;
     this.isConnected = !isClient;
+    this.begunAtMs = judge.now();
     this.#readAhead = limits.readAhead;
     this.#writeQueue = limits.writeQueue;
   }
@@ -168,6 +171,7 @@ export class Life {
     const { bytesRead, unreadBytes } = this.socket;
     const taken = bytesRead - unreadBytes - before;
     this.#check(taken === this.consumed - before, `${name} took ${taken} bytes, not ${this.consumed - before}`);
+    this.#lastReadTurn = this.#judge.turn();
     if (typeof data !== "string") this.#given.push([data, Buffer.from(data)]);
   }
 
@@ -306,6 +310,7 @@ export class Life {
     this.#event("didEndReading");
     this.#check(!this.hasEndedReading && this.socket.peerEnded, "didEndReading, twice or without a FIN");
     this.#check(!this.willDisconnectTold, "didEndReading after willDisconnect");
+    this.#check(this.#judge.turn() > this.#lastReadTurn, "didEndReading in the turn of the last read");
     this.hasEndedReading = true;
     const { peer } = this;
     // Writes are done when the system has them: all those, and no other bytes, are before the FIN.

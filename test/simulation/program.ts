@@ -52,6 +52,8 @@ export interface Program {
   readonly writeQueue: readonly [number, number];
   readonly idleMs: readonly [number, number];
   readonly allowHalfOpen: readonly [boolean, boolean];
+  /** All is disconnected right after the last op, with whatever is under way then. */
+  readonly isCutShort: boolean;
   readonly ops: readonly Op[];
 }
 
@@ -187,6 +189,7 @@ export function randomProgram(seed: number): Program {
     writeQueue: [queue(), queue()],
     idleMs: [idle(), idle()],
     allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
+    isCutShort: lot.chance(0.3),
     ops: Array.from({ length: 3 + lot.below(22) }, () => randomOp(lot, isHarsh, largest)),
   };
 }

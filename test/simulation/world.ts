@@ -20,6 +20,8 @@ const SERVER = "192.0.2.1";
 /** When all faults are healed, when all must have gone where it can, and the end. */
 const HEAL_MS = LAST_OP_MS + 200;
 const END_MS = HEAL_MS + 100_000;
+/** More than any program of this size takes. */
+const MOST_TURNS = 200_000;
 
 /** What is asked of a socket. */
 type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" }>;
@@ -34,6 +36,7 @@ export class World implements Judge {
   readonly log: [what: string, atMs: number, of: string][] = [];
   readonly #program: Program;
   readonly #clock: TurnClock;
+  readonly #endMs: number;
   readonly #network: MemoryNetwork;
   readonly #client: AsyncSocket;
   readonly #listener: AsyncSocket;
@@ -45,6 +48,8 @@ export class World implements Judge {
   readonly #mustThrow: [number, number] = [0, 0];
   readonly #grants: [number, number] = [0, 0];
   readonly #signals: AbortSignal[] = [];
+  /** Timers of its own. */
+  #abortsDue = 0;
   #isCalling = false;
   #thrown = 0;
   #surfaced = 0;
@@ -52,6 +57,7 @@ export class World implements Judge {
   constructor(program: Program) {
     this.#program = program;
     const { seed, network, ops } = program;
+    this.#endMs = program.isCutShort ? LAST_OP_MS : END_MS;
     this.#clock = new TurnClock(ops.some(({ act }) => act.do === "throw"));
     this.#network = new MemoryNetwork({ ...network, seed, clock: this.#clock });
     this.#client = new AsyncSocket(this.#options(0));
@@ -111,9 +117,22 @@ export class World implements Judge {
       }
     }
     clock.setTimer(() => this.#connect(), 0);
-    clock.setTimer(() => this.#heal(), HEAL_MS);
-    clock.setTimer(() => this.#end(), END_MS);
+    if (this.#endMs > HEAL_MS) clock.setTimer(() => this.#heal(), HEAL_MS);
+    clock.setTimer(() => this.#end(), this.#endMs);
+    let turns = 0;
+    await clock.run(() => this.#isOver() || ++turns > MOST_TURNS);
+    if (turns > MOST_TURNS) return this.fail("it never ends");
+    // No time has passed since the end, so none that was forgotten has gone off; and no connect is on its way.
+    const wasInTime =
+      clock.now() === this.#endMs && this.#lives.every(({ begunAtMs }) => begunAtMs < this.#endMs - 100);
+    if (wasInTime && clock.size > this.#abortsDue) this.fail(`${clock.size} timers are left`);
+    await clock.run(() => clock.size === 0 || ++turns > MOST_TURNS);
+    if (turns > MOST_TURNS) this.fail("a timer is set for ever");
     await clock.run();
+  }
+
+  #isOver(): boolean {
+    return this.#listener.state === "closed" && this.#lives.every((life) => life.isOver);
   }
 
   #heal(): void {
@@ -121,9 +140,9 @@ export class World implements Judge {
     for (const connection of this.#network.connections) connection.resume();
   }
 
-  /** Nothing holds anything up any more: whoever has room has what was sent. */
+  /** Where nothing holds anything up any more, whoever has room has what was sent. */
   #end(): void {
-    for (const life of this.#lives) this.#checkDelivery(life);
+    if (this.now() > HEAL_MS) for (const life of this.#lives) this.#checkDelivery(life);
     for (const life of this.#lives) if (!life.isOver) this.#close(life, "disconnect");
     this.#listener.disconnect();
   }
@@ -314,7 +333,9 @@ export class World implements Judge {
     const controller = new AbortController();
     if (abortMs === 0) controller.abort();
     else {
+      this.#abortsDue++;
       this.#clock.setTimer(() => {
+        this.#abortsDue--;
         const wasPending = tracked.isAsked && isPending(tracked);
         controller.abort();
         if (wasPending && !isPending(tracked)) tracked.life.cancel(tracked);
