@@ -123,8 +123,8 @@ export class World implements Judge {
     await clock.run(() => this.#isOver() || ++turns > MOST_TURNS);
     if (turns > MOST_TURNS) return this.fail("it never ends");
     // No time has passed since the end, so none that was forgotten has gone off; and no connect is on its way.
-    const wasInTime =
-      clock.now() === this.#endMs && this.#lives.every(({ begunAtMs }) => begunAtMs < this.#endMs - 100);
+    const isStill = clock.now() === this.#endMs && this.#network.connections.length === 0;
+    const wasInTime = isStill && this.#lives.every(({ begunAtMs }) => begunAtMs < this.#endMs - 100);
     if (wasInTime && clock.size > this.#abortsDue) this.fail(`${clock.size} timers are left`);
     await clock.run(() => clock.size === 0 || ++turns > MOST_TURNS);
     if (turns > MOST_TURNS) this.fail("a timer is set for ever");
