@@ -1,7 +1,7 @@
 import type { SrvRecord } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import type { Address } from "../address.js";
-import { realClock, type Clock } from "../clock.js";
+import { realClock, type Clock, type Timer } from "../clock.js";
 import { listenFailure } from "../connect/failure.js";
 import type { ResolveSrv } from "../connect/srv.js";
 import type { Endpoint, ListenTarget, SocketSettings } from "../options.js";
@@ -62,6 +62,8 @@ export class MemoryNetwork implements TransportFactory {
   readonly #connectionOf = new WeakMap<MemoryTransport, MemoryConnection>();
   readonly #cut = new Set<string>();
   readonly #refusing = new Map<string, string>();
+  /** Attempts on their way. */
+  readonly #knocking = new Map<MemoryTransport, Timer>();
   /** Attempts that nobody hears, since the way is cut. */
   readonly #unheard = new Set<Knock>();
   #lastPort = 49_151;
@@ -116,7 +118,7 @@ export class MemoryNetwork implements TransportFactory {
     }
     for (const knock of this.#unheard) {
       this.#unheard.delete(knock);
-      this.#knock(knock);
+      if (!knock.near.isOver) this.#knock(knock);
     }
   }
 
@@ -149,11 +151,13 @@ export class MemoryNetwork implements TransportFactory {
 
   /** On its way there and back: two latencies. */
   #knock(knock: Knock): void {
-    this.#after(knock.link.latencyMs() + knock.link.latencyMs(), () => this.#answer(knock));
+    const timer = this.#after(knock.link.latencyMs() + knock.link.latencyMs(), () => this.#answer(knock));
+    if (timer !== null) this.#knocking.set(knock.near, timer);
   }
 
   #answer(knock: Knock): void {
     const { endpoint, near, link } = knock;
+    this.#knocking.delete(near);
     const address = nameOf(near.remote);
     if (near.isOver || this.#options.silent?.includes(address) === true) return;
     if (this.#cut.has(address) || this.#cut.has(nameOf(near.local))) {
@@ -192,6 +196,9 @@ export class MemoryNetwork implements TransportFactory {
   readonly #didEnd = (transport: MemoryTransport): void => {
     const connection = this.#connectionOf.get(transport);
     if (connection?.isOver === true) this.#connections.delete(connection);
+    const timer = this.#knocking.get(transport);
+    if (timer !== undefined) this.clock.clearTimer(timer);
+    this.#knocking.delete(transport);
   };
 
   #ends(endpoint: Endpoint): [local: Address, remote: Address] {
@@ -206,9 +213,10 @@ export class MemoryNetwork implements TransportFactory {
     return [ipEnd(own, localPort ?? ++this.#lastPort), ipEnd(address, port)];
   }
 
-  #after(delayMs: number, task: () => void): void {
-    if (delayMs > 0) this.clock.setTimer(task, delayMs, true);
-    else this.clock.later(task, undefined);
+  #after(delayMs: number, task: () => void): Timer | null {
+    if (delayMs > 0) return this.clock.setTimer(task, delayMs, true);
+    this.clock.later(task, undefined);
+    return null;
   }
 
   // ------------------------------------------------------------------ listening
