@@ -90,6 +90,7 @@ function finishClose(connection: Connection, reason: CloseReason): boolean {
   } else {
     if (connection.descriptors === 0 && !connection.endsSoon) {
       connection.endsSoon = true;
+      connection.toldLate = false;
       connection.clock.later(reportClosed, connection);
     }
     return false;
@@ -99,6 +100,11 @@ function finishClose(connection: Connection, reason: CloseReason): boolean {
 
 /** A turn after the last entry has been told of. */
 function reportClosed(connection: Connection): void {
+  if ((connection.toldLate || connection.hasUntold) && connection.endDelaysLeft-- > 0) {
+    connection.toldLate = false;
+    connection.clock.later(reportClosed, connection);
+    return;
+  }
   const reason = connection.reason as CloseReason;
   connection.phase = "closed";
   connection.timer.disarm();

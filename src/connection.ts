@@ -72,6 +72,10 @@ export class Connection implements SecureSink, RouteOwner {
   descriptors = 0;
   /** Whether all has been told, but the end itself. */
   endsSoon = false;
+  /** Whether an entry was told of since the end was due to be told: that comes a turn later, then. */
+  toldLate = false;
+  /** How often it may: who asks for something in every turn must not hold it up for ever. */
+  endDelaysLeft = 10;
   readonly closeRequests: SocketRequest<CloseReason>[] = [];
   /** Told when the descriptor is closed, before the delegate is. */
   onClosed: ((connection: Connection) => void) | null = null;
@@ -338,6 +342,7 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   #tellFailures(): true {
+    this.toldLate = true;
     for (const entry of this.#untold.splice(0)) tellFailed(this.socket, entry);
     return true;
   }

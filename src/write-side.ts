@@ -73,12 +73,14 @@ export class WriteSide implements RequestOwner {
   /** Tells of a finished write, or hands on what waits. */
   step(): boolean {
     const { queue } = this;
-    const done = queue.nextDone();
+    const { isCarrying } = this.#connection;
+    // Without a connection not even an empty write is done.
+    const done = isCarrying || queue.head?.total !== 0 ? queue.nextDone() : null;
     if (done !== null) {
       this.#tell(done);
       return true;
     }
-    if (!this.#connection.isCarrying || queue.inFlight > 0) return false;
+    if (!isCarrying || queue.inFlight > 0) return false;
     if (queue.hasMore) {
       if (this.#mayGather) return false;
       this.flush();

@@ -80,7 +80,8 @@ export class WriteQueue extends EntryList<WriteEntry> {
   cost = 0;
   /** Bytes of the batch that the transport has in hand. */
   inFlight = 0;
-  #landed = 0;
+  /** The first entry of which the operating system may not have all. */
+  #unlanded: WriteEntry | null = null;
   /** The first entry of which something was not yet handed on, and where in it. */
   #next: WriteEntry | null = null;
   #part = 0;
@@ -91,11 +92,13 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.unsentBytes += entry.total;
     this.cost += entry.cost;
     this.#next ??= entry;
+    this.#unlanded ??= entry;
   }
 
   /** Takes back an entry that waits, or drops one whose connection is gone. */
   override remove(entry: WriteEntry): void {
     if (this.#next === entry) this.#nextEntry();
+    if (this.#unlanded === entry) this.#unlanded = entry.next;
     super.remove(entry);
     this.unsentBytes -= entry.total - entry.sent;
     this.cost -= entry.cost;
@@ -203,21 +206,24 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.#offset = 0;
   }
 
-  /** The operating system has the whole batch. */
+  /** The operating system has the whole batch. Each entry gets its part at once: none can be given another's, then. */
   landed(): void {
-    this.#landed += this.inFlight;
+    let left = this.inFlight;
     this.inFlight = 0;
+    this.unsentBytes -= left;
+    while (this.#unlanded !== null && left > 0) {
+      const entry = this.#unlanded;
+      const count = Math.min(left, entry.total - entry.sent);
+      entry._bytesDone += count;
+      left -= count;
+      if (entry.sent === entry.total) this.#unlanded = entry.next;
+    }
   }
 
   /** Takes the head off the queue if all of it has landed. */
   nextDone(): WriteEntry | null {
     const entry = this.head;
-    if (entry === null || entry.isMark) return null;
-    const count = Math.min(this.#landed, entry.total - entry.sent);
-    this.#landed -= count;
-    entry._bytesDone += count;
-    this.unsentBytes -= count;
-    if (entry.sent < entry.total) return null;
+    if (entry === null || entry.isMark || entry.sent < entry.total) return null;
     this.remove(entry);
     return entry;
   }

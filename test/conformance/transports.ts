@@ -47,11 +47,12 @@ function tcp(name: string, host: string): Kind {
 
 /** A network in memory, for what one transport alone can show: with a virtual clock, with chunks of one's own. */
 export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
+  const { chunkBytes = Infinity } = options;
   return {
     name,
     isReal: false,
     isSecure: false,
-    chunkBytes: options.chunkBytes?.() ?? Infinity,
+    chunkBytes: typeof chunkBytes === "number" ? chunkBytes : 1,
     open: () => ({
       options: { transport: new MemoryNetwork(options) },
       listen: { port: 7 },
@@ -109,7 +110,7 @@ function tls(version: "TLSv1.2" | "TLSv1.3"): Kind {
 
 const KINDS: readonly Kind[] = [
   memory("memory"),
-  memory("memory, one byte a chunk", { chunkBytes: () => 1, capacityBytes: 4096 }),
+  memory("memory, one byte a chunk", { chunkBytes: 1, capacityBytes: 4096 }),
   tcp("TCP over IPv4", "127.0.0.1"),
   ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
   unix,

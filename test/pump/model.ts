@@ -7,7 +7,7 @@ import type { ReadSpec } from "./entries.js";
 export type Outcome =
   { readonly bytes: string } | { readonly text: string } | { readonly failed: "over-limit" | "bad-frame" } | "nothing";
 
-type Measure =
+export type Measure =
   { readonly taken: number; readonly from: number; readonly to: number } | "over-limit" | "bad-frame" | null;
 
 const all = (length: number): Measure => ({ taken: length, from: 0, to: length });
@@ -49,7 +49,8 @@ function measureFrame({ frame, length }: ReadSpec, unread: Buffer): Measure {
   return unread.length < end ? null : { taken: end, from: frame.lengthBytes, to: end };
 }
 
-function measure(read: ReadSpec, unread: Buffer): Measure {
+/** What the read takes of these bytes; null: it has to wait. */
+export function measure(read: ReadSpec, unread: Buffer): Measure {
   switch (read.kind) {
     case "read":
       return measureSome(read, unread);

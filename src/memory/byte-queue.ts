@@ -1,0 +1,73 @@
+interface Segment {
+  readonly bytes: Buffer;
+  /** When it arrives. */
+  readonly dueAt: number;
+}
+
+/** Bytes under way, first in, first out, each with the time at which it arrives. Linear, however they are cut. */
+export class ByteQueue {
+  length = 0;
+  #segments: Segment[] = [];
+  #head = 0;
+  #offset = 0;
+
+  /** When the next byte arrives; `Infinity`: there is none. */
+  get nextDueAt(): number {
+    return this.#segments[this.#head]?.dueAt ?? Infinity;
+  }
+
+  push(bytes: Buffer, dueAt: number): void {
+    if (bytes.length === 0) return;
+    this.#segments.push({ bytes, dueAt });
+    this.length += bytes.length;
+  }
+
+  /** How many bytes have arrived by now; counts no further than `most`. */
+  due(now: number, most: number): number {
+    let count = -this.#offset;
+    for (let i = this.#head; count < most; i++) {
+      const segment = this.#segments[i];
+      if (segment === undefined || segment.dueAt > now) break;
+      count += segment.bytes.length;
+    }
+    return Math.max(0, Math.min(count, most));
+  }
+
+  /** The next `count` bytes, of those that there are. */
+  take(count: number): Buffer {
+    const first = this.#segments[this.#head];
+    const isInOne = first !== undefined && first.bytes.length - this.#offset >= count;
+    if (isInOne) return this.#takePiece(count);
+    const all = Buffer.allocUnsafe(count);
+    for (let filled = 0; filled < count;) {
+      const piece = this.#takePiece(count - filled);
+      all.set(piece, filled);
+      filled += piece.length;
+    }
+    return all;
+  }
+
+  /** As many of the next bytes as one segment has. */
+  #takePiece(most: number): Buffer {
+    const { bytes } = this.#segments[this.#head] as Segment;
+    const piece = bytes.subarray(this.#offset, this.#offset + most);
+    this.length -= piece.length;
+    this.#offset += piece.length;
+    if (this.#offset === bytes.length) this.#next();
+    return piece;
+  }
+
+  #next(): void {
+    this.#offset = 0;
+    this.#head++;
+    // Now and then, so that it costs nothing by the byte.
+    if (this.#head * 2 < this.#segments.length) return;
+    this.#segments = this.#segments.slice(this.#head);
+    this.#head = 0;
+  }
+
+  clear(): void {
+    this.#segments = [];
+    this.length = this.#head = this.#offset = 0;
+  }
+}

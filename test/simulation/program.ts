@@ -1,0 +1,195 @@
+/** Random programs: what both sides of a connection, and the network between them, do, and when. Plain data, to be shrunk. */
+
+import { seededRandom } from "asyncsocket/testing";
+import type { ReadSpec } from "../pump/entries.js";
+
+/** Who acts: the side that connects, or the side that is accepted. */
+export type Side = 0 | 1;
+
+export type Closing = "disconnect" | "reset" | "afterReading" | "afterWriting" | "afterBoth" | "dispose";
+
+interface Asking {
+  readonly timeout?: number | undefined;
+  /** Somebody awaits it. */
+  readonly awaits: boolean;
+  /** Its signal is aborted after so many ms; 0: it is aborted already. */
+  readonly abortMs?: number;
+}
+
+export type Act =
+  | ({ readonly do: "read"; readonly spec: ReadSpec; readonly alone?: boolean } & Asking)
+  | ({ readonly do: "write"; readonly from: number; readonly sizes: readonly number[] } & Asking)
+  /** The last request, or one of those before it. */
+  | { readonly do: "cancel"; readonly back: number }
+  | { readonly do: "extend"; readonly back: number; readonly ms: number }
+  | { readonly do: "cancelReads" | "end" }
+  | { readonly do: "close"; readonly how: Closing }
+  | { readonly do: "throw" | "connect" }
+  /** The delegate's answer to the next question for more time. */
+  | { readonly do: "grant"; readonly ms: number }
+  | { readonly do: "stall" | "resume"; readonly up: boolean }
+  | { readonly do: "break"; readonly up: boolean; readonly after: number }
+  | { readonly do: "partition" | "heal" | "breakNow" };
+
+export interface Op {
+  readonly side: Side;
+  readonly atMs: number;
+  /** Not at that time, but from inside that callback of the side's delegate. */
+  readonly call?: number;
+  readonly act: Act;
+}
+
+export interface Program {
+  readonly seed: number;
+  readonly network: {
+    readonly latencyMs: readonly [number, number];
+    readonly chunkBytes: readonly [number, number];
+    readonly writeBytes: readonly [number, number];
+    readonly capacityBytes: number;
+    readonly bytesPerMs: number;
+  };
+  readonly readAhead: readonly [number, number];
+  readonly writeQueue: readonly [number, number];
+  readonly idleMs: readonly [number, number];
+  readonly allowHalfOpen: readonly [boolean, boolean];
+  /** All is disconnected right after the last op, with whatever is under way then. */
+  readonly isCutShort: boolean;
+  readonly ops: readonly Op[];
+}
+
+/** `limits.readLength`, `limits.lingerMs` of all sockets. */
+export const READ_LENGTH = 2000;
+export const LINGER_MS = 70;
+/** No op begins later. */
+export const LAST_OP_MS = 200;
+
+const DELIMITERS = [["\n"], ["\r\n"], ["a"], ["\n", "\r\n"], ["\r", "\u0001\u0002"]].map((list) =>
+  list.map((text) => Buffer.from(text)),
+);
+const CLOSINGS: readonly Closing[] = ["disconnect", "reset", "afterReading", "afterWriting", "afterBoth", "dispose"];
+
+class Lot {
+  readonly #random: () => number;
+
+  constructor(seed: number) {
+    this.#random = seededRandom(seed);
+  }
+
+  chance(part: number): boolean {
+    return this.#random() < part;
+  }
+
+  below(end: number): number {
+    return Math.floor(this.#random() * end);
+  }
+
+  /** From `least` to `most`, small ones as likely as large ones. */
+  size(least: number, most: number): number {
+    return least + Math.floor((most - least + 1) ** this.#random()) - 1;
+  }
+
+  of<T>(list: readonly T[]): T {
+    return list[this.below(list.length)] as T;
+  }
+}
+
+function randomRead(lot: Lot): ReadSpec {
+  const length = lot.size(0, 300);
+  const most = lot.chance(0.5) ? READ_LENGTH : lot.size(2, 200);
+  const text = lot.chance(0.2) ? { encoding: "latin1" as const } : {};
+  switch (lot.below(9)) {
+    case 0:
+    case 1:
+      return { kind: "read", length: lot.chance(0.5) ? 2 ** 31 - 1 : lot.size(1, 300) };
+    case 2:
+      return { kind: "readExactly", length, ...text };
+    case 3:
+      return lot.chance(0.5)
+        ? { kind: "readExactly", length, intoSlack: 1 + lot.below(3) }
+        : { kind: "readExactly", length };
+    case 4:
+      return { kind: "readUntil", length: most, delimiters: lot.of(DELIMITERS), ...text };
+    case 5:
+      return { kind: "readLine", length: most };
+    case 6: {
+      const frame = {
+        lengthBytes: lot.of([1, 1, 2]),
+        littleEndian: lot.chance(0.5),
+        lengthIncludesHeader: lot.chance(0.5),
+      };
+      return { kind: "readFrame", length: lot.chance(0.7) ? 65_535 : most, frame };
+    }
+    case 7:
+      return { kind: "peek", length, ...text };
+    default:
+      return { kind: "skip", length: lot.size(0, 1000) };
+  }
+}
+
+function asking(lot: Lot): Asking {
+  return {
+    ...(lot.chance(0.35) ? { timeout: lot.chance(0.1) ? 0 : lot.size(1, 150) } : {}),
+    awaits: lot.chance(0.3),
+    ...(lot.chance(0.08) ? { abortMs: lot.size(0, 60) } : {}),
+  };
+}
+
+function randomWrite(lot: Lot, largest: number): Act {
+  const parts = lot.chance(0.7) ? 1 : lot.below(5);
+  const sizes = Array.from({ length: parts }, () => (lot.chance(0.05) ? 0 : lot.size(1, largest)));
+  if (largest > 1000 && lot.chance(0.02)) sizes.push(lot.of([70_000, 262_144, 300_000, 530_000]));
+  return { do: "write", from: lot.below(100_000), sizes, ...asking(lot) };
+}
+
+function randomAct(lot: Lot, isHarsh: boolean, largest: number): Act {
+  const kind = lot.below(100);
+  const up = lot.chance(0.5);
+  if (kind < 40) return { do: "read", spec: randomRead(lot), alone: lot.chance(0.6), ...asking(lot) };
+  if (kind < 70) return randomWrite(lot, largest);
+  if (kind < 73) return { do: "cancel", back: lot.below(5) };
+  if (kind < 75) return { do: "extend", back: lot.below(5), ms: lot.size(0, 100) };
+  if (kind < 77) return { do: "cancelReads" };
+  if (kind < 80) return { do: "end" };
+  if (kind < 83) return { do: "throw" };
+  if (kind < 85) return { do: "grant", ms: lot.size(0, 60) };
+  if (kind < 90) return { do: "close", how: lot.of(CLOSINGS) };
+  if (kind < 92) return { do: "connect" };
+  if (kind < 96) return { do: lot.of(["stall", "resume"]), up };
+  if (!isHarsh) return { do: lot.of(["partition", "heal"]) };
+  return kind < 98 ? { do: "break", up, after: lot.size(0, 2000) } : { do: lot.of(["partition", "heal", "breakNow"]) };
+}
+
+function randomOp(lot: Lot, isHarsh: boolean, largest: number): Op {
+  const atMs = lot.chance(0.4) ? 0 : lot.below(LAST_OP_MS);
+  const act = randomAct(lot, isHarsh, largest);
+  const side = lot.below(2) as Side;
+  return lot.chance(0.35) ? { side, atMs, call: lot.size(0, 20), act } : { side, atMs, act };
+}
+
+export function randomProgram(seed: number): Program {
+  const lot = new Lot(seed);
+  const chunk = lot.chance(0.3) ? 65_536 : lot.size(1, 65_536);
+  const capacityBytes = lot.chance(0.3) ? lot.of([65_536, 65_536, 2 ** 20]) : lot.size(16, 65_536);
+  const bytesPerMs = lot.chance(0.8) ? Infinity : lot.size(5, 1000);
+  const largest = Math.min(3000, 40 * chunk, 10 * capacityBytes, bytesPerMs * 20);
+  const isHarsh = lot.chance(0.4);
+  const ahead = (): number => (lot.chance(0.3) ? 65_536 : lot.size(1, 4096));
+  const queue = (): number => (lot.chance(0.85) ? 16 * 2 ** 20 : lot.size(128, 5000));
+  const idle = (): number => (lot.chance(0.9) ? Infinity : lot.size(10, 150));
+  return {
+    seed,
+    network: {
+      latencyMs: lot.chance(0.5) ? [0, 0] : [0, lot.size(1, 30)],
+      chunkBytes: [lot.chance(0.5) ? 1 : chunk, chunk],
+      writeBytes: lot.chance(0.5) ? [65_536, 65_536] : [0, lot.size(1, 10 * largest)],
+      capacityBytes,
+      bytesPerMs,
+    },
+    readAhead: [ahead(), ahead()],
+    writeQueue: [queue(), queue()],
+    idleMs: [idle(), idle()],
+    allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
+    isCutShort: lot.chance(0.3),
+    ops: Array.from({ length: 3 + lot.below(22) }, () => randomOp(lot, isHarsh, largest)),
+  };
+}
