@@ -228,11 +228,11 @@ export class MemoryFlow {
       return;
     }
     if (receiver.sink === null) return;
+    if (this.#wire.nextDueAt > now) return;
     const { bytesPerMs, chunkBytes } = this.#host.link;
     const most = Math.min(receiver.room, this.#breakAt - this.bytesDelivered, Math.max(1, Math.ceil(bytesPerMs)));
-    let count = this.#wire.due(now, most);
+    const count = this.#wire.due(now, Math.min(most, Math.max(1, chunkBytes())));
     if (count === 0) return;
-    count = Math.min(count, Math.max(1, chunkBytes()));
     const chunk = this.#wire.take(count);
     this.#freeAt = now + count / bytesPerMs;
     this.bytesDelivered += count;
