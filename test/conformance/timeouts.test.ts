@@ -503,7 +503,8 @@ describe("timeouts in real time", () => {
       await arrived(server, 3);
       assert.equal(String(await server.readExactly(6, { timeout: 5 })), "abcdef");
       assert.ok(asked.length >= 3);
-      for (let i = 1; i < asked.length; i++) assert.ok((asked[i] ?? 0) > (asked[i - 1] ?? 0));
+      // The same, where the timer was so late that the extension was over, too.
+      for (let i = 1; i < asked.length; i++) assert.ok((asked[i] ?? 0) >= (asked[i - 1] ?? 0));
     });
 
     it("decision 6: an expired write to a peer that never reads closes the connection", async (t) => {
