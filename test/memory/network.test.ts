@@ -10,6 +10,7 @@ import {
   type MemoryConnection,
   type MemoryNetworkOptions,
 } from "asyncsocket/testing";
+import { Authority } from "../certificates.js";
 import { failure, pattern, shortCode } from "../conformance/delegates.js";
 import { errnoOf } from "../conformance/lifecycle-helpers.js";
 import { SAFETY } from "../conformance/transports.js";
@@ -293,6 +294,25 @@ describe("a name server in memory", SAFETY, () => {
     socket.disconnect();
     await world.clock.run(socket.closed);
     assert.equal(world.clock.size, 0);
+  });
+});
+
+describe("TLS over a network in memory", SAFETY, () => {
+  it("shakes hands before the clock goes on to the timeout of the handshake", async () => {
+    const clock = new VirtualClock();
+    const transport = new MemoryNetwork({ clock, latencyMs: [0, 20], chunkBytes: [1, 500] });
+    const authority = await Authority.create();
+    const identity = await authority.issue([THERE]);
+    const didAccept = (_: AsyncSocket, socket: AsyncSocket): void => void socket.write("secret");
+    await clock.run(AsyncSocket.listen({ transport, port: 7, tls: identity, delegate: { didAccept } }));
+    for (let i = 0; i < 20; i++) {
+      const before = clock.now();
+      const connecting = AsyncSocket.connect({ transport, host: THERE, port: 7, tls: { ca: authority.cert } });
+      const client = await clock.run(connecting);
+      assert.equal(String(await clock.run(client.readExactly(6))), "secret");
+      assert.ok(clock.now() - before < 5000, `${clock.now() - before} ms`);
+      await clock.run(client.disconnect());
+    }
   });
 });
 

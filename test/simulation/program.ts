@@ -134,18 +134,26 @@ function asking(lot: Lot): Asking {
   };
 }
 
-function randomWrite(lot: Lot, largest: number): Act {
+function randomWrite(lot: Lot, least: number, largest: number): Act {
   const parts = lot.chance(0.7) ? 1 : lot.below(5);
-  const sizes = Array.from({ length: parts }, () => (lot.chance(0.05) ? 0 : lot.size(1, largest)));
+  const sizes = Array.from({ length: parts }, () => (lot.chance(0.05) ? 0 : lot.size(least, largest)));
   if (largest > 1000 && lot.chance(0.02)) sizes.push(lot.of([70_000, 262_144, 300_000, 530_000]));
   return { do: "write", from: lot.below(100_000), sizes, ...asking(lot) };
 }
 
-function randomAct(lot: Lot, isHarsh: boolean, largest: number): Act {
-  const kind = lot.below(100);
+interface Mood {
+  /** The network breaks connections. */
+  readonly isHarsh: boolean;
+  /** Mostly reads and writes, and the writes are larger. */
+  readonly isBusy: boolean;
+  readonly largest: number;
+}
+
+function randomAct(lot: Lot, { isHarsh, isBusy, largest }: Mood): Act {
+  const kind = isBusy && lot.chance(0.85) ? 10 + lot.below(60) : lot.below(100);
   const up = lot.chance(0.5);
   if (kind < 40) return { do: "read", spec: randomRead(lot), alone: lot.chance(0.6), ...asking(lot) };
-  if (kind < 70) return randomWrite(lot, largest);
+  if (kind < 70) return randomWrite(lot, isBusy ? lot.size(1, largest) : 1, largest);
   if (kind < 73) return { do: "cancel", back: lot.below(5) };
   if (kind < 75) return { do: "extend", back: lot.below(5), ms: lot.size(0, 100) };
   if (kind < 77) return { do: "cancelReads" };
@@ -159,11 +167,22 @@ function randomAct(lot: Lot, isHarsh: boolean, largest: number): Act {
   return kind < 98 ? { do: "break", up, after: lot.size(0, 2000) } : { do: lot.of(["partition", "heal", "breakNow"]) };
 }
 
-function randomOp(lot: Lot, isHarsh: boolean, largest: number): Op {
+function randomOp(lot: Lot, mood: Mood): Op {
   const atMs = lot.chance(0.4) ? 0 : lot.below(LAST_OP_MS);
-  const act = randomAct(lot, isHarsh, largest);
+  const act = randomAct(lot, mood);
   const side = lot.below(2) as Side;
   return lot.chance(0.35) ? { side, atMs, call: lot.size(0, 20), act } : { side, atMs, act };
+}
+
+/** Sometimes, one end closes the connection, and the client connects anew. */
+function lives(lot: Lot): Op[] {
+  if (lot.chance(0.75)) return [];
+  const atMs = lot.below(LAST_OP_MS / 2);
+  const how = lot.of(CLOSINGS);
+  return [
+    { side: lot.below(2) as Side, atMs, act: { do: "close", how } },
+    { side: 0, atMs: atMs + lot.size(0, LAST_OP_MS / 2), act: { do: "connect" } },
+  ];
 }
 
 export function randomProgram(seed: number): Program {
@@ -172,7 +191,8 @@ export function randomProgram(seed: number): Program {
   const capacityBytes = lot.chance(0.3) ? lot.of([65_536, 65_536, 2 ** 20]) : lot.size(16, 65_536);
   const bytesPerMs = lot.chance(0.8) ? Infinity : lot.size(5, 1000);
   const largest = Math.min(3000, 40 * chunk, 10 * capacityBytes, bytesPerMs * 20);
-  const isHarsh = lot.chance(0.4);
+  const isBusy = lot.chance(0.5);
+  const mood = { isHarsh: lot.chance(0.4), isBusy, largest };
   const ahead = (): number => (lot.chance(0.3) ? 65_536 : lot.size(1, 4096));
   const queue = (): number => (lot.chance(0.85) ? 16 * 2 ** 20 : lot.size(128, 5000));
   const idle = (): number => (lot.chance(0.9) ? Infinity : lot.size(10, 150));
@@ -190,6 +210,6 @@ export function randomProgram(seed: number): Program {
     idleMs: [idle(), idle()],
     allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
     isCutShort: lot.chance(0.3),
-    ops: Array.from({ length: 3 + lot.below(22) }, () => randomOp(lot, isHarsh, largest)),
+    ops: lives(lot).concat(Array.from({ length: 3 + lot.below(isBusy ? 35 : 22) }, () => randomOp(lot, mood))),
   };
 }
