@@ -6,19 +6,21 @@ import { realClock } from "../clock.js";
 import { badState } from "../failures.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { secureStream } from "./node.js";
+import { Surplus, type SurplusOwner } from "./surplus.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 /** Any Node stream as a transport. */
-export class DuplexTransport implements AcceptedTransport {
+export class DuplexTransport implements AcceptedTransport, SurplusOwner {
   /** A stream is no descriptor: nothing but a timer may hold the process while a timeout runs. */
   readonly holdsProcess = false;
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
   readonly #duplex: Duplex;
   #sink: TransportSink | null = null;
-  #room = Infinity;
+  readonly #surplus = new Surplus();
+  room = Infinity;
+  isDestroyed = false;
   #waiting = 0;
-  #isDestroyed = false;
 
   constructor(duplex: Duplex) {
     if (!(duplex instanceof Duplex)) throw wrongType("duplex", "a Duplex stream", duplex);
@@ -45,34 +47,53 @@ export class DuplexTransport implements AcceptedTransport {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (!this.#isDestroyed) this.#sink?.didReceive(chunk, chunk.length);
+    if (this.isDestroyed) return;
+    const fitting = this.#surplus.fit(chunk, chunk.length, this.room);
+    if (fitting > 0) this.give(chunk, fitting);
   };
   readonly #onEnd = (): void => {
-    if (!this.#isDestroyed) this.#sink?.didEnd();
+    if (this.isDestroyed) return;
+    if (this.#surplus.isEmpty) this.#sink?.didEnd();
+    else this.#surplus.hasEnd = true;
   };
   readonly #onFinish = (): void => {
-    if (!this.#isDestroyed) this.#sink?.didFinish();
+    if (!this.isDestroyed) this.#sink?.didFinish();
   };
   readonly #onError = (error: Error): void => {
-    if (!this.#isDestroyed) this.#sink?.didFail(error);
+    if (!this.isDestroyed) this.#sink?.didFail(error);
   };
   readonly #onClose = (): void => this.#sink?.didClose();
 
+  give(chunk: Buffer, length: number): void {
+    this.#sink?.didReceive(chunk, length);
+  }
+
+  giveSurplus(): void {
+    this.#surplus.giveTo(this);
+  }
+
+  didGiveSurplus(hasEnd: boolean): void {
+    if (hasEnd) this.#sink?.didEnd();
+    else if (this.room > 0) this.#duplex.resume();
+  }
+
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
     const duplex = this.#duplex;
-    this.#isDestroyed = true;
+    this.isDestroyed = true;
     duplex.removeListener("data", this.#onData);
     duplex.removeListener("end", this.#onEnd);
     duplex.removeListener("finish", this.#onFinish);
     duplex.removeListener("error", this.#onError);
     duplex.removeListener("close", this.#onClose);
-    return secureStream(duplex, settings, ahead, sink, this);
+    return secureStream(duplex, settings, Buffer.concat([ahead, ...this.#surplus.takeAll()]), sink, this);
   }
 
   setRoom(bytes: number): void {
+    const wasPaused = this.room === 0;
+    this.room = bytes;
     if (bytes === 0) this.#duplex.pause();
-    else if (this.#room === 0) this.#duplex.resume();
-    this.#room = bytes;
+    else if (wasPaused && this.#surplus.isEmpty) this.#duplex.resume();
+    else if (wasPaused) realClock.soon(giveSurplus, this);
   }
 
   write(parts: readonly Uint8Array[]): boolean {
@@ -86,7 +107,7 @@ export class DuplexTransport implements AcceptedTransport {
   readonly #onWritten = (error?: Error | null): void => {
     this.#waiting--;
     if (error !== null && error !== undefined) return;
-    if (this.#waiting === 0 && !this.#isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this.#sink);
+    if (this.#waiting === 0 && !this.isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this.#sink);
   };
 
   end(): void {
@@ -94,8 +115,8 @@ export class DuplexTransport implements AcceptedTransport {
   }
 
   destroy(reset: boolean): void {
-    if (this.#isDestroyed) return;
-    this.#isDestroyed = true;
+    if (this.isDestroyed) return;
+    this.isDestroyed = true;
     const duplex = this.#duplex;
     if (duplex.closed) realClock.soon(tellClosed, this.#sink);
     else if (reset && duplex instanceof Socket && this.remote !== undefined) duplex.resetAndDestroy();
@@ -117,6 +138,10 @@ export class DuplexTransport implements AcceptedTransport {
   unref(): void {
     if (this.#duplex instanceof Socket) this.#duplex.unref();
   }
+}
+
+function giveSurplus(owner: DuplexTransport): void {
+  owner.giveSurplus();
 }
 
 function tellWritten(sink: TransportSink | null): void {

@@ -10,7 +10,7 @@ import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
 import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
-import { Surplus } from "./surplus.js";
+import { Surplus, type SurplusOwner } from "./surplus.js";
 import { TransportStream } from "./transport-stream.js";
 import type {
   AcceptedTransport,
@@ -31,7 +31,7 @@ interface OwnedSocket extends Socket {
 const NOTHING = Buffer.alloc(0);
 
 /** A connection on `node:net`. */
-export class NodeTransport implements AcceptedTransport {
+export class NodeTransport implements AcceptedTransport, SurplusOwner {
   holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
@@ -48,7 +48,7 @@ export class NodeTransport implements AcceptedTransport {
   readonly #below: Duplex | null;
   readonly #surplus: Surplus | null;
   readonly #window = new ReceiveWindow();
-  #room = Infinity;
+  room = Infinity;
   #isReceiving = false;
   /** Whether it receives into the thread's one buffer. */
   #usesMemory = false;
@@ -141,35 +141,25 @@ export class NodeTransport implements AcceptedTransport {
   /** Hands a chunk on. @returns whether more may come */
   receive(chunk: Buffer, length: number): boolean {
     if (this.#isDestroyed) return true;
-    const fitting = this.#surplus === null ? length : this.#fit(this.#surplus, chunk, length);
-    if (fitting > 0) this.#give(chunk, fitting);
-    this.#window.adjust(this.#room);
-    return this.#room > 0;
+    const fitting = this.#surplus === null ? length : this.#surplus.fit(chunk, length, this.room);
+    if (fitting > 0) this.give(chunk, fitting);
+    this.#window.adjust(this.room);
+    return this.room > 0;
   }
 
-  #give(chunk: Buffer, length: number): void {
+  give(chunk: Buffer, length: number): void {
     this.#isReceiving = true;
     this.sink?.didReceive(chunk, length);
     this.#isReceiving = false;
   }
 
-  /** Keeps what there is no room for. @returns how much there is */
-  #fit(surplus: Surplus, chunk: Buffer, length: number): number {
-    const fitting = surplus.isEmpty ? Math.min(length, this.#room) : 0;
-    if (fitting < length) surplus.keep(chunk.subarray(fitting, length));
-    return fitting;
+  giveSurplus(): void {
+    this.#surplus?.giveTo(this);
   }
 
-  /** There is room again. */
-  giveSurplus(): void {
-    const surplus = this.#surplus;
-    while (surplus !== null && !surplus.isEmpty && this.#room > 0 && !this.#isDestroyed) {
-      const chunk = surplus.take(this.#room);
-      this.#give(chunk, chunk.length);
-    }
-    if (surplus === null || !surplus.isEmpty || this.#isDestroyed) return;
-    if (surplus.hasEnd) this.sink?.didEnd();
-    else if (this.#room > 0) this.#socket.resume();
+  didGiveSurplus(hasEnd: boolean): void {
+    if (hasEnd) this.sink?.didEnd();
+    else if (this.room > 0) this.#socket.resume();
   }
 
   didEnd(): void {
@@ -179,8 +169,8 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   setRoom(bytes: number): void {
-    const wasPaused = this.#room === 0;
-    this.#room = bytes;
+    const wasPaused = this.room === 0;
+    this.room = bytes;
     if (this.#isReceiving || this.#isDestroyed) return;
     if (this.#surplus !== null && !this.#surplus.isEmpty) {
       if (wasPaused) realClock.soon(giveSurplus, this);
@@ -192,7 +182,7 @@ export class NodeTransport implements AcceptedTransport {
   }
 
   #narrow(): void {
-    const buffer = this.#usesMemory ? this.#window.narrow(this.#room) : null;
+    const buffer = this.#usesMemory ? this.#window.narrow(this.room) : null;
     if (buffer !== null) refill(this.#socket, buffer);
   }
 

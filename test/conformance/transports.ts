@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
 import { Authority } from "../certificates.js";
+import { duplexTransports } from "./duplex-listener.js";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 
 /** One kind of connection. A new one is made for every test. */
@@ -79,6 +80,10 @@ const unix: Kind = {
   },
 };
 
+function openStreams(): Wire {
+  return { ...tcp("", "127.0.0.1").open(), options: { transport: duplexTransports } };
+}
+
 async function hasIPv6(): Promise<boolean> {
   const probe = createServer().listen(0, "::1");
   try {
@@ -114,6 +119,7 @@ const KINDS: readonly Kind[] = [
   tcp("TCP over IPv4", "127.0.0.1"),
   ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
   unix,
+  { ...tcp("streams, on the accepted side", "127.0.0.1"), open: openStreams },
   tls("TLSv1.2"),
   tls("TLSv1.3"),
 ];
