@@ -97,6 +97,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOBUFS: "the system is out of buffers",
   ENOMEM: "the system is out of memory",
   ENOTFOUND: "no such host name",
+  ERR_TLS_SESSION_ATTACK: "the peer renegotiates too often",
   EAI_AGAIN: "the name server could not be reached or had no answer for now; check the network and the resolver",
   EAI_FAIL: "the name server failed",
   EAI_NODATA: "the name exists but has no address",

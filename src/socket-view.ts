@@ -117,9 +117,13 @@ function describe(socket: SocketView): string {
   const name = `${socket.constructor.name} #${socket.id} ${socket.state}`;
   if (socket.state === "listening") return `${name} on ${addressText(socket.local)}`;
   const ends = socket.local === undefined ? "" : ` ${addressText(socket.local)} to ${addressText(socket.remote)}`;
-  const read = socket.currentRead === undefined ? "" : ` (${socket.currentRead.kind})`;
   return (
-    `${name}${ends}: ${socket.pendingReads} reads${read}, ${socket.pendingWrites} writes, ` +
+    `${name}${ends}: ${socket.pendingReads} reads${kindOf(socket.currentRead)}, ` +
+    `${socket.pendingWrites} writes${kindOf(socket.currentWrite)}, ` +
     `${socket.unreadBytes} bytes unread, ${socket.unsentBytes} unsent`
   );
+}
+
+function kindOf(request: SocketRequest<unknown> | undefined): string {
+  return request === undefined ? "" : ` (${request.kind})`;
 }

@@ -242,9 +242,13 @@ export class Securing implements RequestOwner {
     if (now < this.dueAt) return;
     const own = now >= this.#entryDueAt;
     const ms = own ? `${this.entry?.timeoutMs} ms` : `limits.handshakeMs, ${limits.handshakeMs} ms`;
-    const what = this.state === "queued" ? `waited for ${this.#holdUp()}` : "the handshake was not through";
-    const name = this.entry === null ? "The TLS handshake" : "startTLS";
-    this.fail("TLS_TIMEOUT", `${name} timed out after ${ms}: ${what}`);
+    const who = this.entry === null ? "The TLS handshake" : "startTLS";
+    this.fail("TLS_TIMEOUT", `${who} timed out after ${ms}: ${this.#waitingFor()}`);
+  }
+
+  #waitingFor(): string {
+    if (this.state === "queued") return `it waited for ${this.#holdUp()}`;
+    return this.state === "asked" ? "shouldTrustPeer has not answered" : "the peer was not through with it";
   }
 
   /** What the upgrade waits for, in words. */

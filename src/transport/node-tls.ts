@@ -96,8 +96,11 @@ function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeL
     listener.didHandshake(info);
   });
   socket.on("error", fail);
-  // Where it is not a server of the runtime's that listens, the reason of a failed handshake comes by this event alone.
-  socket.on("_tlsError", fail);
+  // Where it is not a server of the runtime's that listens, what fails in TLS comes by this event alone, and ends nothing.
+  socket.on("_tlsError", (error: Error) => {
+    if (isOver) socket.destroy(error);
+    else fail(error);
+  });
   socket.on("close", () => fail(new Error("the connection was closed during the handshake")));
 }
 

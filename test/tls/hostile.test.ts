@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
-import { connect as connectTLS } from "node:tls";
+import { connect as connectTLS, createSecureContext, TLSSocket } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket, AsyncSocketOptions } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
@@ -17,7 +17,9 @@ import {
   listening,
   overMemory,
   rawServer,
+  nodeClient,
   SecureRecorder,
+  streamPair,
   trusting,
 } from "./helpers.js";
 
@@ -102,7 +104,7 @@ describe("A peer that is silent in the handshake", SAFETY, () => {
     const { target } = await rawServer(t);
     const client = idle(t, { limits });
     const error = await failure(client.connect({ ...target, tls: trusting }), "TLS_TIMEOUT");
-    assert.match(error.message, /limits\.handshakeMs, 60 ms/);
+    assert.match(error.message, /^The TLS handshake timed out after limits\.handshakeMs, 60 ms/);
     assert.equal(await closedBy(client, "TLS_TIMEOUT"), error);
   });
 
@@ -186,5 +188,56 @@ describe("A peer that closes in the middle of the handshake", SAFETY, () => {
     peer.destroy();
     raw.destroy();
     assert.equal((await server.closed).by, "error");
+  });
+});
+
+/** An encrypted peer on `raw` that others can write to as well. */
+function overRelay(t: TestContext, raw: Socket, isServer: boolean): TLSSocket {
+  const [near, far] = streamPair();
+  near.pipe(raw).pipe(near);
+  const peer = isServer
+    ? new TLSSocket(far, { isServer, secureContext: createSecureContext(identity) })
+    : connectTLS({ socket: far, ca: authority.cert, host: HOST });
+  return Belongings.of(t).addRaw(peer);
+}
+
+/** Of application data, encrypted by nobody. */
+const FORGED_RECORD = Buffer.concat([Buffer.from([23, 3, 3, 0, 40]), Buffer.alloc(40, 7)]);
+
+describe("A record that somebody has forged, after the handshake", SAFETY, () => {
+  it("closes a client with TLS, and its bytes reach no read", async (t) => {
+    const { target, connection } = await rawServer(t);
+    const client = idle(t);
+    const connecting = client.connect({ ...target, tls: trusting });
+    const raw = await connection();
+    overRelay(t, raw, true).write("true\n");
+    await connecting;
+    assert.equal(await client.readLine(), "true");
+    const read = client.read();
+    raw.write(FORGED_RECORD);
+    assertWords(await closedBy(client, "TLS"), /connection failed/);
+    await failure(read, "CLOSED");
+  });
+
+  it("closes a server with TLS, and its bytes reach no read", async (t) => {
+    const { target, accepted } = await listening(t, identity);
+    const raw = await rawClient(t, target.port);
+    overRelay(t, raw, false).write("true\n");
+    const server = await accepted();
+    assert.equal(await server.readLine(), "true");
+    const read = server.read();
+    raw.write(FORGED_RECORD);
+    assertWords(await closedBy(server, "TLS"), /connection failed/);
+    await failure(read, "CLOSED");
+  });
+});
+
+describe("A client of TLS 1.2 that asks for new keys again and again", SAFETY, () => {
+  it("is closed upon, since that costs a server far more than the client", async (t) => {
+    const { target, accepted } = await listening(t, identity);
+    const peer = nodeClient(t, target.port, { maxVersion: "TLSv1.2" });
+    const again = (): void => void peer.renegotiate({}, (error) => (error === null ? again() : undefined));
+    peer.on("secureConnect", again).on("error", () => undefined);
+    assertWords(await closedBy(await accepted(), "TLS"), /renegotiates too often/);
   });
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type StartTLSOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
@@ -74,6 +75,15 @@ for (const [kind, connected] of Object.entries(CLEAR)) {
       client.disconnect();
       await client.closed;
       assert.equal(client.tls, info);
+    });
+
+    it("is seen to wait for a read that may never end", async (t) => {
+      const { client } = await connected(t);
+      const line = client.readLine();
+      const upgrade = client.startTLS(asClient);
+      await settled();
+      assert.deepEqual([client.currentRead, client.currentWrite], [line, upgrade]);
+      assert.match(inspect(client), /2 reads \(readLine\), 1 writes \(startTLS\)/);
     });
 
     it("cancelled before the handshake closes the connection, and nothing behind goes in the clear", async (t) => {
