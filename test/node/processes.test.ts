@@ -74,16 +74,17 @@ describe("a process without free descriptors", { ...SAFETY, skip: process.platfo
     assert.equal(before.state, "listening");
   });
 
-  // libuv keeps a spare descriptor: it accepts and closes what waits, and tells nobody. The test is for those that do tell.
-  const todo = "libuv closes such connections by itself, unseen";
-  it("tells didFailAccept, with ACCEPT, in words, the errno in the cause", { todo }, async (t) => {
+  it("tells didFailAccept, with ACCEPT, in words, the errno in the cause", async (t) => {
     const { server } = await crowd(t, 60);
     let failed = await report(server);
     for (let tries = 0; failed.failed === 0 && tries < 20; tries++) failed = await report(server);
-    assert.ok(
-      failed.failed > 0,
-      `60 connections came, ${failed.accepted} became sockets, nothing was told of the rest`,
-    );
+    if (failed.failed === 0) {
+      // libuv keeps a spare descriptor: it accepts and closes what waits.
+      t.skip(
+        `60 connections came, ${failed.accepted} became sockets; the runtime closes the rest itself, and tells nobody`,
+      );
+      return;
+    }
     const [code, errno, message, info] = failed.codes;
     assert.equal(code, "ERR_ASYNCSOCKET_ACCEPT");
     assert.equal(errno, "EMFILE");
