@@ -75,7 +75,7 @@ export class MemoryNetwork implements TransportFactory {
     return () => undefined;
   };
 
-  connect(endpoint: Endpoint, _settings: SocketSettings, sink: ConnectSink): MemoryTransport {
+  connect(endpoint: Endpoint, _settings: SocketSettings, sink: ConnectSink): AcceptedTransport {
     const [local, remote] = this.#ends(endpoint);
     const near = new MemoryTransport(this, local, remote);
     near.connectSink = sink;
@@ -114,7 +114,7 @@ export class MemoryNetwork implements TransportFactory {
     return [ipEnd(own, localPort ?? ++this.#lastPort), ipEnd(address, port)];
   }
 
-  listen(target: ListenTarget, _settings: SocketSettings, sink: ListenerSink): MemoryListener {
+  listen(target: ListenTarget, _settings: SocketSettings, sink: ListenerSink): TransportListener {
     const host = target.path === null && target.host !== undefined && isIP(target.host) !== 0 ? target.host : "";
     const port = target.path === null ? target.port || ++this.#lastPort : 0;
     const key = target.path ?? keyOf(host, port);
