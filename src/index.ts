@@ -30,11 +30,14 @@ export type { SocketState } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./clock.js";
 export type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
+export type { SecureInfo } from "./tls/info.js";
+export type { SecureSettings } from "./tls/settings.js";
 export type { ResolveSrv } from "./connect/srv.js";
 export type {
   AcceptedTransport,
   ConnectSink,
   ListenerSink,
+  SecureSink,
   Transport,
   TransportFactory,
   TransportListener,
