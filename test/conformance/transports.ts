@@ -113,7 +113,7 @@ function tls(version: "TLSv1.2" | "TLSv1.3"): Kind {
   };
 }
 
-const KINDS: readonly Kind[] = [
+export const KINDS: readonly Kind[] = [
   memory("memory"),
   memory("memory, one byte a chunk", { chunkBytes: 1, capacityBytes: 4096 }),
   tcp("TCP over IPv4", "127.0.0.1"),
