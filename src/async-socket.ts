@@ -153,7 +153,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
    * Listens on `{ port, host? }` or `{ path }`. Gives the socket once it does; `local` then tells the port.
    * Each connection becomes a socket of this one's class, with its delegate, limits and options: `didAccept` is told of
    * it, or, where there is no such method, `connections()` gives it, in either case before a TLS handshake. Fails with
-   * `LISTEN`, `CANCELED` or `CLOSED`.
+   * `LISTEN`, `DNS` (of `host`), `CANCELED` or `CLOSED`.
    * @throws BAD_STATE unless the socket is idle, with nothing queued, or closed
    */
   listen(options: ListenOptions): SocketRequest<this> {
