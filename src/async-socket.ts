@@ -42,8 +42,14 @@ import type { AcceptedTransport, TransportFactory } from "./transport/transport.
  * delegate, by the request that each call returns, or by both. Reads and writes wait in a queue each, first in, first
  * out; they may be queued before the connection is there. No call blocks, and none calls back before it has returned.
  *
- * Arguments of the wrong kind throw `TypeError` or `RangeError`, calls that can never be right `ERR_ASYNCSOCKET_BAD_STATE`.
- * On a socket that is closing or closed, an operation gives a request that fails with `ERR_ASYNCSOCKET_CLOSED`.
+ * Arguments of the wrong kind throw `TypeError` or `RangeError`, calls that can never be right
+ * `ERR_ASYNCSOCKET_BAD_STATE`. On a socket that is closing or closed, an operation gives a request that fails with
+ * `ERR_ASYNCSOCKET_CLOSED`.
+ *
+ * Any read may fail with `READ_TIMEOUT`, `END_OF_STREAM`, `CANCELED`, `CLOSED` or `CONNECTION_LOST`, any write with
+ * `WRITE_TIMEOUT`, `CANCELED`, `CLOSED` or `CONNECTION_LOST` (after `ERR_ASYNCSOCKET_`). A read that fails takes no
+ * byte (but for a long `skip`): what had come for it is in `error.partial`, and there for the next read. A timeout
+ * closes the connection, unless the read was told to fail alone.
  *
  * @typeParam Tag - what `tag` options hold
  * @typeParam UserData - what `userData` holds
@@ -51,7 +57,7 @@ import type { AcceptedTransport, TransportFactory } from "./transport/transport.
 export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader<Tag> implements AsyncDisposable {
   /** Yours. */
   userData: UserData | undefined;
-  /** Whether writing goes on after the peer's FIN has taken effect. */
+  /** Whether writing goes on after the peer's FIN has taken effect. @default false */
   readonly allowHalfOpen: boolean;
   readonly #limits: FullLimits;
   readonly #factory: TransportFactory;
@@ -91,6 +97,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   /**
    * The same face over any Node stream, or a connected `net.Socket`, which is this socket's from then on. Such a socket
    * cannot be used again after its close.
+   * @throws BAD_STATE where the stream is not open
    */
   static from<Tag = unknown, UserData = unknown>(
     duplex: Duplex,
@@ -116,9 +123,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   // ------------------------------------------------------------------ beginning
 
   /**
-   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable.
+   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable: with `tls`
+   * once the peer is trusted. `timeout` and `signal` count from now until then.
+   *
    * Fails with `CONNECT` (naming every address tried), `DNS`, `PROXY`, `TLS`, `CONNECT_TIMEOUT`, `TLS_TIMEOUT`,
-   * `CANCELED`, or `CLOSED`.
+   * `CANCELED`, or `CLOSED`. That closes the socket, and what was queued fails with `CLOSED`; it may connect again.
    * @throws BAD_STATE unless the socket is idle or closed
    */
   connect(options: ConnectOptions): SocketRequest<this> {
@@ -143,7 +152,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   /**
    * Listens on `{ port, host? }` or `{ path }`. Gives the socket once it does; `local` then tells the port.
    * Each connection becomes a socket of this one's class, with its delegate, limits and options: `didAccept` is told of
-   * it, or, where there is no such method, `connections()` gives it. Fails with `LISTEN`.
+   * it, or, where there is no such method, `connections()` gives it, in either case before a TLS handshake. Fails with
+   * `LISTEN`, `DNS` (of `host`), `CANCELED` or `CLOSED`.
    * @throws BAD_STATE unless the socket is idle, with nothing queued, or closed
    */
   listen(options: ListenOptions): SocketRequest<this> {
@@ -201,7 +211,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   /**
    * Sends a string (UTF-8), bytes, or a list of them. Done when the operating system has them all. Bytes are not
    * copied: leave them alone until then. Fails, and closes, with `QUEUE_FULL` when it would pass `limits.writeQueue`.
-   * @throws BAD_STATE after `end` or `disconnectAfterWriting`
+   * Once a byte of it is on its way, a timeout or a cancellation closes the connection; `error.bytesDone` are out then.
+   * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
     if (options === undefined) return this.#queueWrite("write", data, undefined, NO_TIMEOUT, undefined);
@@ -210,7 +221,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     return this.#queueWrite("write", data, options.tag, timeoutMs, checkSignal(options.signal));
   }
 
-  /** FIN after the queued writes; reading goes on. A second call gives the first one's request. */
+  /**
+   * FIN after the queued writes; reading goes on. A second call gives the first one's request. Done when the operating
+   * system has the FIN; fails with `CANCELED`, `CLOSED` or `CONNECTION_LOST`.
+   * @throws BAD_STATE on a listener
+   */
   end(): SocketRequest<void> {
     if (this.#end !== null && this.#end.state !== "canceled") return this.#end;
     this.#end = this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
@@ -243,9 +258,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
    * Goes on encrypted: what was queued before goes in the clear, then the handshake, then what is queued after. Bytes
    * that were received ahead belong to the handshake, none ever reaches a read. Gives what was negotiated.
    *
-   * A client verifies the server's certificate for `servername`, or the host connected to. Fails with `TLS` or
-   * `TLS_TIMEOUT`; however it fails, cancelled too, that closes the connection: the rest must not go in the clear.
-   * @throws BAD_STATE where it is secure already, or is going to be, and after `end` or a graceful disconnect
+   * A client verifies the server's certificate for `servername`, or the host connected to. `limits.handshakeMs` runs
+   * from when both queues have come to it, `timeout` from when the first has, until the peer is trusted.
+   *
+   * Fails with `TLS`, `TLS_TIMEOUT`, `END_OF_STREAM` (the peer ended before it), `CANCELED`, `CLOSED` or
+   * `CONNECTION_LOST`. However it fails, cancelled too, that closes the connection: the rest must not go in the clear.
+   * @throws BAD_STATE where it is secure already, or is going to be, after `end` or a graceful disconnect, and on a
+   * listener
+   * @throws TypeError for keys and certificates that cannot be used, and for a server without any
    */
   startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
     const given = checkOptions(options) ?? {};
@@ -267,7 +287,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   // ------------------------------------------------------------------ ending
 
-  /** Closes at once; unsent writes are dropped, and everything queued fails with `CLOSED`. */
+  /**
+   * Closes at once; unsent writes are dropped, and everything queued fails with `CLOSED`. Over TLS the peer sees a
+   * truncated stream. Never fails, as none of the following do; of a listener each is the end of accepting.
+   */
   disconnect(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnect(false);
   }
@@ -277,12 +300,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     return this.#stopListening() ?? this._connection.disconnect(true);
   }
 
-  /** Closes gracefully once no read is queued. */
+  /** Closes gracefully, as `disconnectAfterWriting`, once no read is queued. Later reads throw BAD_STATE. */
   disconnectAfterReading(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_READING);
   }
 
-  /** Closes gracefully once no write is queued: all is sent, then FIN, then the peer has `limits.lingerMs` for its own. */
+  /**
+   * Closes gracefully once no write is queued: all is sent, reads that wait fail with `CLOSED`, then FIN (over TLS
+   * close_notify first), then the peer has `limits.lingerMs` for its own; what still comes is dropped. Later writes
+   * throw BAD_STATE.
+   */
   disconnectAfterWriting(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_WRITING);
   }
@@ -311,7 +338,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   // ------------------------------------------------------------------ listening
 
-  /** Accepted sockets, where the delegate has no `didAccept`, until the listener is closed. */
+  /**
+   * Accepted sockets, where the delegate has no `didAccept`, until the listener is closed; where that was by an error,
+   * it is thrown. Leaving the loop early loses none: they wait for the next one.
+   * @throws BAD_STATE unless the socket listens, or has listened
+   */
   connections(): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
     return this.#asListener("connections").backlog.iterate() as AsyncIterableIterator<
       AsyncSocket<Tag, UserData>,
@@ -322,6 +353,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   /**
    * Stops accepting and lets the connections finish; those that have not within `graceMs` are closed.
    * @returns how many finished by themselves, and how many were closed
+   * @throws BAD_STATE unless the socket listens, and a second time
    */
   shutdown(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
     const graceMs = checkMs("graceMs", checkOptions(options)?.graceMs);
@@ -329,8 +361,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   }
 
   /**
-   * Of a listener with `tls`: connections accepted from now on are secured by these options (a renewed certificate, say).
-   * Those that are open stay as they are.
+   * Of a listener with `tls`: connections accepted from now on are secured by these options (a renewed certificate,
+   * say). Those that are open stay as they are.
+   * @throws BAD_STATE unless the socket listens with `tls`
+   * @throws TypeError for keys and certificates that cannot be used; those from before stay
    */
   setTLS(options: TLSOptions): void {
     const settings = serverSettings(options);
@@ -346,12 +380,15 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   // ------------------------------------------------------------------ settings
 
-  /** Whether small segments are sent at once. */
+  /** Whether small segments are sent at once (TCP_NODELAY). @throws BAD_STATE unless connecting or connected */
   setNoDelay(on = true): void {
     this.#change("setNoDelay", { noDelay: checkBoolean("on", on, true) });
   }
 
-  /** Idle ms before the first keepalive probe; false: none. */
+  /**
+   * Idle ms before the first keepalive probe; true: the system's own delay; false: none.
+   * @throws BAD_STATE unless connecting or connected
+   */
   setKeepAlive(ms: number | boolean): void {
     this.#change("setKeepAlive", { keepAliveMs: checkKeepAlive("ms", ms) });
   }

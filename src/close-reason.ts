@@ -2,11 +2,13 @@ import type { AsyncSocketError } from "./errors.js";
 
 /** Why, and in which condition, a connection came to its end. */
 export type CloseReason = {
+  /** Received, unread ones included. */
   readonly bytesRead: number;
+  /** Taken by the operating system. */
   readonly bytesWritten: number;
   /** Received, and never read. */
   readonly unread: Buffer;
-  /** Queued, and never taken by the operating system. */
+  /** How many were queued, and never taken by the operating system. */
   readonly unsentBytes: number;
 } & (
   | {

@@ -18,18 +18,29 @@ export interface AcceptInfo {
  * while the socket goes on.
  */
 export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
-  /** A new socket, connected, with the listener's class, delegate, limits and options. */
+  /**
+   * A new socket, connected, with the listener's class, delegate, limits and options; behind its PROXY header, and
+   * before its TLS handshake: what is queued here waits for that.
+   */
   didAccept?(listener: AsyncSocket<Tag, UserData>, socket: AsyncSocket<Tag, UserData>): void;
-  /** A connection that never became a socket: an accept error, a limit, the block list. The listener goes on. */
+  /**
+   * A connection that never became a socket: an accept error, a limit, the block list (`ACCEPT`), its PROXY header
+   * (`PROXY_PROTOCOL`). The listener goes on.
+   */
   didFailAccept?(listener: AsyncSocket<Tag, UserData>, error: AsyncSocketError, info: AcceptInfo): void;
-  /** The connection asked for by `connect` is there. Entries queued before start after this. */
+  /**
+   * The connection asked for by `connect` is there, with `tls` its handshake through. Entries queued before start after
+   * this.
+   */
   didConnect?(socket: AsyncSocket<Tag, UserData>): void;
 
   /** The TLS handshake is through, and the peer trusted. What was queued behind it starts after this. */
   didSecure?(socket: AsyncSocket<Tag, UserData>): void;
   /**
-   * Whether the owner of this certificate is to be trusted; asked once a handshake, where the method exists and the peer
-   * has shown a certificate. The handshake waits for the answer, which may be a promise, within `limits.handshakeMs`.
+   * Whether the owner of this certificate is to be trusted; asked once a handshake, where the method exists and the
+   * peer has shown a certificate. The handshake waits for the answer, which may be a promise, within
+   * `limits.handshakeMs`. It is the last word, whatever the options say: anything but true closes the connection with
+   * `TLS`.
    * @param error - what the checks found wrong; null: nothing
    */
   shouldTrustPeer?(
@@ -50,7 +61,8 @@ export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
   didWritePartial?(socket: AsyncSocket<Tag, UserData>, byteCount: number, tag: Tag | undefined): void;
 
   /**
-   * The current read's time is up. `elapsed` ms have passed since it became current, `bytesDone` bytes have come for it.
+   * The current read's time is up. `elapsed` ms have passed since it became current, `bytesDone` bytes have come for
+   * it.
    * @returns ms to add to its timeout; 0 or less lets it expire
    */
   shouldExtendReadTimeout?(

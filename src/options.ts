@@ -8,19 +8,34 @@ import type { TransportFactory } from "./transport/transport.js";
 export interface Limits {
   /** Taken from the kernel ahead of the reads; then TCP pushes back. @default 65 536 */
   readAhead?: number | undefined;
-  /** The `maxLength` of delimiter, line and frame reads that name none. @default 16 MiB */
+  /**
+   * The `maxLength` of delimiter, line and frame reads that name none; more fails with `READ_LIMIT`. @default 16 MiB
+   */
   readLength?: number | undefined;
-  /** Unsent bytes (each write counts as 128 at least); a write beyond fails and closes. @default 16 MiB */
+  /**
+   * Unsent bytes (each write counts as 128 at least); a write beyond fails with `QUEUE_FULL`, and closes.
+   * @default 16 MiB
+   */
   writeQueue?: number | undefined;
-  /** For a TLS handshake. @default 10 000 */
+  /**
+   * For a TLS handshake, from when it can begin until the peer is trusted; then it closes with `TLS_TIMEOUT`. For a
+   * PROXY header as well, from the accept on. @default 10 000
+   */
   handshakeMs?: number | undefined;
-  /** How long a graceful close waits for the peer's FIN after sending its own. @default 5 000 */
+  /**
+   * How long a graceful close waits for the peer's FIN after sending its own; then it closes with `LINGER_TIMEOUT`.
+   * @default 5 000
+   */
   lingerMs?: number | undefined;
-  /** No byte either way for this long closes the connection. @default Infinity */
+  /**
+   * No byte of the application either way for this long closes the connection with `IDLE_TIMEOUT`. @default Infinity
+   */
   idleMs?: number | undefined;
-  /** Of a listener: open connections at once. @default 65 536 */
+  /**
+   * Of a listener: open connections at once; more are reset, and told to `didFailAccept` with `ACCEPT`. @default 65 536
+   */
   connections?: number | undefined;
-  /** Of a listener: open connections at once from one address. @default Infinity */
+  /** Of a listener: the same for those from one address. @default Infinity */
   connectionsPerAddress?: number | undefined;
 }
 
@@ -57,7 +72,10 @@ export interface ConnectOptions extends TcpOptions {
   service?: string | undefined;
   /** A Unix-domain socket instead of host and port. */
   path?: string | undefined;
-  /** Ms from before the name lookup until the socket is usable. @default none */
+  /**
+   * Ms from the call, lookups, proxy and TLS included, until the socket is usable; then `CONNECT_TIMEOUT`.
+   * @default none
+   */
   timeout?: number | undefined;
   /** Aborting it before the connection is there fails the connect with `CANCELED`; later it has no effect. */
   signal?: AbortSignal | undefined;
@@ -66,8 +84,8 @@ export interface ConnectOptions extends TcpOptions {
   /** The port to connect from. @default any free one */
   localPort?: number | undefined;
   /**
-   * The name of the network interface to connect from, by an address that it has, of the family of each attempt: `"eth0"`.
-   * Not together with `localAddress`. @default the system's choice
+   * The name of the network interface to connect from, by an address that it has, of the family of each attempt:
+   * `"eth0"`. Not together with `localAddress`. @default the system's choice
    */
   interface?: string | undefined;
   /** Only addresses of this family. @default both */
@@ -82,15 +100,17 @@ export interface ConnectOptions extends TcpOptions {
   /** In place of `dns.lookup`, of the same form. Called once, with `all` set; what it finds is all that is tried. */
   lookup?: LookupFunction | undefined;
   /**
-   * Connect through a proxy: `"socks5://user:password@host:port"` (the addresses of `host` are looked up here), `socks5h`
-   * (the proxy looks them up), or `http` (CONNECT; looked up there, too). User name and password are percent-encoded, and
-   * may be left out. `family`, `localAddress`, `interface` and the like then are those of the connection to the proxy.
-   * Not together with `path` or `service`. Fails with `PROXY` where the proxy refuses. @default none
+   * Connect through a proxy: `"socks5://user:password@host:port"` (the addresses of `host` are looked up here),
+   * `socks5h` (the proxy looks them up), or `http` (CONNECT; looked up there, too). User name and password are
+   * percent-encoded, and may be left out, and so may the port: 1080, or 80 for `http`. `family`, `localAddress`,
+   * `interface` and the like then are those of the connection to the proxy, which is in the clear; `tls` is spoken with
+   * `host`. Not together with `path` or `service`. Fails with `PROXY` where the proxy refuses. @default none
    */
   proxy?: string | undefined;
   /**
    * Encrypt from the start; `true` for the defaults: the server's certificate must be for `host`, by an authority that
-   * the runtime trusts. `limits.handshakeMs` and `timeout` both bound the handshake. @default false
+   * the runtime trusts. `limits.handshakeMs` and `timeout` both bound the handshake. Fails with `TLS` or `TLS_TIMEOUT`,
+   * and the connection with it. @default false
    */
   tls?: TLSOptions | boolean | undefined;
 }
@@ -113,26 +133,36 @@ export interface ListenOptions extends TcpOptions {
   ipv6Only?: boolean | undefined;
   /** Share the port with other listeners that ask for it too. Fails where the runtime cannot. @default false */
   reusePort?: boolean | undefined;
-  /** Connections from these addresses are refused. */
+  /** Connections from these addresses are reset, and told to `didFailAccept` with `ACCEPT`. @default none */
   blockList?: AddressFilter | undefined;
   /**
    * Every connection comes by way of a proxy that tells whose it is by a PROXY header, of version 1 or 2 (HAProxy's
-   * proxy-protocol.txt): `socket.proxied`. Without a header, or with a wrong one, a connection is refused; the header has
-   * `limits.handshakeMs` to come. The block list and `limits.connectionsPerAddress` heed the address it tells, too. Only
-   * for listeners that nobody else can reach: whoever can, may claim any address. @default false
+   * proxy-protocol.txt): `socket.proxied`. Without a header, or with a wrong one, a connection is reset, and told to
+   * `didFailAccept` with `PROXY_PROTOCOL`; the header has `limits.handshakeMs` to come. The block list and
+   * `limits.connectionsPerAddress` heed the address it tells, too. Only for listeners that nobody else can reach:
+   * whoever can, may claim any address. @default false
    */
   proxyProtocol?: boolean | undefined;
-  /** Encrypt every connection from its start. `limits.handshakeMs` bounds the handshake. @default false */
+  /**
+   * Encrypt every connection from its start. `limits.handshakeMs` bounds the handshake; one that fails closes its own
+   * connection alone, with `TLS`, and is told to its delegate. @default false
+   */
   tls?: TLSOptions | false | undefined;
 }
 
 /** What every queued operation takes. */
 export interface OperationOptions<Tag = unknown> {
-  /** Ms, from when the entry becomes current until it is done: total time. 0: only if it need not wait. @default none */
+  /**
+   * Ms, from when the entry becomes current and has to wait until it is done: total time. 0: only if it need not wait.
+   * Then it fails with `READ_TIMEOUT` or `WRITE_TIMEOUT`. @default none
+   */
   timeout?: number | undefined;
   /** Yours; handed back with the result. */
   tag?: Tag | undefined;
-  /** Aborting it cancels the operation. Counts from the call. */
+  /**
+   * Aborting it cancels the operation, with `CANCELED`, and its reason as the cause. Counts from the call.
+   * @default none
+   */
   signal?: AbortSignal | undefined;
 }
 
@@ -196,11 +226,13 @@ export interface WithoutEncoding {
 }
 
 export interface ShutdownOptions {
-  /** How long connections may take to finish before they are closed. @default Infinity */
+  /** Ms that connections may take to finish before they are closed. @default Infinity */
   graceMs?: number | undefined;
 }
 
-/** How a listener's shutdown went: connections that finished by themselves, and those closed at the end of the grace. */
+/**
+ * How a listener's shutdown went: connections that finished by themselves, and those closed at the end of the grace.
+ */
 export interface ShutdownResult {
   finished: number;
   forced: number;

@@ -76,7 +76,7 @@ export class SocketRequest<T> implements Promise<T> {
 
   /**
    * Takes it back; it then fails with `ERR_ASYNCSOCKET_CANCELED`. A cancelled read takes no byte. A write of which a
-   * byte has been handed on can only be stopped by closing the connection, and is.
+   * byte has been handed on can only be stopped by closing the connection, and is; so is a `startTLS`.
    * @returns whether that took effect: false when it is settled, or cannot be cancelled
    */
   cancel(): boolean {
@@ -84,7 +84,8 @@ export class SocketRequest<T> implements Promise<T> {
   }
 
   /**
-   * More time, in milliseconds, for this request and no other: added to its timeout, whether that is running or not yet.
+   * More time, in milliseconds, for this request and no other: added to its timeout, whether that is running or not
+   * yet.
    * @returns whether that took effect: false when it is settled, or has no timeout
    * @throws RangeError for a negative number
    */

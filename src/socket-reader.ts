@@ -79,19 +79,25 @@ export abstract class SocketReader<Tag> extends SocketView {
     return this.#queueRead("skip", reads.skipEntry(this._connection.reading, length, options), options);
   }
 
-  /** Every queued read, the current one included, fails with `CANCELED`; no byte is taken. @returns how many */
+  /**
+   * Every queued read, the current one included, fails with `CANCELED`; no byte is taken. A `startTLS` stays.
+   * @returns how many
+   */
   cancelReads(): number {
     return this._connection.cancelReads();
   }
 
-  /** Lines, until the end of the stream. */
+  /**
+   * Lines, until the end of the stream. Ends normally there and after a close of this side's; throws `END_OF_STREAM`
+   * where a part of a line is left, and what else ends the connection or a read. Options are those of each read.
+   */
   lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
     this.#checkReading("lines");
     reads.readLineEntry(this._connection.reading, options);
     return new ReadIterator(this, () => this.readLine(options));
   }
 
-  /** The bodies of frames, until the end of the stream. */
+  /** The bodies of frames, until the end of the stream; it ends as `lines` does. */
   frames(options: FrameOptions<Tag> & WithEncoding): AsyncIterableIterator<string, undefined>;
   frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
@@ -101,7 +107,7 @@ export abstract class SocketReader<Tag> extends SocketView {
     return new ReadIterator(this, () => this.readFrame(options));
   }
 
-  /** What comes, as it comes, until the end of the stream. */
+  /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
     this.#checkReading("read");
     return new ReadIterator(this, () => this.read());

@@ -21,6 +21,7 @@ export abstract class SocketView {
   /** @internal The present life as a listener. */
   _listener: Listener | null = null;
 
+  /** Where it stands. From `"closed"` on it may connect or listen again. */
   get state(): SocketState {
     return (this._listener ?? this._connection).phase;
   }
@@ -35,27 +36,30 @@ export abstract class SocketView {
     return this._connection.securing?.info ?? undefined;
   }
 
+  /** This end; of a listener, where it listens. Undefined before there is a connection. */
   get local(): Address | undefined {
     return (this._listener ?? this._connection).transport?.local;
   }
 
+  /** The other end of the connection itself: through a proxy, either way, the proxy. Undefined before there is one. */
   get remote(): Address | undefined {
     return this._connection.transport?.remote;
   }
 
   /**
-   * Of a connection accepted with `proxyProtocol`: whose it is, and where that came in, as the proxy tells it. Undefined
-   * without a proxy, and where it passes on no connection, but checks the server's health.
+   * Of a connection accepted with `proxyProtocol`: whose it is, and where that came in, as the proxy tells it.
+   * Undefined without a proxy, and where it passes on no connection, but checks the server's health.
    */
   get proxied(): ProxiedAddresses | undefined {
     return this._connection.proxied ?? undefined;
   }
 
+  /** Bytes received, unread ones included; over TLS those of the application. */
   get bytesRead(): number {
     return this._connection.bytesRead;
   }
 
-  /** Bytes that the operating system has taken. */
+  /** Bytes that the operating system has taken; over TLS those of the application. */
   get bytesWritten(): number {
     return this._connection.writing.bytesWritten;
   }
@@ -81,18 +85,24 @@ export abstract class SocketView {
     return this._connection.reading.peerEnded;
   }
 
+  /** Reads that are queued, the current one included. A `startTLS` is one of them. */
   get pendingReads(): number {
     return this._connection.reading.queue.length;
   }
 
+  /** Writes that are queued, the current one included. An `end` and a `startTLS` are among them. */
   get pendingWrites(): number {
     return this._connection.writing.queue.length;
   }
 
+  /** The read, or the `startTLS`, that all others wait for; undefined where there is none, or no connection yet. */
   get currentRead(): SocketRequest<unknown> | undefined {
     return current(this._connection.reading.queue.head);
   }
 
+  /**
+   * The same of the writes. Where a `startTLS` waits for reads before it, it is here while another is `currentRead`.
+   */
   get currentWrite(): SocketRequest<unknown> | undefined {
     return current(this._connection.writing.queue.head);
   }
