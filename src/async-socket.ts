@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
-import { checkMs, checkTimeout, checkBoolean, checkOptions, checkSignal, toBytes, toParts } from "./arguments.js";
+import { checkMs, checkBoolean, checkOptions, checkSignal } from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
-import { AFTER_READING, AFTER_WRITING } from "./closing.js";
+import { AFTER_READING, AFTER_WRITING, dispose } from "./closing.js";
 import {
   checkDelegate,
   checkFilter,
@@ -18,20 +18,16 @@ import { badState } from "./failures.js";
 import { Listener } from "./listen/listener.js";
 import type {
   AsyncSocketOptions,
-  Bytes,
   ConnectOptions,
   FullLimits,
   ListenOptions,
-  OperationOptions,
   ShutdownOptions,
   ShutdownResult,
   SocketSettings,
 } from "./options.js";
-import { NO_TIMEOUT } from "./pump/entry.js";
-import { WriteEntry } from "./pump/write-queue.js";
 import type { SocketRequest } from "./request.js";
-import { SocketReader } from "./socket-reader.js";
-import type { StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
+import { SocketWriter } from "./socket-writer.js";
+import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
 import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
@@ -54,7 +50,7 @@ import type { AcceptedTransport, TransportFactory } from "./transport/transport.
  * @typeParam Tag - what `tag` options hold
  * @typeParam UserData - what `userData` holds
  */
-export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader<Tag> implements AsyncDisposable {
+export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter<Tag> implements AsyncDisposable {
   /** Yours. */
   userData: UserData | undefined;
   /** Whether writing goes on after the peer's FIN has taken effect. @default false */
@@ -64,10 +60,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
   #delegate: AsyncSocketDelegate<Tag, UserData> | null;
   /** @internal */ _connection: Connection;
   #isOneWay = false;
-  #wasAccepted = false;
   #isReferenced = true;
   #closed: SocketRequest<CloseReason> | null = null;
-  #end: SocketRequest<void> | null = null;
 
   constructor(options?: AsyncSocketOptions<Tag, UserData>) {
     super();
@@ -180,8 +174,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
     if (state === "idle") return;
     this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
     this._listener = null;
-    this.#closed = this.#end = null;
-    this.#wasAccepted = false;
+    this.#closed = null;
   }
 
   /** A socket that nobody is told of, on the way to this one's own connection. */
@@ -201,88 +194,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
       limits: this.#limits,
       transport: this.#factory,
     });
-    socket.#wasAccepted = true;
+    socket._connection.isAccepted = true;
     socket._connection.adopt(transport);
     return { socket: socket as AsyncSocket, connection: socket._connection };
-  }
-
-  // ------------------------------------------------------------------ writing
-
-  /**
-   * Sends a string (UTF-8), bytes, or a list of them. Done when the operating system has them all. Bytes are not
-   * copied: leave them alone until then. Fails, and closes, with `QUEUE_FULL` when it would pass `limits.writeQueue`.
-   * Once a byte of it is on its way, a timeout or a cancellation closes the connection; `error.bytesDone` are out then.
-   * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
-   */
-  write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
-    if (options === undefined) return this.#queueWrite("write", data, undefined, NO_TIMEOUT, undefined);
-    checkOptions(options);
-    const timeoutMs = checkTimeout(options.timeout);
-    return this.#queueWrite("write", data, options.tag, timeoutMs, checkSignal(options.signal));
-  }
-
-  /**
-   * FIN after the queued writes; reading goes on. A second call gives the first one's request. Done when the operating
-   * system has the FIN; fails with `CANCELED`, `CLOSED` or `CONNECTION_LOST`.
-   * @throws BAD_STATE on a listener
-   */
-  end(): SocketRequest<void> {
-    if (this.#end !== null && this.#end.state !== "canceled") return this.#end;
-    this.#end = this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
-    if (!this._connection.isEnding) this._connection.writing.endQueued = true;
-    return this.#end;
-  }
-
-  #queueWrite(
-    operation: "write" | "end",
-    data: Bytes | readonly Bytes[],
-    tag: unknown,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
-  ): SocketRequest<void> {
-    const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
-    if (this.state === "listening") throw badState(operation, "the socket listens");
-    const connection = this._connection;
-    if (!connection.isEnding) {
-      if (connection.writing.endQueued) throw badState(operation, "the stream was ended by end()");
-      if ((connection.closeWhen & AFTER_WRITING) !== 0 && operation === "write") {
-        throw badState(operation, "the socket disconnects after the writes that were queued before");
-      }
-    }
-    const entry = new WriteEntry(operation, tag, connection.writing, timeoutMs, bytes);
-    connection.writing.enqueue(entry, signal);
-    return entry;
-  }
-
-  /**
-   * Goes on encrypted: what was queued before goes in the clear, then the handshake, then what is queued after. Bytes
-   * that were received ahead belong to the handshake, none ever reaches a read. Gives what was negotiated.
-   *
-   * A client verifies the server's certificate for `servername`, or the host connected to. `limits.handshakeMs` runs
-   * from when both queues have come to it, `timeout` from when the first has, until the peer is trusted.
-   *
-   * Fails with `TLS`, `TLS_TIMEOUT`, `END_OF_STREAM` (the peer ended before it), `CANCELED`, `CLOSED` or
-   * `CONNECTION_LOST`. However it fails, cancelled too, that closes the connection: the rest must not go in the clear.
-   * @throws BAD_STATE where it is secure already, or is going to be, after `end` or a graceful disconnect, and on a
-   * listener
-   * @throws TypeError for keys and certificates that cannot be used, and for a server without any
-   */
-  startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
-    const given = checkOptions(options) ?? {};
-    const isServer = checkBoolean("isServer", given.isServer, this.#wasAccepted);
-    const settings = isServer ? serverSettings(given) : clientSettings(given);
-    const timeoutMs = checkTimeout(given.timeout);
-    const signal = checkSignal(given.signal);
-    if (this.state === "listening") throw badState("startTLS", "the socket listens");
-    const connection = this._connection;
-    if (!connection.isEnding) {
-      if (connection.securing !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");
-      if (connection.writing.endQueued) throw badState("startTLS", "the stream was ended by end()");
-      if (connection.closeWhen !== 0) throw badState("startTLS", "the socket disconnects after what was queued before");
-    }
-    const securing = new Securing(connection, settings);
-    if (!connection.isEnding) connection.securing = securing;
-    return securing.enqueue(given.tag, timeoutMs, signal);
   }
 
   // ------------------------------------------------------------------ ending
@@ -321,7 +235,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketReader
 
   /** The graceful close, of a listener the end of accepting. `limits.lingerMs` bounds it all. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await (this.#stopListening() ?? this._connection.dispose());
+    await (this.#stopListening() ?? dispose(this._connection));
   }
 
   #stopListening(): SocketRequest<CloseReason> | null {

@@ -5,11 +5,22 @@ import type { Connection } from "./connection.js";
 import type { AsyncSocketError } from "./errors.js";
 import { closeCode } from "./failures.js";
 import { notify } from "./notices.js";
-import { settle } from "./request.js";
+import { settle, type SocketRequest } from "./request.js";
 
 /** Conditions of a graceful close; they add up. */
 export const AFTER_READING = 1;
 export const AFTER_WRITING = 2;
+
+/** The graceful close with a deadline that runs from now. */
+export function dispose(connection: Connection): SocketRequest<CloseReason> {
+  const { phase, reason, timer, writing } = connection;
+  if (phase === "idle" || (phase === "connecting" && writing.queue.head === null)) return connection.disconnect(false);
+  if (reason === null) {
+    timer.lingerFromNow();
+    timer.arm();
+  }
+  return connection.disconnectAfter(AFTER_WRITING);
+}
 
 /** Takes the next step to the end, if there is one to take. */
 export function closeStep(connection: Connection): boolean {

@@ -2,7 +2,7 @@ import type { ProxiedAddresses } from "./address.js";
 import type { AsyncSocket } from "./async-socket.js";
 import type { Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
-import { AFTER_WRITING, closeReason, closeStep } from "./closing.js";
+import { closeReason, closeStep } from "./closing.js";
 import { ConnectionTimer } from "./connection-timer.js";
 import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
 import { applySettings } from "./connect/call.js";
@@ -56,6 +56,8 @@ export class Connection implements SecureSink, RouteOwner {
   securing: Securing | null = null;
   /** Whose connection it is, where a proxy has told. */
   proxied: ProxiedAddresses | null = null;
+  /** Whether it came in by a listener. */
+  isAccepted = false;
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
@@ -185,18 +187,6 @@ export class Connection implements SecureSink, RouteOwner {
     this.closeWhen |= conditions;
     this.schedule();
     return this.whenClosed("disconnect");
-  }
-
-  /** The graceful close with a deadline that runs from now. */
-  dispose(): SocketRequest<CloseReason> {
-    if (this.phase === "idle" || (this.phase === "connecting" && this.writing.queue.head === null)) {
-      return this.disconnect(false);
-    }
-    if (this.reason === null) {
-      this.timer.lingerFromNow();
-      this.timer.arm();
-    }
-    return this.disconnectAfter(AFTER_WRITING);
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {

@@ -21,8 +21,8 @@ export class WriteSide implements RequestOwner {
   readonly wait = new Wait();
   /** Bytes that the operating system has. */
   bytesWritten = 0;
-  /** `end` was called: no more writes. */
-  endQueued = false;
+  /** `end` was called, by this entry: no more writes. */
+  endEntry: WriteEntry | null = null;
   finSent = false;
   /** The operating system has the FIN, too. */
   finDone = false;
@@ -65,7 +65,7 @@ export class WriteSide implements RequestOwner {
   }
 
   #cancel(entry: WriteEntry, cause: unknown): void {
-    if (entry.isEnd) this.endQueued = false;
+    if (entry.isEnd) this.endEntry = null;
     this.fail(entry, writeError(entry, "CANCELED", cause));
     this.#connection.schedule();
   }

@@ -1,4 +1,4 @@
-/** Messages share blocks of this size, and may pin as much: what `Buffer.allocUnsafe` does as well. */
+/** Messages share blocks of this size, and may pin as much. */
 const SMALL = 8192;
 /** Larger messages share larger blocks: one never pins more than so many times its own size. */
 const SHARE = 16;
@@ -134,7 +134,7 @@ export class ReceiveBuffer {
 
   /** A copy of the first bytes, which stay. */
   copyOut(count: number): Buffer {
-    const data = Buffer.allocUnsafe(count);
+    const data = allocate(count);
     this.copyTo(data, count);
     return data;
   }
@@ -159,8 +159,19 @@ export class ReceiveBuffer {
   }
 }
 
+let pool = Buffer.allocUnsafeSlow(SMALL);
+let pooled = 0;
+
+/** Small ones share blocks of ours: those of `Buffer.allocUnsafe` are of 64 KiB in later versions of Node. */
 function allocate(size: number): Buffer {
-  return size < SMALL / 2 ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size);
+  if (size >= SMALL / 2) return Buffer.allocUnsafeSlow(size);
+  if (size > SMALL - pooled) {
+    pool = Buffer.allocUnsafeSlow(SMALL);
+    pooled = 0;
+  }
+  const start = pooled;
+  pooled += (size + 7) & ~7;
+  return pool.subarray(start, start + size);
 }
 
 function copy(source: Buffer, sourceStart: number, target: Uint8Array, targetStart: number, count: number): void {
