@@ -339,12 +339,15 @@ function connectOptions(endpoint: Endpoint, settings: SocketSettings): SocketCon
 }
 
 function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NodeTransport {
+  // Not every runtime calls it with the socket as `this`.
+  const receive = (length: number): boolean => made.receive(memory, length);
   const options = {
     ...connectOptions(endpoint, settings),
     allowHalfOpen: true,
-    onread: onreadOption(onReceive),
+    onread: onreadOption(receive),
   } satisfies SocketConnectOpts & SocketConstructorOpts;
-  return NodeTransport.connecting(connect(options), sink, endpoint.path);
+  const made = NodeTransport.connecting(connect(options), sink, endpoint.path);
+  return made;
 }
 
 /** `node:net`: there everywhere. */
