@@ -15,7 +15,7 @@ import type { TLSSocket } from "node:tls";
 const SIZE = 64 * 1024;
 
 /** Where every chunk arrives. Whoever needs bytes for longer than the call has to copy them. */
-export const memory = Buffer.allocUnsafeSlow(SIZE);
+const memory = Buffer.allocUnsafeSlow(SIZE);
 
 /** What `nextBuffer` answers when it is asked next: undefined keeps the socket's present buffer. */
 let next: Buffer | undefined = memory;
@@ -47,12 +47,15 @@ export class ReceiveWindow {
   }
 }
 
-/** Called with the socket as `this`; false stops reading. */
-export type Receive = (this: Socket, length: number) => boolean;
+/**
+ * Called with the socket as `this`; false stops reading. The chunk need not be in `memory`: Bun takes a buffer of its own
+ * where `nextBuffer` names none.
+ */
+export type Receive = (this: Socket, length: number, chunk: Buffer) => boolean;
 
 /** The public option, for sockets that connect. */
 export function onreadOption(receive: Receive): OnReadOpts {
-  return { buffer: nextBuffer, callback: receive };
+  return { buffer: nextBuffer, callback: receive as OnReadOpts["callback"] };
 }
 
 interface Internals {
@@ -91,7 +94,7 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   const handle = internals._handle;
   if (found === null || typeof handle?.useUserBuffer !== "function") return false;
   const [buffer, callback, generator] = found;
-  internals[buffer] = true;
+  internals[buffer] = memory;
   internals[callback] = receive;
   internals[generator] = nextBuffer;
   handle.useUserBuffer(memory);

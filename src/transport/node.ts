@@ -8,7 +8,7 @@ import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { NodeListener } from "./node-listener.js";
-import { memory, noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
+import { noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
 import { TransportStream } from "./transport-stream.js";
@@ -295,8 +295,8 @@ function giveSurplus(owner: NodeTransport): void {
   owner.giveSurplus();
 }
 
-function onReceive(this: Socket, length: number): boolean {
-  return transport(this).receive(memory, length);
+function onReceive(this: Socket, length: number, chunk: Buffer): boolean {
+  return transport(this).receive(chunk, length);
 }
 
 function onData(this: Socket, chunk: Buffer): void {
@@ -340,7 +340,7 @@ function connectOptions(endpoint: Endpoint, settings: SocketSettings): SocketCon
 
 function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NodeTransport {
   // Not every runtime calls it with the socket as `this`.
-  const receive = (length: number): boolean => made.receive(memory, length);
+  const receive = (length: number, chunk: Buffer): boolean => made.receive(chunk, length);
   const options = {
     ...connectOptions(endpoint, settings),
     allowHalfOpen: true,
