@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
 import { Authority } from "../certificates.js";
+import { openSockets } from "../open-sockets.js";
 import { duplexTransports } from "./duplex-listener.js";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 
@@ -140,21 +141,15 @@ export function overEveryTransport(suite: (kind: Kind) => void): void {
   }
 }
 
-const OURS = ["TCPSocketWrap", "TCPServerWrap", "PipeWrap", "PipeServerWrap", "TCPConnectWrap"];
-
-function openHandles(): string[] {
-  return process.getActiveResourcesInfo().filter((name) => OURS.includes(name));
-}
-
 // The test runner's own pipes to its parent are there from the beginning.
 await turn();
 await turn();
-const handlesBefore = openHandles().length;
+const socketsBefore = openSockets().length;
 
 /** To be called at the end of a test, when all is closed. Closing takes the event loop a few turns. */
 export async function assertNothingLeft(): Promise<void> {
-  for (let turns = 0; turns < 200 && openHandles().length > handlesBefore; turns++) await turn();
-  assert.equal(openHandles().length, handlesBefore, `handles left behind: ${openHandles().join(", ")}`);
+  for (let turns = 0; turns < 200 && openSockets().length > socketsBefore; turns++) await turn();
+  assert.equal(openSockets().length, socketsBefore, `sockets left behind: ${openSockets().join(", ")}`);
 }
 
 /** One turn of the event loop. */
