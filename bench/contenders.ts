@@ -2,6 +2,7 @@
  * Who is measured. A contender is a program that answers `ServerRequests` on its IPC channel, so that another runtime
  * or another transport becomes a row by a line here and a file in servers/.
  */
+import { AsyncSocket } from "asyncsocket";
 import type { Workload } from "./workloads.js";
 
 export interface Contender {
@@ -17,16 +18,27 @@ export interface Contender {
 }
 
 const everywhere = (): boolean => true;
+const inTheClear = ({ isSecure }: Workload): boolean => !isSecure && hasNative();
 const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
+
+function hasNative(): boolean {
+  try {
+    return new AsyncSocket({ transport: "native" }).state === "idle";
+  } catch {
+    return false;
+  }
+}
+
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */
 export const CONTENDERS: readonly Contender[] = [
   { name: "hand", file: "hand", takesPart: everywhere },
   { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
-  { name: "library", file: "library", takesPart: everywhere },
+  { name: "library", file: "library", style: "node", takesPart: everywhere },
+  { name: "native", file: "library", style: "native", takesPart: inTheClear },
   { name: "library-await", style: "await", ...PROMISES },
   { name: "library-lines", style: "lines", ...PROMISES },
 ];

@@ -398,11 +398,11 @@ class Loop {
 
   void turn() {
     Ready ready[READY_MAX];
-    int count = poller_.wait(ready);
     napi_handle_scope scope;
-    if (count <= 0 || napi_open_handle_scope(env, &scope) != napi_ok) return;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
     isBusy_ = true;
-    bool goesOn = findMemory();
+    int count = poller_.wait(ready);
+    bool goesOn = count > 0 && findMemory();
     for (int i = 0; i < count && goesOn; i++) goesOn = handle(ready[i]);
     if (goesOn) flush();
     isBusy_ = false;

@@ -282,8 +282,8 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     if (this.#id === CLOSED) return;
     if (this.#id >= 0) {
       // They are to be told of after the close, too.
-      void this.local;
-      void this.remote;
+      this.local;
+      this.remote;
       owners[this.#id] = null;
       addon.close(this.#id, reset && this.#remote?.family !== "unix");
     }
@@ -292,8 +292,8 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
-    void this.local;
-    void this.remote;
+    this.local;
+    this.remote;
     owners[this.#id] = null;
     const fd = addon.detach(this.#id);
     this.#id = CLOSED;

@@ -55,7 +55,7 @@ async function checkReusePort(server: Server, place: Place, address: Address | u
   } catch (error) {
     server.close();
     const words = "Cannot listen with reusePort: this runtime cannot share a port";
-    throw socketError("LISTEN", "listen", words, error as Error);
+    throw socketError("LISTEN", "listen", words, error);
   } finally {
     probe.close();
   }
