@@ -2,7 +2,7 @@
  * The parent's end of the channel: a child process that is asked, and must answer by a deadline. A child that dies, or
  * is late, fails what is asked of it: a benchmark that hangs measures nothing.
  */
-import { fork, type ChildProcess } from "node:child_process";
+import { fork, type ChildProcess, type StdioOptions } from "node:child_process";
 import { isReply, type Exchanges, type Request } from "./exchange.js";
 
 interface Waiting {
@@ -19,9 +19,17 @@ export class Link<R extends Exchanges<R>> {
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
 
-  constructor(label: string, file: URL, args: readonly string[], execArgv: readonly string[]) {
+  /** @param execPath what is started, with `execArgv` before the file */
+  constructor(
+    label: string,
+    file: URL,
+    args: readonly string[],
+    execArgv: readonly string[],
+    execPath = process.execPath,
+  ) {
     this.#label = label;
-    this.#child = fork(file, args, { execArgv: [...execArgv], stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const stdio: StdioOptions = ["ignore", "inherit", "inherit", "ipc"];
+    this.#child = fork(file, args, { execPath, execArgv: [...execArgv], stdio });
     this.#child.on("message", (message) => this.#take(message));
     this.#child.on("error", (error) => this.#failAll(error.message));
     this.#child.on("exit", (code, signal) => this.#failAll(`ended (${signal ?? code ?? "?"})`));

@@ -1,0 +1,139 @@
+/** What hostile peers do, one function each. Every one of them goes on until its time is over. */
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Attack } from "./peers.js";
+
+const CLIENT_HELLO = Buffer.from("16030100c8010000c40303", "hex");
+const CHUNK = Buffer.alloc(16_384, "a");
+const LINES = Buffer.from("a line that nobody reads the answer of\n".repeat(400));
+/** Tiny chunks wait in the socket only so long as the kernel takes them. */
+const UNSENT_MAX = 4096;
+
+export interface AttackKind {
+  readonly name: string;
+  /** Of so many connections at once, where as many as are asked for would not be the point. */
+  readonly most?: number;
+  run(attack: Attack): Promise<void>;
+}
+
+function readsNothing(socket: Socket): void {
+  socket.pause();
+}
+
+function sendsLines(socket: Socket): void {
+  const send = (): void => {
+    while (!socket.destroyed && socket.write(LINES));
+  };
+  socket.on("drain", send);
+  send();
+}
+
+async function many(attack: Attack): Promise<void> {
+  const greet = (socket: Socket): void => {
+    socket.write("hello\n");
+    socket.once("data", () => attack.count("answered"));
+  };
+  await attack.keepOpen(attack.connections, () => attack.dial(attack.ports.plain, greet));
+  attack.count("open at the end", attack.open);
+}
+
+async function slowSenders(attack: Attack): Promise<void> {
+  const filling = attack.keepOpen(attack.connections, () => attack.dial(attack.ports.plain));
+  await attack.repeat(20, () => {
+    for (const socket of attack.sockets) if (socket.writable && !socket.connecting) socket.write("x");
+    attack.count("bytes", attack.open);
+  });
+  await filling;
+}
+
+async function neverReading(attack: Attack): Promise<void> {
+  await attack.keepOpen(attack.connections, () => {
+    readsNothing(attack.dial(attack.ports.plain, sendsLines));
+  });
+}
+
+async function giantLines(attack: Attack): Promise<void> {
+  const send = (socket: Socket): void => {
+    while (!socket.destroyed && socket.write(CHUNK)) attack.count("KiB", CHUNK.length / 1024);
+    socket.once("drain", () => send(socket));
+  };
+  await attack.keepOpen(attack.connections, () => {
+    attack
+      .dial(attack.ports.plain, send)
+      .resume()
+      .once("end", function (this: Socket) {
+        attack.count("turned away");
+        this.destroy();
+      });
+  });
+}
+
+async function tinyChunks(attack: Attack): Promise<void> {
+  const filling = attack.keepOpen(attack.connections, () => attack.dial(attack.ports.plain).resume());
+  while (!attack.isOver) {
+    for (const socket of attack.sockets) {
+      for (let i = 0; i < 200 && socket.writable && socket.writableLength < UNSENT_MAX; i++) {
+        socket.write(attack.below(30) === 0 ? "\n" : "y");
+        attack.count("chunks");
+      }
+    }
+    await delay(0);
+  }
+  await filling;
+}
+
+async function resets(attack: Attack): Promise<void> {
+  const { plain, tls } = attack.ports;
+  const phases: ((socket: Socket) => void)[] = [
+    (socket) => socket.resetAndDestroy(),
+    (socket) => socket.write("half a li", () => socket.resetAndDestroy()),
+    (socket) => socket.write("a line\n", () => socket.resetAndDestroy()),
+    (socket) => socket.write("a line\n") && socket.once("data", () => socket.resetAndDestroy()),
+    (socket) => socket.end("a line\n", () => socket.resetAndDestroy()),
+    (socket) => readsNothing(socket) ?? (socket.write(LINES), setTimeout(() => socket.resetAndDestroy(), 20)),
+  ];
+  await attack.keepOpen(attack.connections, () => {
+    const phase = phases[attack.below(phases.length)] as (socket: Socket) => void;
+    if (attack.below(5) > 0) attack.dial(plain, phase);
+    else attack.dial(tls, (socket) => socket.write(CLIENT_HELLO, () => socket.resetAndDestroy()));
+    attack.count("resets");
+  });
+}
+
+async function stoppedHandshakes(attack: Attack): Promise<void> {
+  const starts = [Buffer.alloc(0), CLIENT_HELLO, Buffer.from("GET / HTTP/1.1\r\n\r\n"), CLIENT_HELLO.subarray(0, 3)];
+  await attack.keepOpen(attack.connections, () => {
+    const start = starts[attack.below(starts.length)] as Buffer;
+    const socket = attack.dial(attack.ports.tls, () => socket.write(start)).resume();
+    socket.once("end", () => {
+      attack.count("turned away");
+      socket.destroy();
+    });
+  });
+}
+
+async function halfOpen(attack: Attack): Promise<void> {
+  await attack.keepOpen(attack.connections, () => {
+    const socket = attack.dial(attack.ports.plain, () => socket.end("the last line\n")).resume();
+    // Never closes by itself: what it gets is read, its descriptor stays for a while.
+    socket.once("end", () => setTimeout(() => socket.destroy(), 200));
+  });
+}
+
+async function storm(attack: Attack): Promise<void> {
+  await attack.keepOpen(attack.connections, () => {
+    attack.dial(attack.ports.plain, (socket) => (attack.below(2) === 0 ? socket.end() : socket.destroy())).resume();
+  });
+}
+
+export const ATTACKS: readonly AttackKind[] = [
+  { name: "many connections", run: many },
+  { name: "slow senders", most: 2000, run: slowSenders },
+  { name: "peers that never read", most: 200, run: neverReading },
+  { name: "giant lines", most: 200, run: giantLines },
+  { name: "tiny chunks", most: 50, run: tinyChunks },
+  { name: "resets in every phase", most: 500, run: resets },
+  { name: "handshakes that stop", most: 500, run: stoppedHandshakes },
+  { name: "half-open ones", most: 500, run: halfOpen },
+  { name: "connection storms", most: 500, run: storm },
+];

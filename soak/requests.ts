@@ -1,0 +1,40 @@
+/** What the main process asks of the server and of the process of the hostile peers. */
+import type { Identity } from "../test/certificates.js";
+
+export interface Ports {
+  readonly plain: number;
+  readonly tls: number;
+}
+
+/** What the server holds, after a full collection. */
+export interface Holdings {
+  readonly connections: number;
+  readonly descriptors: number;
+  readonly timers: number;
+  readonly heapBytes: number;
+}
+
+export interface Tally {
+  /** Connections that became sockets since the server began. */
+  readonly accepted: number;
+  /** Accepts that failed. */
+  readonly refused: number;
+  /** How connections ended, by what their reasons say. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly peakRssBytes: number;
+}
+
+export interface ServerRequests {
+  listen: { ask: { identity: Identity; leaks: boolean }; answer: Ports };
+  holdings: { ask: null; answer: Holdings };
+  /** Since it was asked last. */
+  tally: { ask: null; answer: Tally };
+}
+
+export interface HostileRequests {
+  /** Goes on for so long; then all of its connections are closed. Answers what it did, in numbers. */
+  attack: {
+    ask: { name: string; ports: Ports; ms: number; connections: number; seed: number };
+    answer: Readonly<Record<string, number>>;
+  };
+}

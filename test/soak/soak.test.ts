@@ -1,0 +1,49 @@
+/** The soak in small: that its attacks run, and that its checks find what they are there for. */
+
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import { ATTACKS } from "../../soak/attacks.js";
+import { Soak, type Plan, type Row } from "../../soak/soak.js";
+
+const SKIP = process.platform === "linux" ? false : "descriptors are counted in /proc, which this system does not have";
+const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leaks: false };
+const SAFETY = { timeout: 120_000, skip: SKIP };
+
+async function soaked(t: TestContext, plan: Plan): Promise<Soak> {
+  const soak = await Soak.create(plan);
+  t.after(() => soak.stop());
+  return soak;
+}
+
+describe("hostile peers", SAFETY, () => {
+  it("keep no byte from the others, and leave nothing behind", async (t) => {
+    const rows: Row[] = [];
+    const soak = await soaked(t, SMALL);
+    await soak.run(
+      ATTACKS.map(({ name }) => name),
+      (row) => rows.push(row),
+    );
+    assert.deepEqual(
+      rows.map(({ attack, problem }) => [attack, problem]),
+      ATTACKS.map(({ name }) => [name, ""]),
+    );
+    for (const { attack, accepted, lines } of rows) assert.ok(accepted > 0 && lines > 0, attack);
+  });
+
+  it("do not end a listener that is out of descriptors", async (t) => {
+    const rows: Row[] = [];
+    await (await soaked(t, { ...SMALL, connections: 300 })).runShort((row) => rows.push(row));
+    assert.deepEqual(
+      rows.map(({ problem }) => problem),
+      [""],
+    );
+    assert.ok((rows[0]?.accepted ?? 300) < 300, "not all of them came in");
+  });
+
+  it("are found where they leave something behind", async (t) => {
+    const rows: Row[] = [];
+    const soak = await soaked(t, { ...SMALL, recoveryMs: 500, leaks: true });
+    await soak.run(["connection storms"], (row) => rows.push(row));
+    assert.match(rows[0]?.problem ?? "", /^\d+ timers left/);
+  });
+});
