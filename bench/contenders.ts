@@ -2,7 +2,7 @@
  * Who is measured. A contender is a program that answers `ServerRequests` on its IPC channel, so that another runtime
  * or another transport becomes a row by a line here and a file in servers/.
  */
-import { AsyncSocket } from "asyncsocket";
+import { NO_NATIVE } from "../test/native/availability.js";
 import type { Workload } from "./workloads.js";
 
 export interface Contender {
@@ -18,18 +18,10 @@ export interface Contender {
 }
 
 const everywhere = (): boolean => true;
-const inTheClear = ({ isSecure }: Workload): boolean => !isSecure && hasNative();
+const inTheClear = ({ isSecure }: Workload): boolean => !isSecure && NO_NATIVE === false;
 const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
-
-function hasNative(): boolean {
-  try {
-    return new AsyncSocket({ transport: "native" }).state === "idle";
-  } catch {
-    return false;
-  }
-}
 
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 

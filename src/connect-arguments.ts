@@ -208,5 +208,5 @@ export function checkTransport(transport: AsyncSocketOptions["transport"]): Tran
   const problem = nativeProblem();
   if (problem === null) return nativeTransports;
   if (name === "auto") return nodeTransports;
-  throw badState("new AsyncSocket", `the native transport is not there: ${problem}`);
+  throw badState('transport "native"', problem);
 }

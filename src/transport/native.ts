@@ -167,6 +167,12 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     return (this.#remote ??= this.#addressOf(true));
   }
 
+  /** They are to be told of after the close, too. */
+  #findAddresses(): void {
+    this.#local ??= this.#addressOf(false);
+    this.#remote ??= this.#addressOf(true);
+  }
+
   #addressOf(ofPeer: boolean): Address | undefined {
     if (this.#id < 0) return undefined;
     const text = addon.addressOf(this.#id, ofPeer);
@@ -281,9 +287,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   destroy(reset: boolean): void {
     if (this.#id === CLOSED) return;
     if (this.#id >= 0) {
-      // They are to be told of after the close, too.
-      this.local;
-      this.remote;
+      this.#findAddresses();
       owners[this.#id] = null;
       addon.close(this.#id, reset && this.#remote?.family !== "unix");
     }
@@ -292,8 +296,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
-    this.local;
-    this.remote;
+    this.#findAddresses();
     owners[this.#id] = null;
     const fd = addon.detach(this.#id);
     this.#id = CLOSED;

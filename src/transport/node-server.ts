@@ -16,12 +16,11 @@ export async function bindNode(place: Place, settings: SocketSettings, sink: Lis
     keepAliveInitialDelay: keepAliveMs === false ? 0 : keepAliveMs,
   });
   const { path } = place;
-  let sole: Address | undefined;
-  server.on("connection", (socket) => sink.didAccept(NodeTransport.accepted(socket, path, sole)));
   await listening(server, listenOptions(place));
+  const address: Address | undefined = path === null ? addressOf(server) : { family: "unix", path };
+  const sole = soleAddress(address);
+  server.on("connection", (socket) => sink.didAccept(NodeTransport.accepted(socket, path, sole)));
   server.on("error", (error) => sink.didFailAccept(error));
-  const address = path === null ? addressOf(server) : { family: "unix" as const, path };
-  sole = soleAddress(address);
   if (place.reusePort) await checkReusePort(server, place, address);
   return { address, close: () => server.close(), ref: () => server.ref(), unref: () => server.unref() };
 }
