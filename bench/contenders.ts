@@ -2,6 +2,7 @@
  * Who is measured. A contender is a program that answers `ServerRequests` on its IPC channel, so that another runtime
  * or another transport becomes a row by a line here and a file in servers/.
  */
+import { NO_NATIVE } from "../test/native/availability.js";
 import type { Workload } from "./workloads.js";
 
 export interface Contender {
@@ -17,16 +18,19 @@ export interface Contender {
 }
 
 const everywhere = (): boolean => true;
+const inTheClear = ({ isSecure }: Workload): boolean => !isSecure && NO_NATIVE === false;
 const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
+
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */
 export const CONTENDERS: readonly Contender[] = [
   { name: "hand", file: "hand", takesPart: everywhere },
   { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
-  { name: "library", file: "library", takesPart: everywhere },
+  { name: "library", file: "library", style: "node", takesPart: everywhere },
+  { name: "native", file: "library", style: "native", takesPart: inTheClear },
   { name: "library-await", style: "await", ...PROMISES },
   { name: "library-lines", style: "lines", ...PROMISES },
 ];

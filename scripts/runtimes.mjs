@@ -124,7 +124,8 @@ async function runFile(runtime, program, file, counts) {
   for (const [name, result, why] of results) {
     const reason = result === "not ok" ? known.reasonFor(name) : undefined;
     if (result === "ok") counts.passed++;
-    else if (result === "skip") console.error(`  skipped: ${file}: ${name}${why ? `: ${why}` : ""}`, counts.skipped++ ? "" : "");
+    else if (result === "skip")
+      console.error(`  skipped: ${file}: ${name}${why ? `: ${why}` : ""}`, counts.skipped++ ? "" : "");
     else if (reason !== undefined) counts["known failures"]++;
     else {
       counts.failed++;

@@ -12,5 +12,9 @@ if (!isInstalled) {
   console.error("Installing the npm packages (once) …");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const { status } = spawnSync(npm, ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { stdio: "inherit" });
-  process.exit(status ?? 1);
+  if (status !== 0) process.exit(status ?? 1);
 }
+
+const ADDON = "native/build/Release/asyncsocket.node";
+const isStale = existsSync(ADDON) && statSync(ADDON).mtimeMs < statSync("native/asyncsocket.cc").mtimeMs;
+if (isStale) spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });

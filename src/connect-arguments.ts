@@ -28,6 +28,8 @@ import type {
 import type { IpTarget } from "./connect/place.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "./connect/proxy.js";
 import { withoutBrackets } from "./connect/resolve.js";
+import { badState } from "./failures.js";
+import { nativeProblem, nativeTransports } from "./transport/native.js";
 import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 
@@ -199,8 +201,12 @@ export function checkTransport(transport: AsyncSocketOptions["transport"]): Tran
   if (typeof given === "object" && given !== null) {
     const isFactory = typeof given.connect === "function" && typeof given.listen === "function" && given.clock;
     if (isFactory) return given as TransportFactory;
-    throw wrongType("transport", '"auto", "node", or something with connect, listen and clock', given);
+    throw wrongType("transport", '"auto", "node", "native", or something with connect, listen and clock', given);
   }
-  checkOneOf("transport", given, ["auto", "node"], "auto");
-  return nodeTransports;
+  const name = checkOneOf("transport", given, ["auto", "node", "native"], "auto");
+  if (name === "node") return nodeTransports;
+  const problem = nativeProblem();
+  if (problem === null) return nativeTransports;
+  if (name === "auto") return nodeTransports;
+  throw badState('transport "native"', problem);
 }

@@ -251,12 +251,12 @@ export class Connection implements SecureSink, RouteOwner {
 
   // ------------------------------------------------------------------ told by the transport
 
-  didReceive(chunk: Buffer, length: number): void {
+  didReceive(chunk: Buffer, start: number, length: number): void {
     this.bytesRead += length;
     if (this.phase !== "open" && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
-    buffer.borrow(chunk, length);
+    buffer.borrow(chunk, length, start);
     this.drain();
     buffer.keep();
   }

@@ -49,7 +49,7 @@ export interface AsyncSocketOptions<Tag = unknown, UserData = unknown> {
   allowHalfOpen?: boolean | undefined;
   limits?: Limits | undefined;
   /** What carries the bytes: the best there is, `node:net`, or a network of your own. @default "auto" */
-  transport?: "auto" | "node" | TransportFactory | undefined;
+  transport?: "auto" | "node" | "native" | TransportFactory | undefined;
 }
 
 /** Kernel settings of a connection. */

@@ -39,9 +39,9 @@ export class HeaderIntake implements TransportSink {
     if (this.#end()) this.transport.destroy(true);
   }
 
-  didReceive(chunk: Buffer, length: number): void {
+  didReceive(chunk: Buffer, start: number, length: number): void {
     if (this.#isOver || this.#header !== null) return;
-    const fresh = chunk.subarray(0, length);
+    const fresh = chunk.subarray(start, start + length);
     const bytes = this.#received.length === 0 ? fresh : Buffer.concat([this.#received, fresh]);
     const result = parseProxyHeader(bytes);
     if (result.state === "error") this.#fail(result.message);

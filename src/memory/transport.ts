@@ -118,7 +118,7 @@ export class MemoryTransport implements AcceptedTransport {
   }
 
   didReceive(chunk: Buffer): void {
-    if (!this.isOver) this.sink?.didReceive(chunk, chunk.length);
+    if (!this.isOver) this.sink?.didReceive(chunk, 0, chunk.length);
   }
 
   didEnd(): void {

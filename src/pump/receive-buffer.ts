@@ -52,10 +52,10 @@ export class ReceiveBuffer {
   }
 
   /** Lends a chunk until `keep` is called. */
-  borrow(chunk: Buffer, length: number): void {
+  borrow(chunk: Buffer, length: number, start = 0): void {
     this.#chunk = chunk;
-    this.#chunkStart = 0;
-    this.#chunkEnd = length;
+    this.#chunkStart = start;
+    this.#chunkEnd = start + length;
   }
 
   /** Ends the loan: what was not taken is copied, joined to what was there. */

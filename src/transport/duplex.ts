@@ -65,7 +65,7 @@ export class DuplexTransport implements AcceptedTransport, SurplusOwner {
   readonly #onClose = (): void => this.#sink?.didClose();
 
   give(chunk: Buffer, length: number): void {
-    this.#sink?.didReceive(chunk, length);
+    this.#sink?.didReceive(chunk, 0, length);
   }
 
   giveSurplus(): void {

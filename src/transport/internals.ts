@@ -55,7 +55,7 @@ export type Receive = (this: Socket, length: number, chunk: Buffer) => boolean;
 
 /** The public option, for sockets that connect. */
 export function onreadOption(receive: Receive): OnReadOpts {
-  return { buffer: nextBuffer, callback: receive as OnReadOpts["callback"] };
+  return { buffer: nextBuffer, callback: receive };
 }
 
 interface Internals {

@@ -7,7 +7,8 @@ import { socketError } from "../failures.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
-import { NodeListener } from "./node-listener.js";
+import { bindNode } from "./node-server.js";
+import { PortListener } from "./port-listener.js";
 import { noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
@@ -149,7 +150,7 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
 
   give(chunk: Buffer, length: number): void {
     this.#isReceiving = true;
-    this.sink?.didReceive(chunk, length);
+    this.sink?.didReceive(chunk, 0, length);
     this.#isReceiving = false;
   }
 
@@ -354,5 +355,5 @@ function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: Connect
 export const nodeTransports: TransportFactory = {
   clock: realClock,
   connect: connectNode,
-  listen: (target, settings, sink) => new NodeListener(target, settings, sink),
+  listen: (target, settings, sink) => new PortListener(target, settings, sink, bindNode),
 };

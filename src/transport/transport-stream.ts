@@ -55,8 +55,8 @@ export class TransportStream extends Duplex implements TransportSink {
     this.destroy();
   }
 
-  didReceive(chunk: Buffer, length: number): void {
-    if (!this.push(Buffer.from(chunk.subarray(0, length)))) this.#transport.setRoom(0);
+  didReceive(chunk: Buffer, start: number, length: number): void {
+    if (!this.push(Buffer.from(chunk.subarray(start, start + length)))) this.#transport.setRoom(0);
   }
 
   didEnd(): void {

@@ -50,8 +50,8 @@ export interface ConnectSink {
 
 /** Who is told what happens to a connected transport. */
 export interface TransportSink {
-  /** `length` bytes at the start of `chunk`, which is the transport's again when this returns. */
-  didReceive(chunk: Buffer, length: number): void;
+  /** `length` bytes of `chunk` from `start` on. The chunk is the transport's again when this returns. */
+  didReceive(chunk: Buffer, start: number, length: number): void;
   /** The peer's FIN. */
   didEnd(): void;
   /** The batch given to `write` is out. */

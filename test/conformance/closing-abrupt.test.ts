@@ -76,7 +76,7 @@ describe("closing at once", () => {
       assert.equal(reason.error, null);
     });
 
-    if (kind.name !== "a Unix-domain socket") {
+    if (kind.hasReset) {
       it("decision 11: the peer of a reset() sees CONNECTION_LOST, with ECONNRESET in the cause", async (t) => {
         const { client, server } = await connectedPair(t, kind);
         const recorder = new Recorder();

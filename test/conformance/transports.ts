@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
 import { Authority } from "../certificates.js";
+import { NO_NATIVE } from "../native/availability.js";
+import { openSockets } from "../open-sockets.js";
 import { duplexTransports } from "./duplex-listener.js";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 
@@ -26,19 +28,24 @@ export interface Kind {
   /** Whether the bytes go through the kernel. */
   readonly isReal: boolean;
   readonly isSecure: boolean;
+  /** Whether a connection can end by a RST. */
+  readonly hasReset: boolean;
   /** How many bytes come at once, at most. */
   readonly chunkBytes: number;
   open(): Wire;
 }
 
-function tcp(name: string, host: string): Kind {
+type RealTransport = "node" | "native";
+
+function tcp(name: string, host: string, transport: RealTransport): Kind {
   return {
     name,
     isReal: true,
     isSecure: false,
+    hasReset: true,
     chunkBytes: Infinity,
     open: () => ({
-      options: {},
+      options: { transport },
       listen: { port: 0, host },
       connect: (listener) => ({ host, port: portOf(listener) }),
       dispose: () => undefined,
@@ -53,6 +60,7 @@ export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
     name,
     isReal: false,
     isSecure: false,
+    hasReset: true,
     chunkBytes: typeof chunkBytes === "number" ? chunkBytes : 1,
     open: () => ({
       options: { transport: new MemoryNetwork(options) },
@@ -63,25 +71,28 @@ export function memory(name: string, options: MemoryNetworkOptions = {}): Kind {
   };
 }
 
-const unix: Kind = {
-  name: "a Unix-domain socket",
-  isReal: true,
-  isSecure: false,
-  chunkBytes: Infinity,
-  open: () => {
-    const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
-    const path = join(folder, "s");
-    return {
-      options: {},
-      listen: { path },
-      connect: () => ({ path }),
-      dispose: () => rmSync(folder, { recursive: true, force: true }),
-    };
-  },
-};
+function unix(name: string, transport: RealTransport): Kind {
+  return {
+    name,
+    isReal: true,
+    isSecure: false,
+    hasReset: false,
+    chunkBytes: Infinity,
+    open: () => {
+      const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
+      const path = join(folder, "s");
+      return {
+        options: { transport },
+        listen: { path },
+        connect: () => ({ path }),
+        dispose: () => rmSync(folder, { recursive: true, force: true }),
+      };
+    },
+  };
+}
 
 function openStreams(): Wire {
-  return { ...tcp("", "127.0.0.1").open(), options: { transport: duplexTransports } };
+  return { ...tcp("", "127.0.0.1", "node").open(), options: { transport: duplexTransports } };
 }
 
 async function hasIPv6(): Promise<boolean> {
@@ -98,20 +109,30 @@ async function hasIPv6(): Promise<boolean> {
 const authority = await Authority.create();
 const identity = await authority.issue(["localhost", "127.0.0.1"]);
 
-function tls(version: "TLSv1.2" | "TLSv1.3"): Kind {
+function tls(name: string, version: "TLSv1.2" | "TLSv1.3", transport: RealTransport): Kind {
   return {
-    name: version,
+    name,
     isReal: true,
     isSecure: true,
+    hasReset: true,
     chunkBytes: Infinity,
     open: () => ({
-      options: {},
+      options: { transport },
       listen: { port: 0, host: "127.0.0.1", tls: { ...identity, maxVersion: version } },
       connect: (listener) => ({ host: "127.0.0.1", port: portOf(listener), tls: { ca: authority.cert } }),
       dispose: () => undefined,
     }),
   };
 }
+
+const ipv6 = await hasIPv6();
+
+const NATIVE: readonly Kind[] = [
+  tcp("native TCP over IPv4", "127.0.0.1", "native"),
+  ...(ipv6 ? [tcp("native TCP over IPv6", "::1", "native")] : []),
+  unix("a native Unix-domain socket", "native"),
+  tls("TLSv1.3 begun natively", "TLSv1.3", "native"),
+];
 
 /** Kinds that a runtime is known not to carry, as `npm run test:runtimes` names them: each is a skip with its reason. */
 const LEFT_OUT = new Map(
@@ -121,12 +142,13 @@ const LEFT_OUT = new Map(
 const ALL_KINDS: readonly Kind[] = [
   memory("memory"),
   memory("memory, one byte a chunk", { chunkBytes: 1, capacityBytes: 4096 }),
-  tcp("TCP over IPv4", "127.0.0.1"),
-  ...((await hasIPv6()) ? [tcp("TCP over IPv6", "::1")] : []),
-  unix,
-  { ...tcp("streams, on the accepted side", "127.0.0.1"), open: openStreams },
-  tls("TLSv1.2"),
-  tls("TLSv1.3"),
+  tcp("TCP over IPv4", "127.0.0.1", "node"),
+  ...(ipv6 ? [tcp("TCP over IPv6", "::1", "node")] : []),
+  unix("a Unix-domain socket", "node"),
+  { ...tcp("streams, on the accepted side", "127.0.0.1", "node"), open: openStreams },
+  tls("TLSv1.2", "TLSv1.2", "node"),
+  tls("TLSv1.3", "TLSv1.3", "node"),
+  ...(NO_NATIVE === false ? NATIVE : []),
 ];
 
 export const KINDS = ALL_KINDS.filter(({ name }) => !LEFT_OUT.has(name));
@@ -146,23 +168,18 @@ export function overEveryTransport(suite: (kind: Kind) => void): void {
     describe(`over ${kind.name}`, SAFETY, () => suite(kind));
   }
   for (const [name, reason] of LEFT_OUT) it(`over ${name}`, { skip: reason });
-}
-
-const OURS = ["TCPSocketWrap", "TCPServerWrap", "PipeWrap", "PipeServerWrap", "TCPConnectWrap"];
-
-function openHandles(): string[] {
-  return process.getActiveResourcesInfo().filter((name) => OURS.includes(name));
+  if (NO_NATIVE !== false) it("over the native transport", { skip: NO_NATIVE });
 }
 
 // The test runner's own pipes to its parent are there from the beginning.
 await turn();
 await turn();
-const handlesBefore = openHandles().length;
+const socketsBefore = openSockets().length;
 
 /** To be called at the end of a test, when all is closed. Closing takes the event loop a few turns. */
 export async function assertNothingLeft(): Promise<void> {
-  for (let turns = 0; turns < 200 && openHandles().length > handlesBefore; turns++) await turn();
-  assert.equal(openHandles().length, handlesBefore, `handles left behind: ${openHandles().join(", ")}`);
+  for (let turns = 0; turns < 200 && openSockets().length > socketsBefore; turns++) await turn();
+  assert.equal(openSockets().length, socketsBefore, `sockets left behind: ${openSockets().join(", ")}`);
 }
 
 /** One turn of the event loop. */

@@ -7,6 +7,7 @@ import { networkInterfaces } from "node:os";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { failure, settled, until } from "../conformance/delegates.js";
+import { openSockets } from "../open-sockets.js";
 import { Belongings, child, errnoOf } from "../conformance/lifecycle-helpers.js";
 import { portOf, SAFETY } from "../conformance/transports.js";
 
@@ -27,7 +28,7 @@ function idle(t: TestContext): AsyncSocket {
 }
 
 function handles(): number {
-  return process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length;
+  return openSockets().length;
 }
 
 /** Listens, and lets nobody in: the process stands still. */

@@ -90,7 +90,7 @@ class FailingTransport implements AcceptedTransport {
   adopt(sink: TransportSink): void {
     this.#sink = sink;
     this.#inner.adopt({
-      didReceive: (chunk, length) => this.#unlessFails("receive", () => sink.didReceive(chunk, length)),
+      didReceive: (chunk, start, length) => this.#unlessFails("receive", () => sink.didReceive(chunk, start, length)),
       didEnd: () => this.#unlessFails("the FIN received", () => sink.didEnd()),
       didWrite: () => this.#unlessFails("a write under way", () => sink.didWrite()),
       didFinish: () => this.#unlessFails("a FIN under way", () => sink.didFinish()),

@@ -1,0 +1,828 @@
+// The native transport: a readiness loop of its own (epoll, kqueue), polled inside the runtime's.
+//
+// What happens to sockets is gathered into records and crosses into JavaScript a whole batch at a time; received bytes
+// lie in one piece of memory that all sockets of the thread share. What JavaScript asks for is done at once. Sockets are
+// known by their place in a table, which is used again only when no record can speak of it any more. Nothing here queues,
+// retries or decides: src/transport/native.ts does.
+//
+// Only Node-API and libuv are used, both stable: one build serves all versions of Node.
+
+#include <node_api.h>
+#include <uv.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/epoll.h>
+#else
+#include <sys/event.h>
+#endif
+
+namespace {
+
+// A record is four numbers: what happened, to which socket, and two more. native.ts knows the same list.
+enum Kind : int32_t { DATA, END, FAILED, OPENED, WRITABLE, ACCEPTED, ACCEPT_FAILED };
+constexpr uint32_t RECORD = 4;
+constexpr uint32_t RECORDS = 512;
+
+constexpr size_t MEMORY_BYTES = 256 * 1024;
+// Of one socket at a time, so that a fast one leaves the others their turn.
+constexpr size_t READ_BYTES = 64 * 1024;
+constexpr int READY_MAX = 128;
+constexpr int ACCEPTS_MAX = 64;
+constexpr uint32_t PARTS_MAX = 1024;
+
+#ifdef MSG_NOSIGNAL
+constexpr int SEND_FLAGS = MSG_NOSIGNAL;
+#else
+constexpr int SEND_FLAGS = 0;
+#endif
+
+// ---------------------------------------------------------------------- readiness
+
+constexpr unsigned OFF = 0, READ = 1, WRITE = 2, HANGUP = 4, BROKEN = 8, WATCHED = 16;
+
+struct Ready {
+  int32_t id;
+  unsigned what;
+};
+
+#ifdef __linux__
+class Poller {
+ public:
+  int open() { return fd_ = epoll_create1(EPOLL_CLOEXEC), fd_ < 0 ? -errno : fd_; }
+  void close() { ::close(fd_); }
+
+  // Level-triggered. Watched for nothing, a socket still tells that it broke.
+  int set(int fd, int32_t id, unsigned before, unsigned wanted) {
+    epoll_event event{};
+    event.data.u64 = static_cast<uint64_t>(id);
+    if (wanted & READ) event.events |= EPOLLIN;
+    if (wanted & WRITE) event.events |= EPOLLOUT;
+    int operation = before == OFF ? EPOLL_CTL_ADD : wanted == OFF ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    return epoll_ctl(fd_, operation, fd, &event) < 0 ? -errno : 0;
+  }
+
+  int wait(Ready* ready) {
+    epoll_event events[READY_MAX];
+    int count = epoll_wait(fd_, events, READY_MAX, 0);
+    for (int i = 0; i < count; i++) {
+      unsigned what = 0;
+      if (events[i].events & EPOLLIN) what |= READ;
+      if (events[i].events & EPOLLOUT) what |= WRITE;
+      if (events[i].events & EPOLLHUP) what |= HANGUP;
+      if (events[i].events & EPOLLERR) what |= BROKEN;
+      ready[i] = {static_cast<int32_t>(events[i].data.u64), what};
+    }
+    return count;
+  }
+
+ private:
+  int fd_ = -1;
+};
+#else
+class Poller {
+ public:
+  int open() { return fd_ = kqueue(), fd_ < 0 ? -errno : fd_; }
+  void close() { ::close(fd_); }
+
+  int set(int fd, int32_t id, unsigned before, unsigned wanted) {
+    struct kevent changes[2];
+    int count = 0;
+    void* data = reinterpret_cast<void*>(static_cast<intptr_t>(id));
+    if ((before ^ wanted) & READ) EV_SET(&changes[count++], fd, EVFILT_READ, wanted & READ ? EV_ADD : EV_DELETE, 0, 0, data);
+    if ((before ^ wanted) & WRITE) EV_SET(&changes[count++], fd, EVFILT_WRITE, wanted & WRITE ? EV_ADD : EV_DELETE, 0, 0, data);
+    return kevent(fd_, changes, count, nullptr, 0, nullptr) < 0 ? -errno : 0;
+  }
+
+  int wait(Ready* ready) {
+    struct kevent events[READY_MAX];
+    timespec now{};
+    int count = kevent(fd_, nullptr, 0, events, READY_MAX, &now);
+    for (int i = 0; i < count; i++) {
+      unsigned what = events[i].filter == EVFILT_READ ? READ : WRITE;
+      if (events[i].flags & EV_EOF) what |= HANGUP;
+      ready[i] = {static_cast<int32_t>(reinterpret_cast<intptr_t>(events[i].udata)), what};
+    }
+    return count;
+  }
+
+ private:
+  int fd_ = -1;
+};
+#endif
+
+// ---------------------------------------------------------------------- addresses
+
+// Of an IP socket, as each of them keeps its peer's.
+union Address {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+struct Place {
+  union {
+    Address ip;
+    sockaddr_un path;
+  };
+  socklen_t length = 0;
+
+  const sockaddr* any() const { return &ip.any; }
+
+  // With a port below 0 it is a path, or with a zero byte before it a name without a file (Linux).
+  bool parse(const std::string& text, int port) {
+    std::memset(&path, 0, sizeof path);
+    if (port < 0) {
+      if (text.empty() || text.size() >= sizeof path.sun_path) return false;
+      path.sun_family = AF_UNIX;
+      std::memcpy(path.sun_path, text.data(), text.size());
+      length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + text.size() + (text[0] == '\0' ? 0 : 1));
+      return true;
+    }
+    bool isV4 = text.find(':') == std::string::npos;
+    length = isV4 ? sizeof ip.v4 : sizeof ip.v6;
+    return (isV4 ? uv_ip4_addr(text.c_str(), port, &ip.v4) : uv_ip6_addr(text.c_str(), port, &ip.v6)) == 0;
+  }
+};
+
+// ---------------------------------------------------------------------- descriptors
+
+int prepare(int fd) {
+#ifndef __linux__
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) return -errno;
+  return fd;
+}
+
+int newSocket(int family) {
+#ifdef __linux__
+  int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  return fd < 0 ? -errno : fd;
+#else
+  int fd = socket(family, SOCK_STREAM, 0);
+  return fd < 0 ? -errno : prepare(fd);
+#endif
+}
+
+int acceptFrom(int listener, Address* peer) {
+  socklen_t length = sizeof *peer;
+  std::memset(peer, 0, sizeof *peer);
+#ifdef __linux__
+  int fd = accept4(listener, &peer->any, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+#else
+  int fd = accept(listener, &peer->any, &length);
+  return fd < 0 ? -errno : prepare(fd);
+#endif
+}
+
+void setOption(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
+
+// Fewer than 0: off; 0: the system's own delay. The rest as the runtime's own sockets have it.
+void setKeepAlive(int fd, int idleSeconds) {
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, idleSeconds >= 0);
+  if (idleSeconds <= 0) return;
+#ifdef TCP_KEEPIDLE
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idleSeconds);
+#elif defined(TCP_KEEPALIVE)
+  setOption(fd, IPPROTO_TCP, TCP_KEEPALIVE, idleSeconds);
+#endif
+#ifdef TCP_KEEPINTVL
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 10);
+#endif
+}
+
+int errorOf(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) return errno;
+  return error;
+}
+
+// ---------------------------------------------------------------------- the loop of a thread
+
+enum class State : uint8_t { FREE, CONNECTING, STREAM, LISTENING };
+
+struct Slot {
+  int fd = -1;
+  State state = State::FREE;
+  bool hasEnded = false;
+  bool awaitsWrite = false;
+  bool isReferenced = false;
+  unsigned watched = OFF;
+  uint32_t room = 0;
+  Address peer{};
+};
+
+class Loop {
+ public:
+  napi_env env = nullptr;
+  uv_poll_t poll{};
+  bool isOpen = false;
+  napi_ref deliver = nullptr;
+  napi_ref records = nullptr;
+  napi_ref memory = nullptr;
+  napi_async_context context = nullptr;
+  napi_async_cleanup_hook_handle cleanup = nullptr;
+  std::vector<Slot> slots;
+
+  int start(uv_loop_t* uv) {
+    int fd = poller_.open();
+    if (fd < 0) return fd;
+    int status = uv_poll_init(uv, &poll, fd);
+    if (status == 0) status = uv_poll_start(&poll, UV_READABLE, onPoll);
+    if (status != 0) return poller_.close(), status;
+    poll.data = this;
+    uv_unref(reinterpret_cast<uv_handle_t*>(&poll));
+    isOpen = true;
+    return 0;
+  }
+
+  void stop() {
+    for (Slot& slot : slots) {
+      if (slot.fd >= 0) ::close(slot.fd);
+      slot.fd = -1;
+    }
+    isOpen = false;
+    poller_.close();
+  }
+
+  // Null: there is no such socket, or it is closed.
+  Slot* find(int32_t id) {
+    if (id < 0 || static_cast<size_t>(id) >= slots.size() || slots[id].fd < 0) return nullptr;
+    return &slots[id];
+  }
+
+  int32_t add(int fd, State state) {
+    int32_t id;
+    if (free_.empty()) {
+      id = static_cast<int32_t>(slots.size());
+      slots.emplace_back();
+    } else {
+      id = free_.back();
+      free_.pop_back();
+      slots[id] = Slot();
+    }
+    slots[id].fd = fd;
+    slots[id].state = state;
+    setReferenced(slots[id], true);
+    return id;
+  }
+
+  // Forgets a socket, which stays open.
+  int release(int32_t id) {
+    Slot& slot = slots[id];
+    if (slot.watched != OFF) poller_.set(slot.fd, id, slot.watched, OFF);
+    return forget(id);
+  }
+
+  // Closing takes it from the poller, too.
+  void close(int32_t id) { ::close(forget(id)); }
+
+  void setReferenced(Slot& slot, bool on) {
+    if (slot.isReferenced == on) return;
+    slot.isReferenced = on;
+    referenced_ += on ? 1 : -1;
+    auto handle = reinterpret_cast<uv_handle_t*>(&poll);
+    if (referenced_ == 0) uv_unref(handle);
+    else if (on && referenced_ == 1) uv_ref(handle);
+  }
+
+  // Sees to it that what is wanted of a socket is watched.
+  int watch(int32_t id) {
+    Slot& slot = slots[id];
+    unsigned wanted = WATCHED;
+    if (slot.state == State::CONNECTING || slot.awaitsWrite) wanted |= WRITE;
+    if (slot.room > 0 && !slot.hasEnded) wanted |= READ;
+    return wanted == slot.watched ? 0 : watchFor(id, wanted);
+  }
+
+ private:
+  Poller poller_;
+  std::vector<int32_t> free_;
+  // Closed while records may still speak of them.
+  std::vector<int32_t> leaving_;
+  int64_t referenced_ = 0;
+  bool isBusy_ = false;
+  uint32_t count_ = 0;
+  size_t used_ = 0;
+  int32_t* record_ = nullptr;
+  char* bytes_ = nullptr;
+
+  int forget(int32_t id) {
+    Slot& slot = slots[id];
+    int fd = slot.fd;
+    setReferenced(slot, false);
+    slot.fd = -1;
+    slot.state = State::FREE;
+    (isBusy_ ? leaving_ : free_).push_back(id);
+    return fd;
+  }
+
+  int watchFor(int32_t id, unsigned wanted) {
+    Slot& slot = slots[id];
+    int status = poller_.set(slot.fd, id, slot.watched, wanted);
+    if (status == 0) slot.watched = wanted;
+    return status;
+  }
+
+  void push(Kind kind, int32_t id, int32_t a = 0, int32_t b = 0) {
+    int32_t* record = record_ + RECORD * count_++;
+    record[0] = kind;
+    record[1] = id;
+    record[2] = a;
+    record[3] = b;
+  }
+
+  // The memory is asked for anew for each batch: whoever got hold of it may have given it away.
+  bool findMemory() {
+    napi_value value;
+    void* data = nullptr;
+    size_t length = 0;
+    if (napi_get_reference_value(env, records, &value) != napi_ok) return false;
+    if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) return false;
+    record_ = length >= RECORDS * RECORD * sizeof(int32_t) ? static_cast<int32_t*>(data) : nullptr;
+    if (napi_get_reference_value(env, memory, &value) != napi_ok) return false;
+    if (napi_get_arraybuffer_info(env, value, &data, &length) != napi_ok) return false;
+    bytes_ = length >= MEMORY_BYTES ? static_cast<char*>(data) : nullptr;
+    return record_ != nullptr && bytes_ != nullptr;
+  }
+
+  // Hands the batch over. False: JavaScript runs no more, or its memory is gone.
+  bool flush() {
+    if (count_ == 0) return true;
+    napi_value receiver, callback, argument;
+    uint32_t count = count_;
+    count_ = 0;
+    used_ = 0;
+    if (napi_get_global(env, &receiver) != napi_ok || napi_get_reference_value(env, deliver, &callback) != napi_ok ||
+        napi_create_uint32(env, count, &argument) != napi_ok) {
+      return false;
+    }
+    napi_status status = napi_make_callback(env, context, receiver, callback, 1, &argument, nullptr);
+    if (status == napi_pending_exception) {
+      napi_value error;
+      if (napi_get_and_clear_last_exception(env, &error) != napi_ok) return false;
+      napi_fatal_exception(env, error);
+    } else if (status != napi_ok) {
+      return false;
+    }
+    return isOpen && findMemory();
+  }
+
+  static void onPoll(uv_poll_t* handle, int status, int) {
+    auto loop = static_cast<Loop*>(handle->data);
+    if (status == 0 && loop->isOpen && !loop->isBusy_) loop->turn();
+  }
+
+  void turn() {
+    Ready ready[READY_MAX];
+    napi_handle_scope scope;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+    isBusy_ = true;
+    int count = poller_.wait(ready);
+    bool goesOn = count > 0 && findMemory();
+    for (int i = 0; i < count && goesOn; i++) goesOn = handle(ready[i]);
+    if (goesOn) flush();
+    isBusy_ = false;
+    free_.insert(free_.end(), leaving_.begin(), leaving_.end());
+    leaving_.clear();
+    napi_close_handle_scope(env, scope);
+  }
+
+  bool handle(const Ready& ready) {
+    // What follows writes two records at most, and READ_BYTES.
+    bool isFull = count_ + 2 > RECORDS || used_ + READ_BYTES > MEMORY_BYTES;
+    if (isFull && !flush()) return false;
+    Slot* slot = find(ready.id);
+    if (slot == nullptr) return true;
+    if (slot->state == State::LISTENING) return accept(ready.id);
+    if (slot->state == State::CONNECTING) return finishConnect(ready.id), true;
+    if ((ready.what & WRITE) && slot->awaitsWrite) push(WRITABLE, ready.id);
+    if (ready.what & ~WRITE) receive(ready.id, *slot, ready.what);
+    return true;
+  }
+
+  void finishConnect(int32_t id) {
+    Slot& slot = slots[id];
+    int error = errorOf(slot.fd);
+    if (error != 0) return fail(id, error);
+    slot.state = State::STREAM;
+    watch(id);
+    push(OPENED, id);
+  }
+
+  // Nothing more is told of it: it would be told again and again.
+  void fail(int32_t id, int error) {
+    watchFor(id, OFF);
+    slots[id].hasEnded = true;
+    push(FAILED, id, error);
+  }
+
+  void receive(int32_t id, Slot& slot, unsigned what) {
+    if (slot.room == 0 || slot.hasEnded) {
+      if (what & BROKEN) fail(id, errorOf(slot.fd));
+      else if ((what & HANGUP) && !slot.awaitsWrite) watchFor(id, OFF);
+      return;
+    }
+    size_t room = std::min<size_t>(slot.room, READ_BYTES);
+    ssize_t got;
+    do got = recv(slot.fd, bytes_ + used_, room, 0);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+      push(DATA, id, static_cast<int32_t>(used_), static_cast<int32_t>(got));
+      used_ += static_cast<size_t>(got);
+    } else if (got == 0) {
+      slot.hasEnded = true;
+      watch(id);
+      push(END, id);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      fail(id, errno);
+    }
+  }
+
+  bool accept(int32_t id) {
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+      if (count_ == RECORDS && !flush()) return false;
+      Slot* listener = find(id);
+      if (listener == nullptr || listener->room == 0) return true;
+      Address peer;
+      int fd = acceptFrom(listener->fd, &peer);
+      if (fd == -EAGAIN || fd == -EWOULDBLOCK) return true;
+      if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO) continue;
+      if (fd < 0) {
+        // Out of descriptors, or of memory: it would be told so without end. JavaScript lets it go on.
+        listener->room = 0;
+        watch(id);
+        push(ACCEPT_FAILED, id, -fd);
+        return true;
+      }
+      int32_t accepted = add(fd, State::STREAM);
+      slots[accepted].peer = peer;
+      push(ACCEPTED, id, accepted);
+    }
+    return true;
+  }
+};
+
+// ---------------------------------------------------------------------- what JavaScript calls
+
+class Call {
+ public:
+  Loop* loop = nullptr;
+  napi_env env;
+  napi_value values[8];
+
+  Call(napi_env env, napi_callback_info info) : env(env) {
+    napi_get_cb_info(env, info, &count_, values, nullptr, reinterpret_cast<void**>(&loop));
+  }
+
+  bool has(size_t index) const {
+    napi_valuetype type;
+    return index < count_ && napi_typeof(env, values[index], &type) == napi_ok && type != napi_undefined;
+  }
+  bool number(size_t index, int32_t* number) const {
+    return index < count_ && napi_get_value_int32(env, values[index], number) == napi_ok;
+  }
+  bool flag(size_t index, bool* flag) const {
+    return index < count_ && napi_get_value_bool(env, values[index], flag) == napi_ok;
+  }
+  bool text(size_t index, std::string* text) const {
+    size_t length = 0;
+    if (index >= count_ || napi_get_value_string_utf8(env, values[index], nullptr, 0, &length) != napi_ok) return false;
+    text->resize(length + 1);
+    napi_get_value_string_utf8(env, values[index], &(*text)[0], length + 1, &length);
+    text->resize(length);
+    return true;
+  }
+  bool bytes(napi_value value, iovec* part) const {
+    bool isBytes = false;
+    napi_typedarray_type type;
+    if (napi_is_typedarray(env, value, &isBytes) != napi_ok || !isBytes) return false;
+    napi_get_typedarray_info(env, value, &type, &part->iov_len, &part->iov_base, nullptr, nullptr);
+    return type == napi_uint8_array;
+  }
+  // The socket that the first argument names; null, with an exception, if it names none.
+  Slot* socket(int32_t* id) const {
+    Slot* slot = number(0, id) ? loop->find(*id) : nullptr;
+    if (slot == nullptr) fail("an open socket");
+    return slot;
+  }
+
+  napi_value fail(const char* expected) const {
+    napi_throw_type_error(env, nullptr, (std::string("Expected ") + expected).c_str());
+    return nullptr;
+  }
+  napi_value give(int64_t number) const {
+    napi_value value = nullptr;
+    napi_create_int64(env, number, &value);
+    return value;
+  }
+
+ private:
+  size_t count_ = 8;
+};
+
+napi_value giveSocket(const Call& call, int fd, int status, State state, const Address* peer) {
+  if (status < 0) {
+    if (fd >= 0) ::close(fd);
+    return call.give(status);
+  }
+  int32_t id = call.loop->add(fd, state);
+  if (peer != nullptr) call.loop->slots[id].peer = *peer;
+  if (state == State::LISTENING) call.loop->slots[id].room = 1;
+  int watched = state == State::STREAM ? 0 : call.loop->watch(id);
+  if (watched < 0) call.loop->close(id);
+  return call.give(watched < 0 ? watched : id);
+}
+
+// connect(address, port, localAddress?, localPort): a socket that is connecting, or an error's number below 0.
+// With a port below 0 the address is a path.
+napi_value Connect(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  std::string text, localText;
+  int32_t port = 0, localPort = 0;
+  Place peer, local;
+  bool isRight = call.text(0, &text) && call.number(1, &port) && call.number(3, &localPort);
+  if (!isRight || !peer.parse(text, port)) return call.fail("an address, a port and where to come from");
+  bool isV4 = peer.any()->sa_family == AF_INET;
+  if (!call.text(2, &localText)) localText = isV4 ? "0.0.0.0" : "::";
+  bool isBound = port >= 0 && (call.has(2) || localPort > 0);
+  if (isBound && !local.parse(localText, localPort)) return call.fail("a local address");
+  int fd = newSocket(peer.any()->sa_family);
+  if (fd < 0) return call.give(fd);
+  int status = 0;
+  if (isBound) {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    status = bind(fd, local.any(), local.length) < 0 ? -errno : 0;
+  }
+  if (status == 0 && connect(fd, peer.any(), peer.length) < 0 && errno != EINPROGRESS) status = -errno;
+  return giveSocket(call, fd, status, State::CONNECTING, port < 0 ? nullptr : &peer.ip);
+}
+
+// listen(address, port, backlog, ipv6Only, reusePort)
+napi_value Listen(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  std::string text;
+  int32_t port = 0, backlog = 0;
+  bool ipv6Only = false, reusePort = false;
+  Place place;
+  bool isRight = call.text(0, &text) && call.number(1, &port) && call.number(2, &backlog) && call.flag(3, &ipv6Only) &&
+                 call.flag(4, &reusePort) && place.parse(text, port);
+  if (!isRight) return call.fail("an address, a port, a backlog and two flags");
+  int fd = newSocket(place.any()->sa_family);
+  if (fd < 0) return call.give(fd);
+  if (port >= 0) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (place.any()->sa_family == AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6Only);
+  int on = 1;
+  int status = reusePort && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+  if (status == 0 && bind(fd, place.any(), place.length) < 0) status = -errno;
+  if (status == 0 && ::listen(fd, backlog) < 0) status = -errno;
+  return giveSocket(call, fd, status, State::LISTENING, nullptr);
+}
+
+// adopt(descriptor): a connected stream that nobody else uses
+napi_value Adopt(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t fd = -1;
+  if (!call.number(0, &fd)) return call.fail("a descriptor");
+  Address peer{};
+  sockaddr_storage any{};
+  socklen_t length = sizeof any;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&any), &length) < 0) return call.give(-errno);
+  if (any.ss_family != AF_UNIX) std::memcpy(&peer, &any, std::min<size_t>(length, sizeof peer));
+  int status = prepare(fd);
+  return status < 0 ? call.give(status) : giveSocket(call, fd, 0, State::STREAM, &peer);
+}
+
+// detach(socket): its descriptor, which is the caller's from then on
+napi_value Detach(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  return call.socket(&id) == nullptr ? nullptr : call.give(call.loop->release(id));
+}
+
+// close(socket, reset)
+napi_value Close(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  bool reset = false;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  if (!call.flag(1, &reset)) return call.fail("a flag");
+  linger now{1, 0};
+  if (reset) setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  call.loop->close(id);
+  return nullptr;
+}
+
+// setRoom(socket, bytes): 0 pauses; of a listener, too
+napi_value SetRoom(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id, room;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  if (!call.number(1, &room) || room < 0) return call.fail("a number of bytes");
+  slot->room = static_cast<uint32_t>(room);
+  return call.give(call.loop->watch(id));
+}
+
+napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count) {
+  Slot& slot = call.loop->slots[id];
+  size_t total = 0;
+  for (size_t i = 0; i < count; i++) total += parts[i].iov_len;
+  ssize_t sent;
+  do {
+    if (count == 1) {
+      sent = send(slot.fd, parts[0].iov_base, parts[0].iov_len, SEND_FLAGS);
+    } else {
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
+      sent = sendmsg(slot.fd, &message, SEND_FLAGS);
+    }
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) return call.give(-errno);
+  if (sent < 0) sent = 0;
+  slot.awaitsWrite = static_cast<size_t>(sent) < total;
+  if (slot.awaitsWrite || (slot.watched & WRITE)) call.loop->watch(id);
+  return call.give(sent);
+}
+
+// write(socket, bytes, offset): how many were taken, or an error's number; WRITABLE follows where some were not
+napi_value Write(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id, offset;
+  iovec part;
+  if (call.socket(&id) == nullptr) return nullptr;
+  if (!call.bytes(call.values[1], &part)) return call.fail("bytes");
+  if (!call.number(2, &offset) || offset < 0 || static_cast<size_t>(offset) > part.iov_len) return call.fail("an offset");
+  part.iov_base = static_cast<char*>(part.iov_base) + offset;
+  part.iov_len -= static_cast<size_t>(offset);
+  return sendParts(call, id, &part, 1);
+}
+
+// writeAll(socket, list of bytes, first, offset in the first)
+napi_value WriteAll(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id, first, offset;
+  uint32_t length = 0;
+  if (call.socket(&id) == nullptr) return nullptr;
+  bool isList = napi_get_array_length(env, call.values[1], &length) == napi_ok;
+  bool isRight = isList && call.number(2, &first) && call.number(3, &offset) && first >= 0 && offset >= 0;
+  if (!isRight || static_cast<uint32_t>(first) >= length) return call.fail("a list of bytes and two numbers");
+  iovec parts[PARTS_MAX];
+  uint32_t count = std::min(length - static_cast<uint32_t>(first), PARTS_MAX);
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value value;
+    bool isBytes = napi_get_element(env, call.values[1], static_cast<uint32_t>(first) + i, &value) == napi_ok;
+    if (!isBytes || !call.bytes(value, &parts[i])) return call.fail("a list of bytes");
+  }
+  if (static_cast<size_t>(offset) > parts[0].iov_len) return call.fail("an offset");
+  parts[0].iov_base = static_cast<char*>(parts[0].iov_base) + offset;
+  parts[0].iov_len -= static_cast<size_t>(offset);
+  // An element's getter may have closed it.
+  return call.socket(&id) == nullptr ? nullptr : sendParts(call, id, parts, count);
+}
+
+// shutdown(socket): FIN
+napi_value Shutdown(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* slot = call.socket(&id);
+  return slot == nullptr ? nullptr : call.give(::shutdown(slot->fd, SHUT_WR) < 0 ? -errno : 0);
+}
+
+// set(socket, what, value): 0: no delay, 0 or 1; 1: idle seconds before keepalive probes, 0 for the system's own, below 0
+// for none; 2: whether it keeps the process alive. Accepted sockets inherit the first two from their listener.
+napi_value Set(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id, what, value;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  if (!call.number(1, &what) || !call.number(2, &value)) return call.fail("a setting and its value");
+  if (what == 0) setOption(slot->fd, IPPROTO_TCP, TCP_NODELAY, value);
+  else if (what == 1) setKeepAlive(slot->fd, value);
+  else call.loop->setReferenced(*slot, value != 0);
+  return nullptr;
+}
+
+// addressOf(socket, ofPeer): "port address"; undefined where it has none
+napi_value AddressOf(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  bool ofPeer = false;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  if (!call.flag(1, &ofPeer)) return call.fail("a flag");
+  Address address = slot->peer;
+  socklen_t length = sizeof address;
+  if (!ofPeer && getsockname(slot->fd, &address.any, &length) < 0) return nullptr;
+  int family = address.any.sa_family;
+  if (family != AF_INET && family != AF_INET6) return nullptr;
+  char name[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE] = "";
+  const void* bytes = family == AF_INET ? static_cast<void*>(&address.v4.sin_addr) : &address.v6.sin6_addr;
+  uv_inet_ntop(family, bytes, name, sizeof name);
+  if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address.v6.sin6_addr)) {
+    size_t end = std::strlen(name);
+    name[end] = '%';
+    if (if_indextoname(address.v6.sin6_scope_id, name + end + 1) == nullptr) name[end] = '\0';
+  }
+  std::string text = std::to_string(ntohs(address.v4.sin_port)) + " " + name;
+  napi_value value = nullptr;
+  napi_create_string_utf8(env, text.c_str(), text.size(), &value);
+  return value;
+}
+
+// ---------------------------------------------------------------------- beginning and end
+
+// Called when the thread ends, at whatever moment. The loop's memory goes when libuv is done with its handle.
+void onCleanup(napi_async_cleanup_hook_handle, void* data) {
+  auto loop = static_cast<Loop*>(data);
+  loop->stop();
+  uv_close(reinterpret_cast<uv_handle_t*>(&loop->poll), [](uv_handle_t* handle) {
+    auto ended = static_cast<Loop*>(handle->data);
+    napi_remove_async_cleanup_hook(ended->cleanup);
+    delete ended;
+  });
+}
+
+napi_value newMemory(napi_env env, size_t bytes, napi_ref* reference) {
+  void* data = nullptr;
+  napi_value value = nullptr;
+  if (napi_create_arraybuffer(env, bytes, &data, &value) != napi_ok) return nullptr;
+  napi_create_reference(env, value, 1, reference);
+  return value;
+}
+
+const struct {
+  const char* name;
+  napi_callback callback;
+} FUNCTIONS[] = {
+    {"connect", Connect}, {"listen", Listen},     {"adopt", Adopt},       {"detach", Detach}, {"close", Close},
+    {"setRoom", SetRoom}, {"write", Write},       {"writeAll", WriteAll}, {"shutdown", Shutdown},
+    {"set", Set},         {"addressOf", AddressOf},
+};
+
+// open(deliver): a loop of this thread's, as an object: { records, memory } and the functions above; or an error's number.
+// `deliver` is called with the number of records.
+napi_value Open(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, call.values[0], &type);
+  if (type != napi_function) return call.fail("a function");
+  auto loop = new (std::nothrow) Loop();
+  uv_loop_t* uv = nullptr;
+  int status = loop == nullptr ? -ENOMEM : napi_get_uv_event_loop(env, &uv) == napi_ok ? loop->start(uv) : -ENOTSUP;
+  if (status < 0) {
+    delete loop;
+    return call.give(status);
+  }
+  loop->env = env;
+  napi_value result, name;
+  napi_create_object(env, &result);
+  napi_create_string_utf8(env, "asyncsocket", NAPI_AUTO_LENGTH, &name);
+  napi_create_reference(env, call.values[0], 1, &loop->deliver);
+  napi_async_init(env, nullptr, name, &loop->context);
+  napi_set_named_property(env, result, "records", newMemory(env, RECORDS * RECORD * sizeof(int32_t), &loop->records));
+  napi_set_named_property(env, result, "memory", newMemory(env, MEMORY_BYTES, &loop->memory));
+  for (const auto& [key, callback] : FUNCTIONS) {
+    napi_value function;
+    napi_create_function(env, key, NAPI_AUTO_LENGTH, callback, loop, &function);
+    napi_set_named_property(env, result, key, function);
+  }
+  napi_add_async_cleanup_hook(env, onCleanup, loop, &loop->cleanup);
+  return result;
+}
+
+napi_value Init(napi_env env, napi_value exports) {
+  napi_value open;
+  napi_create_function(env, "open", NAPI_AUTO_LENGTH, Open, nullptr, &open);
+  napi_set_named_property(env, exports, "open", open);
+  return exports;
+}
+
+}  // namespace
+
+NAPI_MODULE(NODE_GYP_MODULE_NAME, Init)

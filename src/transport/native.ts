@@ -1,0 +1,475 @@
+/**
+ * Connections by the addon in `native/`: a batch of everything that happened to all sockets of the thread crosses from
+ * it in one call, and what is asked for is done at once. TLS is the node transport's: `secure` hands the descriptor over.
+ */
+
+import cluster from "node:cluster";
+import { rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Socket } from "node:net";
+import { getSystemErrorName } from "node:util";
+import { ipAddress, type Address } from "../address.js";
+import { realClock } from "../clock.js";
+import { inWords } from "../errors.js";
+import type { Endpoint, SocketSettings } from "../options.js";
+import type { SecureSettings } from "../tls/settings.js";
+import { nodeTransports, secureStream } from "./node.js";
+import { PortListener, soleAddress, type Bound, type Place } from "./port-listener.js";
+import { Surplus, type SurplusOwner } from "./surplus.js";
+import type {
+  AcceptedTransport,
+  ConnectSink,
+  ListenerSink,
+  SecureSink,
+  Transport,
+  TransportFactory,
+  TransportSink,
+} from "./transport.js";
+
+/** What happened, as asyncsocket.cc numbers it. */
+const DATA = 0;
+const END = 1;
+const FAILED = 2;
+const OPENED = 3;
+const WRITABLE = 4;
+const ACCEPTED = 5;
+const ACCEPT_FAILED = 6;
+const RECORD = 4;
+
+/** Settings of a socket, likewise. */
+const NO_DELAY = 0;
+const KEEP_ALIVE = 1;
+const REFERENCED = 2;
+
+/** After an accept that failed for want of descriptors or memory: at once, it would fail again. */
+const ACCEPT_PAUSE_MS = 100;
+const ROOM_MAX = 2 ** 31 - 1;
+const PATH = -1;
+/** What a transport has in place of a socket's number. No error has it. */
+const CLOSED = -(2 ** 31);
+
+/** Sockets are numbers, as errors are, below 0. */
+interface Addon {
+  readonly records: ArrayBuffer;
+  readonly memory: ArrayBuffer;
+  connect(address: string, port: number, localAddress: string | undefined, localPort: number): number;
+  listen(address: string, port: number, backlog: number, ipv6Only: boolean, reusePort: boolean): number;
+  detach(socket: number): number;
+  close(socket: number, reset: boolean): void;
+  setRoom(socket: number, bytes: number): number;
+  write(socket: number, bytes: Uint8Array, offset: number): number;
+  writeAll(socket: number, parts: readonly Uint8Array[], first: number, offset: number): number;
+  shutdown(socket: number): number;
+  set(socket: number, what: number, value: number): void;
+  addressOf(socket: number, ofPeer: boolean): string | undefined;
+}
+
+/** Where the build is, and where a package may carry one. */
+const PLACES = [
+  "../../native/build/Release/asyncsocket.node",
+  `../../native/prebuilds/${process.platform}-${process.arch}.node`,
+];
+
+let addon: Addon;
+let records: Int32Array;
+let memory: Buffer;
+/** By the numbers of their sockets. */
+const owners: (NativeTransport | NativeServer | null)[] = [];
+
+/** Null: it is there. Else why it is not. Undefined: not tried yet. */
+let problem: string | null | undefined;
+
+/** Why there is no native transport; null if there is. */
+export function nativeProblem(): string | null {
+  return problem === undefined ? (problem = open()) : problem;
+}
+
+function open(): string | null {
+  if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
+  // Loading an addon can end their process: there is nothing to probe.
+  if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
+  const load = createRequire(import.meta.url);
+  const problems: string[] = [];
+  for (const place of PLACES) {
+    try {
+      const opened = (load(place) as { open(deliver: (count: number) => void): Addon | number }).open(deliver);
+      if (typeof opened === "number") return `the system refuses: ${getSystemErrorName(opened)}`;
+      addon = opened;
+      records = new Int32Array(opened.records);
+      memory = Buffer.from(opened.memory);
+      return null;
+    } catch (error) {
+      problems.push(inWords(error).split("\n", 1)[0] ?? "");
+    }
+  }
+  return problems.join("; ");
+}
+
+function deliver(count: number): void {
+  for (let at = 0, end = count * RECORD; at < end; at += RECORD) {
+    const owner = owners[records[at + 1] as number];
+    if (owner === null || owner === undefined) discard(at);
+    else owner.didHappen(records[at] as number, records[at + 2] as number, records[at + 3] as number);
+  }
+}
+
+/** Of a listener that was closed a moment ago. */
+function discard(at: number): void {
+  if (records[at] === ACCEPTED) addon.close(records[at + 2] as number, true);
+}
+
+function systemError(status: number, call: string, where = ""): Error {
+  const code = getSystemErrorName(status);
+  const message = where === "" ? `${call} ${code}` : `${call} ${code} ${where}`;
+  return Object.assign(new Error(message), { code, errno: status, syscall: call });
+}
+
+/** A connection. */
+export class NativeTransport implements AcceptedTransport, SurplusOwner {
+  readonly holdsProcess = true;
+  room = 0;
+  #id: number;
+  #sink: TransportSink | null = null;
+  #connectSink: ConnectSink | null = null;
+  #local: Address | undefined;
+  #remote: Address | undefined;
+  #toldRoom = 0;
+  #isReceiving = false;
+  #isReferenced = true;
+  #surplus: Surplus | null = null;
+  /** What is being written, and how far it is. */
+  #parts: readonly Uint8Array[] | null = null;
+  #part = 0;
+  #offset = 0;
+  /** An error's number, and the call that met it: to be told. */
+  #failed = 0;
+  #call = "";
+
+  /** @param id below 0: the error that it met at once */
+  constructor(id: number, local: Address | undefined, remote: Address | undefined, sink: ConnectSink | null) {
+    this.#id = id;
+    this.#local = local;
+    this.#remote = remote;
+    this.#connectSink = sink;
+    if (id >= 0) owners[id] = this;
+    else this.#failSoon(id, "connect");
+  }
+
+  get isDestroyed(): boolean {
+    return this.#id === CLOSED;
+  }
+
+  get local(): Address | undefined {
+    return (this.#local ??= this.#addressOf(false));
+  }
+
+  get remote(): Address | undefined {
+    return (this.#remote ??= this.#addressOf(true));
+  }
+
+  /** They are to be told of after the close, too. */
+  #findAddresses(): void {
+    this.#local ??= this.#addressOf(false);
+    this.#remote ??= this.#addressOf(true);
+  }
+
+  #addressOf(ofPeer: boolean): Address | undefined {
+    if (this.#id < 0) return undefined;
+    const text = addon.addressOf(this.#id, ofPeer);
+    if (text === undefined) return undefined;
+    const space = text.indexOf(" ");
+    return ipAddress(text.slice(space + 1), Number(text.slice(0, space)));
+  }
+
+  adopt(sink: TransportSink): void {
+    const isFirst = this.#sink === null;
+    this.#sink = sink;
+    this.#connectSink = null;
+    if (isFirst && this.room === 0) this.room = ROOM_MAX;
+    this.#tellRoom();
+  }
+
+  // ------------------------------------------------------------------ told by the addon
+
+  didHappen(what: number, a: number, b: number): void {
+    if (what === DATA) this.#didReceive(a, b);
+    else if (what === WRITABLE) this.#goOnWriting();
+    else if (what === END) this.#didEnd();
+    else if (what === OPENED) this.#connectSink?.didOpen();
+    else if (what === FAILED) this.#fail(-a, this.#sink === null ? "connect" : "read");
+  }
+
+  #didReceive(start: number, length: number): void {
+    const isEasy = this.#surplus === null && length <= this.room;
+    const fitting = isEasy ? length : (this.#surplus ??= new Surplus()).fit(memory.subarray(start), length, this.room);
+    if (fitting > 0) this.give(memory, fitting, start);
+    if (this.room !== this.#toldRoom) this.#tellRoom();
+  }
+
+  give(chunk: Buffer, length: number, start = 0): void {
+    this.#isReceiving = true;
+    this.#sink?.didReceive(chunk, start, length);
+    this.#isReceiving = false;
+  }
+
+  #didEnd(): void {
+    if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
+    else this.#sink?.didEnd();
+  }
+
+  giveSurplus(): void {
+    this.#surplus?.giveTo(this);
+  }
+
+  didGiveSurplus(hasEnd: boolean): void {
+    this.#surplus = null;
+    if (hasEnd) this.#sink?.didEnd();
+    else this.#tellRoom();
+  }
+
+  // ------------------------------------------------------------------ asked for
+
+  setRoom(bytes: number): void {
+    const wasPaused = this.room === 0;
+    this.room = Math.min(bytes, ROOM_MAX);
+    if (this.#isReceiving || this.#sink === null) return;
+    if (this.#surplus !== null && !this.#surplus.isEmpty) {
+      if (wasPaused) realClock.soon(giveSurplus, this);
+    } else if (this.room !== this.#toldRoom) this.#tellRoom();
+  }
+
+  #tellRoom(): void {
+    if (this.#id < 0) return;
+    this.#toldRoom = this.#surplus !== null && !this.#surplus.isEmpty ? 0 : this.room;
+    const status = addon.setRoom(this.#id, this.#toldRoom);
+    if (status < 0) this.#failSoon(status, "read");
+  }
+
+  write(parts: readonly Uint8Array[]): boolean {
+    this.#parts = parts;
+    this.#part = this.#offset = 0;
+    return this.#writeOn();
+  }
+
+  /** @returns whether all of it is out */
+  #writeOn(): boolean {
+    const parts = this.#parts ?? [];
+    const only = parts.length === 1 ? parts[0] : undefined;
+    const sent =
+      only === undefined
+        ? addon.writeAll(this.#id, parts, this.#part, this.#offset)
+        : addon.write(this.#id, only, this.#offset);
+    if (sent < 0) {
+      this.#failSoon(sent, "write");
+      return false;
+    }
+    this.#offset += sent;
+    for (let part = parts[this.#part]; part !== undefined && this.#offset >= part.length; part = parts[this.#part]) {
+      this.#offset -= part.length;
+      this.#part++;
+    }
+    if (this.#part < parts.length) return false;
+    this.#parts = null;
+    return true;
+  }
+
+  #goOnWriting(): void {
+    if (this.#parts !== null && this.#writeOn()) this.#sink?.didWrite();
+  }
+
+  end(): void {
+    const status = addon.shutdown(this.#id);
+    // Of a connection that was reset the reading side tells.
+    if (status < 0 && getSystemErrorName(status) !== "ENOTCONN") this.#failSoon(status, "shutdown");
+    else realClock.soon(tellFinished, this);
+  }
+
+  destroy(reset: boolean): void {
+    if (this.#id === CLOSED) return;
+    if (this.#id >= 0) {
+      this.#findAddresses();
+      owners[this.#id] = null;
+      addon.close(this.#id, reset && this.#remote?.family !== "unix");
+    }
+    this.#id = CLOSED;
+    realClock.soon(tellClosed, this);
+  }
+
+  secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    this.#findAddresses();
+    owners[this.#id] = null;
+    const fd = addon.detach(this.#id);
+    this.#id = CLOSED;
+    const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true, manualStart: true } as object);
+    if (!this.#isReferenced) socket.unref();
+    const all = this.#surplus === null ? ahead : Buffer.concat([ahead, ...this.#surplus.takeAll()]);
+    return secureStream(socket, settings, all, sink, this);
+  }
+
+  setNoDelay(on: boolean): void {
+    this.#set(NO_DELAY, on ? 1 : 0);
+  }
+
+  setKeepAlive(idleMs: number | false): void {
+    this.#set(KEEP_ALIVE, keepAliveSeconds(idleMs));
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    this.#set(REFERENCED, 1);
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    this.#set(REFERENCED, 0);
+  }
+
+  #set(what: number, value: number): void {
+    if (this.#id >= 0) addon.set(this.#id, what, value);
+  }
+
+  // ------------------------------------------------------------------ telling
+
+  /** Not from inside what was asked for. */
+  #failSoon(status: number, call: string): void {
+    if (this.#failed !== 0) return;
+    this.#failed = status;
+    this.#call = call;
+    realClock.soon(tellFailed, this);
+  }
+
+  tellFailed(): void {
+    this.#fail(this.#failed, this.#call);
+  }
+
+  #fail(status: number, call: string): void {
+    if (this.isDestroyed) return;
+    const where = call === "connect" ? addressInError(this.#remote) : "";
+    (this.#sink ?? this.#connectSink)?.didFail(systemError(status, call, where));
+  }
+
+  tellFinished(): void {
+    if (!this.isDestroyed) this.#sink?.didFinish();
+  }
+
+  tellClosed(): void {
+    (this.#sink ?? this.#connectSink)?.didClose();
+  }
+}
+
+function giveSurplus(transport: NativeTransport): void {
+  transport.giveSurplus();
+}
+
+function tellFailed(transport: NativeTransport): void {
+  transport.tellFailed();
+}
+
+function tellFinished(transport: NativeTransport): void {
+  transport.tellFinished();
+}
+
+function tellClosed(transport: NativeTransport): void {
+  transport.tellClosed();
+}
+
+function addressInError(address: Address | undefined): string {
+  if (address === undefined) return "";
+  return address.family === "unix" ? address.path : `${address.address}:${address.port}`;
+}
+
+function keepAliveSeconds(idleMs: number | false): number {
+  return idleMs === false ? -1 : Math.trunc(idleMs / 1000);
+}
+
+function connectNative(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NativeTransport {
+  if (endpoint.path !== null) {
+    const ends = [{ family: "unix", path: "" } as const, { family: "unix", path: endpoint.path } as const] as const;
+    return new NativeTransport(addon.connect(endpoint.path, PATH, undefined, 0), ...ends, sink);
+  }
+  const { address, port, localAddress, localPort } = endpoint;
+  const id = addon.connect(address, port, localAddress, localPort ?? 0);
+  const transport = new NativeTransport(id, undefined, ipAddress(address, port), sink);
+  transport.setNoDelay(settings.noDelay);
+  if (settings.keepAliveMs !== false) transport.setKeepAlive(settings.keepAliveMs);
+  return transport;
+}
+
+/** A listening descriptor. */
+class NativeServer implements Bound {
+  readonly address: Address | undefined;
+  readonly #path: string | null;
+  readonly #sole: Address | undefined;
+  readonly #sink: ListenerSink;
+  #id: number;
+  #timer: object | null = null;
+
+  constructor(id: number, path: string | null, { noDelay, keepAliveMs }: SocketSettings, sink: ListenerSink) {
+    this.#id = id;
+    this.#path = path;
+    this.#sink = sink;
+    owners[id] = this;
+    if (path !== null) {
+      this.address = this.#sole = { family: "unix", path };
+      return;
+    }
+    const text = addon.addressOf(id, false) ?? "";
+    const space = text.indexOf(" ");
+    this.address = ipAddress(text.slice(space + 1), Number(text.slice(0, space)));
+    this.#sole = soleAddress(this.address);
+    addon.set(id, NO_DELAY, noDelay ? 1 : 0);
+    if (keepAliveMs !== false) addon.set(id, KEEP_ALIVE, keepAliveSeconds(keepAliveMs));
+  }
+
+  didHappen(what: number, a: number): void {
+    if (what === ACCEPTED) {
+      const remote = this.#path === null ? undefined : ({ family: "unix", path: "" } as const);
+      this.#sink.didAccept(new NativeTransport(a, this.#sole, remote, null));
+    } else if (what === ACCEPT_FAILED) {
+      this.#timer = realClock.setTimer(() => addon.setRoom(this.#id, 1), ACCEPT_PAUSE_MS, false);
+      this.#sink.didFailAccept(systemError(-a, "accept"));
+    }
+  }
+
+  close(): void {
+    if (this.#timer !== null) realClock.clearTimer(this.#timer);
+    owners[this.#id] = null;
+    addon.close(this.#id, false);
+    if (this.#path !== null && !this.#path.startsWith("\0")) rmSync(this.#path, { force: true });
+  }
+
+  ref(): void {
+    addon.set(this.#id, REFERENCED, 1);
+  }
+
+  unref(): void {
+    addon.set(this.#id, REFERENCED, 0);
+  }
+}
+
+/** Every address of the machine: both families by one descriptor, or IPv4 alone where there is no other. */
+function bindAll({ port, backlog, ipv6Only, reusePort }: Place): number {
+  const id = addon.listen("::", port, backlog, ipv6Only, reusePort);
+  const isAbsent = id < 0 && ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(getSystemErrorName(id));
+  return isAbsent && !ipv6Only ? addon.listen("0.0.0.0", port, backlog, false, reusePort) : id;
+}
+
+function bindNative(place: Place, settings: SocketSettings, sink: ListenerSink): Promise<Bound> {
+  const { path, address, port, backlog, ipv6Only, reusePort } = place;
+  let id: number;
+  if (path !== null) id = addon.listen(path, PATH, backlog, false, false);
+  else if (address === undefined) id = bindAll(place);
+  else id = addon.listen(address, port, backlog, ipv6Only, reusePort);
+  if (id >= 0) return Promise.resolve(new NativeServer(id, path, settings, sink));
+  return Promise.reject(systemError(id, "listen", path ?? `${address ?? "::"}:${port}`));
+}
+
+/** Of a cluster's worker, the primary process listens, and hands on what it accepts: as the runtime's own servers have it. */
+export const nativeTransports: TransportFactory = {
+  clock: realClock,
+  connect: connectNative,
+  listen: (target, settings, sink) =>
+    cluster.isWorker
+      ? nodeTransports.listen(target, settings, sink)
+      : new PortListener(target, settings, sink, bindNative),
+};

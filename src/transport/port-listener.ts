@@ -1,0 +1,156 @@
+import type { Address } from "../address.js";
+import { realClock } from "../clock.js";
+import { addressesOf } from "../connect/resolve.js";
+import { listenFailure } from "../connect/failure.js";
+import { reasonOf } from "../errors.js";
+import { clearStaleSocket } from "../listen/unix-path.js";
+import type { ListenTarget, SocketSettings } from "../options.js";
+import type { ListenerSink, TransportListener } from "./transport.js";
+
+/** One address to listen on. */
+export interface Place {
+  /** Undefined: every address of the machine, of both families unless `ipv6Only`. */
+  readonly address: string | undefined;
+  readonly port: number;
+  /** Null: an address and a port. */
+  readonly path: string | null;
+  readonly backlog: number;
+  readonly ipv6Only: boolean;
+  readonly reusePort: boolean;
+}
+
+/** One listening descriptor. */
+export interface Bound {
+  readonly address: Address | undefined;
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Listens on one place; from then on the sink is told of what is accepted there. */
+export type Bind = (place: Place, settings: SocketSettings, sink: ListenerSink) => Promise<Bound>;
+
+type IpTarget = Extract<ListenTarget, { path: null }>;
+
+/** A family that the machine lacks does not keep a name with several addresses from being listened on. */
+const ABSENT = ["EADDRNOTAVAIL", "EAFNOSUPPORT"];
+/** A free port of one address may be taken on the next. */
+const PORT_TRIES = 10;
+
+/** A target to listen on: one place, or all addresses of a name on one port. */
+export class PortListener implements TransportListener {
+  local: Address | undefined;
+  readonly #target: ListenTarget;
+  readonly #settings: SocketSettings;
+  readonly #sink: ListenerSink;
+  readonly #bind: Bind;
+  #bounds: Bound[] = [];
+  #isReferenced = true;
+  #isClosed = false;
+
+  constructor(target: ListenTarget, settings: SocketSettings, sink: ListenerSink, bind: Bind) {
+    this.#target = target;
+    this.#settings = settings;
+    this.#sink = sink;
+    this.#bind = bind;
+    this.#start(target).then(
+      () => {
+        if (!this.#isClosed) sink.didListen();
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) sink.didFail(listenFailure(target, error as Error));
+      },
+    );
+  }
+
+  async #start(target: ListenTarget): Promise<void> {
+    if (target.path !== null) await this.#listenOnPath(target.path);
+    else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
+    else await this.#listenOnAll(target, await addressesOf(target.host));
+    this.local = this.#bounds[0]?.address;
+  }
+
+  #ipPlace(target: IpTarget, port: number, address: string | undefined): Place {
+    const { ipv6Only, reusePort, backlog } = target;
+    return { address, port, path: null, backlog, ipv6Only: ipv6Only || address !== undefined, reusePort };
+  }
+
+  async #listenOnAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#tryAll(target, addresses);
+        return;
+      } catch (error) {
+        this.#closeAll();
+        const mayRetry = target.port === 0 && reasonOf(error) === "EADDRINUSE" && tries < PORT_TRIES;
+        if (!mayRetry) throw error;
+      }
+    }
+  }
+
+  async #tryAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
+    let { port } = target;
+    let absent: unknown;
+    for (const address of addresses) {
+      try {
+        const bound = await this.#listen(this.#ipPlace(target, port, address));
+        if (bound.address !== undefined && bound.address.family !== "unix") port = bound.address.port;
+      } catch (error) {
+        if (!ABSENT.includes(reasonOf(error))) throw error;
+        absent = error;
+      }
+    }
+    if (this.#bounds.length === 0) throw absent;
+  }
+
+  async #listenOnPath(path: string): Promise<void> {
+    const { backlog } = this.#target;
+    const place = { address: undefined, port: 0, path, backlog, ipv6Only: false, reusePort: false };
+    try {
+      await this.#listen(place);
+    } catch (error) {
+      if (reasonOf(error) !== "EADDRINUSE" || path.startsWith("\0")) throw error;
+      await clearStaleSocket(path);
+      await this.#listen(place);
+    }
+  }
+
+  async #listen(place: Place): Promise<Bound> {
+    const bound = await this.#bind(place, this.#settings, this.#sink);
+    if (this.#isClosed) bound.close();
+    else this.#bounds.push(bound);
+    if (!this.#isReferenced) bound.unref();
+    return bound;
+  }
+
+  #closeAll(): void {
+    for (const bound of this.#bounds.splice(0)) bound.close();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#closeAll();
+    // The runtime's own 'close' event waits for the connections; the descriptor is closed by the next turn.
+    realClock.later(tellClosed, this.#sink);
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    for (const bound of this.#bounds) bound.ref();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    for (const bound of this.#bounds) bound.unref();
+  }
+}
+
+function tellClosed(sink: ListenerSink): void {
+  sink.didClose();
+}
+
+/** The one address that connections come to; undefined where that may be any of the machine's. */
+export function soleAddress(bound: Address | undefined): Address | undefined {
+  return bound?.family !== "unix" && ["::", "0.0.0.0"].includes(bound?.address ?? "::") ? undefined : bound;
+}

@@ -1,0 +1,299 @@
+/** The addon itself, below the transport: nothing that it is given may end the process. */
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { once } from "node:events";
+import { closeSync } from "node:fs";
+import { describe, it, type TestContext } from "node:test";
+import { assertNothingLeft, SAFETY } from "../conformance/transports.js";
+import { until } from "../conformance/delegates.js";
+import { NO_NATIVE } from "./availability.js";
+
+type Loop = Record<string, (...args: unknown[]) => unknown> & { records: ArrayBuffer; memory: ArrayBuffer };
+
+const DATA = 0;
+const END = 1;
+const OPENED = 3;
+const WRITABLE = 4;
+const ACCEPTED = 5;
+
+interface Addon {
+  open(deliver: unknown): Loop | number;
+}
+
+function addon(): Addon {
+  return createRequire(import.meta.url)("../../../native/build/Release/asyncsocket.node") as Addon;
+}
+
+/** A loop of the test's own beside the library's, and what it has told. */
+class Told {
+  readonly loop: Loop;
+  readonly records: number[][] = [];
+  /** Called with each record. */
+  onRecord: (record: readonly number[]) => void = () => undefined;
+
+  constructor() {
+    const opened = addon().open((count: number) => {
+      for (let i = 0; i < count; i++) {
+        const record = [...new Int32Array(this.loop.records, i * 16, 4)];
+        this.records.push(record);
+        this.onRecord(record);
+      }
+    });
+    assert.ok(typeof opened === "object");
+    this.loop = opened;
+  }
+
+  call(name: string, ...args: unknown[]): unknown {
+    return this.loop[name]?.(...args);
+  }
+
+  number(name: string, ...args: unknown[]): number {
+    const result = this.call(name, ...args);
+    assert.ok(typeof result === "number", `${name} gave ${String(result)}`);
+    return result;
+  }
+
+  bytes([, , start, length]: readonly number[]): string {
+    return Buffer.from(this.loop.memory, start, length).toString("latin1");
+  }
+
+  kinds(socket: number): number[] {
+    return this.records.filter(([, of]) => of === socket).map(([kind]) => kind as number);
+  }
+
+  async until(kind: number, socket: number): Promise<number[]> {
+    const wanted = ([what, of]: readonly number[]): boolean => what === kind && of === socket;
+    await until(() => this.records.some(wanted), `record ${kind} of ${socket}`);
+    return this.records.find(wanted) as number[];
+  }
+}
+
+/** A socket of the addon's, connected to one of the runtime's. */
+async function connected(t: TestContext): Promise<{ told: Told; id: number; peer: Socket }> {
+  const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const told = new Told();
+  const id = told.number("connect", "127.0.0.1", (server.address() as AddressInfo).port, undefined, 0);
+  const [peer] = (await once(server, "connection")) as [Socket];
+  peer.on("error", () => undefined);
+  await told.until(OPENED, id);
+  t.after(async () => {
+    peer.destroy();
+    server.close();
+    await assertNothingLeft();
+  });
+  return { told, id, peer };
+}
+
+const ODD: readonly unknown[] = [
+  undefined,
+  null,
+  -1,
+  0,
+  1,
+  3,
+  2 ** 31,
+  2 ** 53,
+  NaN,
+  Infinity,
+  "",
+  "127.0.0.1",
+  "::1",
+  "x".repeat(5000),
+  "\0",
+  true,
+  {},
+  [],
+  [null],
+  [Buffer.from("a")],
+  [[]],
+  Buffer.alloc(0),
+  Buffer.from("abc"),
+  new Uint16Array(4),
+  new DataView(new ArrayBuffer(8)),
+  () => undefined,
+  Symbol("odd"),
+  10n,
+];
+const FUNCTIONS = [
+  "connect",
+  "listen",
+  "adopt",
+  "detach",
+  "close",
+  "setRoom",
+  "write",
+  "writeAll",
+  "shutdown",
+  "set",
+  "addressOf",
+];
+
+function* combinations(firsts: readonly unknown[]): Iterable<unknown[]> {
+  for (const first of firsts) {
+    for (const second of ODD) {
+      for (const third of [undefined, -1, 0, 2, "::1", "odd"]) yield [first, second, third, second, third];
+    }
+  }
+}
+
+function closeIfOpen(told: Told, socket: number): void {
+  try {
+    told.call("close", socket, true);
+  } catch {
+    // 0 is what many an odd value comes to, and the number of the first socket.
+  }
+}
+
+describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
+  it("has these functions, and no others", () => {
+    const { loop } = new Told();
+    assert.deepEqual(Object.keys(loop).sort(), ["memory", "records", ...FUNCTIONS].sort());
+  });
+
+  it("is opened with a function alone", () => {
+    for (const odd of ODD.filter((one) => typeof one !== "function")) {
+      assert.throws(() => addon().open(odd), { name: "TypeError", message: "Expected a function" });
+    }
+  });
+
+  for (const name of FUNCTIONS) {
+    it(`answers, or throws a TypeError, whatever ${name} is given`, async (t) => {
+      const { told, id } = await connected(t);
+      const descriptors = new Set<number>();
+      const sockets = new Set([id]);
+      // Descriptors that are somebody's are not to be taken over by chance.
+      const firsts = name === "adopt" ? ODD.filter((odd) => typeof odd !== "number") : [...ODD, id];
+      for (const args of combinations(firsts)) {
+        try {
+          const result = told.call(name, ...args);
+          if (typeof result !== "number" || result < 0) continue;
+          if (["connect", "listen"].includes(name)) sockets.add(result);
+          if (name === "detach") descriptors.add(result);
+        } catch (error) {
+          assert.ok(error instanceof TypeError, String(error));
+          assert.match(error.message, /^Expected /);
+        }
+      }
+      for (const fd of descriptors) closeSync(fd);
+      for (const socket of sockets) closeIfOpen(told, socket);
+    });
+  }
+
+  it("knows a socket no more that was closed, nor one that never was", async (t) => {
+    const { told, id } = await connected(t);
+    told.call("close", id, false);
+    for (const name of FUNCTIONS.filter((one) => !["connect", "listen", "adopt"].includes(one))) {
+      assert.throws(() => told.call(name, id, 0, 0, 0), { message: "Expected an open socket" }, name);
+    }
+  });
+
+  it("survives memory that was given away while it was reading into it", async (t) => {
+    const { told, id, peer } = await connected(t);
+    told.call("setRoom", id, 1000);
+    peer.write("first");
+    await told.until(DATA, id);
+    structuredClone(told.loop.memory, { transfer: [told.loop.memory] });
+    structuredClone(told.loop.records, { transfer: [told.loop.records] });
+    const before = told.records.length;
+    peer.write("second");
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    assert.equal(told.records.length, before);
+    told.call("close", id, false);
+  });
+
+  it("sends a list whose getter closes the socket to nobody", async (t) => {
+    const { told, id } = await connected(t);
+    const list = [Buffer.from("a")];
+    Object.defineProperty(list, 0, {
+      get() {
+        told.call("close", id, false);
+        return Buffer.from("a");
+      },
+    });
+    assert.throws(() => told.call("writeAll", id, list, 0, 0), { message: "Expected an open socket" });
+  });
+
+  it("tells nothing more of a socket that was closed in the middle of a batch", async (t) => {
+    const told = new Told();
+    const listener = told.number("listen", "127.0.0.1", 0, 100, false, false);
+    const [port] = String(told.call("addressOf", listener, false)).split(" ");
+    const clients = Array.from({ length: 20 }, () => told.number("connect", "127.0.0.1", Number(port), undefined, 0));
+    const accepted: number[] = [];
+    told.onRecord = ([kind, , socket]) => {
+      if (kind === ACCEPTED) accepted.push(socket as number);
+    };
+    await until(() => accepted.length === clients.length, "all are accepted");
+    for (const socket of accepted) told.call("setRoom", socket, 100);
+    for (const client of clients) told.call("write", client, Buffer.from("hello"), 0);
+    let closed = false;
+    told.onRecord = ([kind]) => {
+      if (kind !== DATA || closed) return;
+      closed = true;
+      for (const socket of accepted) told.call("close", socket, false);
+      told.records.length = 0;
+    };
+    await until(() => closed, "something came");
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    // Of the batch that was under way; whoever is told of a socket that it has closed knows so by its number.
+    assert.ok(told.records.filter(([kind]) => kind === DATA).length < 20);
+    for (const client of clients) told.call("close", client, false);
+    told.call("close", listener, false);
+    t.after(assertNothingLeft);
+  });
+
+  it("gives a descriptor away and takes it back without losing a byte", async (t) => {
+    const { told, id, peer } = await connected(t);
+    told.call("setRoom", id, 1000);
+    peer.write("one");
+    assert.equal(told.bytes(await told.until(DATA, id)), "one");
+    const fd = told.number("detach", id);
+    peer.write("two");
+    const again = told.number("adopt", fd);
+    told.records.length = 0;
+    told.call("setRoom", again, 1000);
+    assert.equal(told.bytes(await told.until(DATA, again)), "two");
+    assert.match(String(told.call("addressOf", again, true)), /^\d+ 127\.0\.0\.1$/);
+    assert.equal(told.number("write", again, Buffer.from("three"), 2), 3);
+    const [chunk] = (await once(peer, "data")) as [Buffer];
+    assert.equal(String(chunk), "ree");
+    closeSync(told.number("detach", again));
+  });
+
+  it("tells of a paused socket neither bytes nor a FIN, but that it was reset", async (t) => {
+    const { told, id, peer } = await connected(t);
+    peer.write("waits");
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    assert.deepEqual(told.kinds(id), [OPENED]);
+    peer.resetAndDestroy();
+    await until(() => told.kinds(id).includes(2), "the RST");
+    told.call("close", id, false);
+  });
+
+  it("gives no more than there is room for, and the end behind the bytes", async (t) => {
+    const { told, id, peer } = await connected(t);
+    peer.end("abcdef");
+    told.call("setRoom", id, 4);
+    await told.until(END, id);
+    assert.deepEqual(told.kinds(id), [OPENED, DATA, DATA, END]);
+    assert.deepEqual(
+      told.records.filter(([kind]) => kind === DATA).map(([, , , length]) => length),
+      [4, 2],
+    );
+    told.call("close", id, false);
+  });
+
+  it("tells when a socket whose peer did not read can be written to again", async (t) => {
+    const { told, id, peer } = await connected(t);
+    const much = Buffer.alloc(16 * 1024 * 1024);
+    const sent = told.number("write", id, much, 0);
+    assert.ok(sent < much.length);
+    let got = 0;
+    peer.on("data", (chunk: Buffer) => (got += chunk.length));
+    await told.until(WRITABLE, id);
+    await until(() => got === sent, "all that was taken arrives");
+    told.call("close", id, false);
+  });
+});
