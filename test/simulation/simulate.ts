@@ -1,8 +1,10 @@
-/** `npm run simulate -- --runs N --seed S`: random programs against the model, one seed after the other. */
+/** `npm run simulate -- --runs N --seed S`: random programs against the model, one seed after the other.
+ * Each tenth is followed by one with a TLS mark. */
 
 import { parseArgs } from "node:util";
 import cliProgress from "cli-progress";
 import { runSeed } from "./run.js";
+import { UpgradeWorld } from "./upgrade-world.js";
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +25,8 @@ const bar = new cliProgress.SingleBar({
 bar.start(runs, 0, { seed: first });
 let failures = 0;
 for (let i = 0; i < runs && failures < 5; i++) {
-  const failure = await runSeed(first + i);
+  const seed = first + i;
+  const failure = (await runSeed(seed)) ?? (seed % 10 === 0 ? await new UpgradeWorld(seed).run() : null);
   if (failure !== null) {
     failures++;
     console.error(`\n${failure}\n`);

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { randomProgram, type Op, type Program } from "./program.js";
 import { runSeed } from "./run.js";
 import { shrink } from "./shrink.js";
+import { UpgradeWorld } from "./upgrade-world.js";
 import { World } from "./world.js";
 
 const RUNS = 20_000;
@@ -16,6 +17,12 @@ describe("random programs against the model", { timeout: 300_000 }, () => {
       for (let seed = first; seed < first + PIECE; seed++) assert.equal(await runSeed(seed), null);
     });
   }
+});
+
+describe("random programs with a TLS mark", { timeout: 300_000 }, () => {
+  it("seeds 1 to 3000", async () => {
+    for (let seed = 1; seed <= 3000; seed++) assert.equal(await new UpgradeWorld(seed).run(), null);
+  });
 });
 
 describe("the simulation itself", () => {
