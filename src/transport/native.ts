@@ -64,8 +64,9 @@ interface Addon {
   addressOf(socket: number, ofPeer: boolean): string | undefined;
 }
 
-/** Where the build is, and where a package may carry one. */
+/** Where one is said to be, by whoever checks another build; where the build is; where a package may carry one. */
 const PLACES = [
+  ...(process.env["ASYNCSOCKET_ADDON"] === undefined ? [] : [process.env["ASYNCSOCKET_ADDON"]]),
   "../../native/build/Release/asyncsocket.node",
   `../../native/prebuilds/${process.platform}-${process.arch}.node`,
 ];

@@ -23,7 +23,9 @@ interface Addon {
 }
 
 function addon(): Addon {
-  return createRequire(import.meta.url)("../../../native/build/Release/asyncsocket.node") as Addon;
+  return createRequire(import.meta.url)(
+    process.env["ASYNCSOCKET_ADDON"] ?? "../../../native/build/Release/asyncsocket.node",
+  ) as Addon;
 }
 
 /** A loop of the test's own beside the library's, and what it has told. */

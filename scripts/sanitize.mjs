@@ -1,0 +1,82 @@
+// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests and the
+// conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays. Linux with g++.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+const FOLDER = "node_modules/.cache/sanitize";
+const FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+const WARNINGS = ["-Wall", "-Wextra", "-Werror"];
+const OWN = ["build/test/native/addon.test.js", "build/test/native/threads.test.js"];
+
+function there(command) {
+  return spawnSync("which", [command]).status === 0;
+}
+
+function skip(why) {
+  console.error(`SKIPPED: ${why}`);
+  process.exit(0);
+}
+
+function run(title, command, args, env) {
+  console.error(`— ${title}`);
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    maxBuffer: 2 ** 28,
+  });
+  const counts = [...stdout.matchAll(/^# (tests|pass|fail|skipped) (\d+)$/gm)].map(([, what, n]) => `${what} ${n}`);
+  console.error(counts.join(", "));
+  if (status === 0) return;
+  const failures = stdout.split("\n").filter((line) => /^ *not ok/.test(line));
+  console.error([...failures, stderr, stdout.split("\n").slice(-40).join("\n")].join("\n"));
+  process.exit(1);
+}
+
+/** Where the headers of this Node are: beside it, or where npm is told. */
+function headers() {
+  const places = [dirname(dirname(process.execPath)), process.env.npm_config_nodedir ?? ""];
+  return places.map((place) => join(place, "include", "node")).find((place) => existsSync(join(place, "node_api.h")));
+}
+
+function build(name, flags) {
+  mkdirSync(FOLDER, { recursive: true });
+  const output = join(FOLDER, `${name}.node`);
+  const common = ["-std=c++17", "-fPIC", "-shared", "-DNAPI_VERSION=8", "-DNODE_GYP_MODULE_NAME=asyncsocket"];
+  const args = [...common, ...WARNINGS, ...flags, `-I${headers()}`, "native/asyncsocket.cc", "-o", output];
+  const { status, stderr } = spawnSync("g++", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(stderr);
+  return resolve(output);
+}
+
+function testFiles(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".test.js"))
+    .map((name) => join(folder, name));
+}
+
+if (process.platform !== "linux") skip("this is for Linux");
+if (!there("g++")) skip("there is no g++");
+if (headers() === undefined) skip("the headers of this Node are not installed");
+
+const asan = spawnSync("g++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).stdout.trim();
+const ubsan = spawnSync("g++", ["-print-file-name=libubsan.so"], { encoding: "utf8" }).stdout.trim();
+const sanitized = {
+  ASYNCSOCKET_ADDON: build("sanitized", FLAGS),
+  LD_PRELOAD: `${asan} ${ubsan}`,
+  // The runtime itself leaks at its end, and allocates more at a time than the default thinks sane.
+  ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1",
+  UBSAN_OPTIONS: "print_stacktrace=1",
+};
+const runner = ["--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=tap"];
+const all = [...OWN, ...testFiles("build/test/conformance")];
+run("AddressSanitizer, UndefinedBehaviorSanitizer", process.execPath, [...runner, ...all], sanitized);
+
+if (!there("valgrind")) skip("there is no valgrind");
+const checked = { ASYNCSOCKET_ADDON: build("valgrind", ["-g", "-O1"]) };
+const options = ["--error-exitcode=9", "--leak-check=no", "--num-callers=30", "--quiet"];
+// Only what goes through the addon: what the runtime does to its own memory is not ours to judge.
+const suppress = ["--undef-value-errors=no"];
+run("valgrind", "valgrind", [...options, ...suppress, process.execPath, ...["--test-reporter=tap"], OWN[0]], checked);
+rmSync(FOLDER, { recursive: true });
