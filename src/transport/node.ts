@@ -144,7 +144,8 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
     if (this.#isDestroyed) return true;
     const fitting = this.#surplus === null ? length : this.#surplus.fit(chunk, length, this.room);
     if (fitting > 0) this.give(chunk, fitting);
-    this.#window.adjust(this.room);
+    // Only who is asked next where the next chunk is to go may answer: else another socket would be answered.
+    if (this.#usesMemory && !this.#isDestroyed) this.#window.adjust(this.room);
     return this.room > 0;
   }
 
