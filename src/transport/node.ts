@@ -145,7 +145,7 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
     const fitting = this.#surplus === null ? length : this.#surplus.fit(chunk, length, this.room);
     if (fitting > 0) this.give(chunk, fitting);
     // Only who is asked next where the next chunk is to go may answer: else another socket would be answered.
-    if (this.#usesMemory && !this.#isDestroyed) this.#window.adjust(this.room);
+    if (this.#usesMemory && !this.isDestroyed) this.#window.adjust(this.room);
     return this.room > 0;
   }
 
