@@ -3,6 +3,7 @@
  * or another transport becomes a row by a line here and a file in servers/.
  */
 import { NO_NATIVE } from "../test/native/availability.js";
+import { spawnSync } from "node:child_process";
 import type { Workload } from "./workloads.js";
 
 export interface Contender {
@@ -23,6 +24,11 @@ const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && 
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
 
+/** A limit on Linux, where there is a compiler; else it is left out, and the rest is measured. */
+function canCompile(): boolean {
+  return process.platform === "linux" && spawnSync("cc", ["--version"]).status === 0;
+}
+
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */
@@ -31,6 +37,7 @@ export const CONTENDERS: readonly Contender[] = [
   { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
   { name: "library", file: "library", style: "node", takesPart: everywhere },
   { name: "native", file: "library", style: "native", takesPart: inTheClear },
+  { name: "c-epoll", file: "epoll", takesPart: (workload) => !workload.isSecure && canCompile() },
   { name: "library-await", style: "await", ...PROMISES },
   { name: "library-lines", style: "lines", ...PROMISES },
 ];

@@ -110,6 +110,11 @@ export class Connection implements SecureSink, RouteOwner {
     return this.#untold.length > 0;
   }
 
+  /** Whether reads can be served outside of the loop: nothing is under way, or asked for, that comes first. */
+  get isServing(): boolean {
+    return this.phase === "open" && this.closeWhen === 0 && !this.#draining && !this.hasUntold && !this.isHeld;
+  }
+
   get isEnding(): boolean {
     return this.phase === "closing" || this.phase === "closed";
   }

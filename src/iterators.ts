@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.js";
 import { isCode } from "./errors.js";
 import { socketError } from "./failures.js";
+import type { ReadEntry } from "./pump/read-entry.js";
 import type { SocketRequest } from "./request.js";
 import type { SocketView } from "./socket-view.js";
 
@@ -11,17 +12,27 @@ import type { SocketView } from "./socket-view.js";
 export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   readonly #socket: SocketView;
   readonly #connection: Connection;
-  readonly #read: () => SocketRequest<T>;
+  readonly #hasSignal: boolean;
+  readonly #entry: () => ReadEntry<T>;
+  readonly #queue: (entry: ReadEntry<T>) => SocketRequest<T>;
   #pending: SocketRequest<T> | null = null;
   #isOver = false;
   /** The last of several that were asked for at once: they are served one by one. */
   #last: Promise<unknown> | null = null;
   #asked = 0;
 
-  constructor(socket: SocketView, read: () => SocketRequest<T>) {
+  /** @param hasSignal whether the reads may be aborted before they begin */
+  constructor(
+    socket: SocketView,
+    hasSignal: boolean,
+    entry: () => ReadEntry<T>,
+    queue: (entry: ReadEntry<T>) => SocketRequest<T>,
+  ) {
     this.#socket = socket;
     this.#connection = socket._connection;
-    this.#read = read;
+    this.#hasSignal = hasSignal;
+    this.#entry = entry;
+    this.#queue = queue;
   }
 
   [Symbol.asyncIterator](): this {
@@ -29,18 +40,31 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    const take = (): Promise<IteratorResult<T, undefined>> => this.#take();
-    const result = this.#last === null ? this.#take() : this.#last.then(take, take);
+    const entry = this.#entry();
+    // What is here already takes no turn of the event loop.
+    if (this.#mayTakeNow && this.#connection.reading.takeNow(entry)) {
+      return Promise.resolve({ done: false, value: entry._outcome as T });
+    }
+    const take = (): Promise<IteratorResult<T, undefined>> => this.#take(entry);
+    const result = this.#last === null ? this.#take(entry) : this.#last.then(take, take);
     this.#asked++;
     this.#last = result;
     return result;
   }
 
-  async #take(): Promise<IteratorResult<T, undefined>> {
+  get #mayTakeNow(): boolean {
+    return this.#last === null && !this.#isOver && !this.#hasSignal && this.#isCurrent;
+  }
+
+  get #isCurrent(): boolean {
+    return this.#socket._connection === this.#connection;
+  }
+
+  async #take(entry: ReadEntry<T>): Promise<IteratorResult<T, undefined>> {
     try {
       if (this.#isOver) return { done: true, value: undefined };
-      if (this.#socket._connection !== this.#connection) throw socketError("CLOSED", "read", "the connection is over");
-      this.#pending = this.#read();
+      if (!this.#isCurrent) throw socketError("CLOSED", "read", "the connection is over");
+      this.#pending = this.#queue(entry);
       return { done: false, value: await this.#pending };
     } catch (error) {
       return this.#end(failureOf(this.#connection, error as Error));

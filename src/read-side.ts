@@ -43,6 +43,29 @@ export class ReadSide implements RequestOwner {
     this.#connection.schedule();
   }
 
+  /**
+   * Serves an iterator by what is here already: where nobody is before it, nothing is to be told, and no signal is asked.
+   * @returns whether it did; else the entry is as it was
+   */
+  takeNow(entry: ReadEntry): boolean {
+    const { queue } = this;
+    const connection = this.#connection;
+    const { delegate } = connection.socket;
+    if (queue.head !== null || queue.buffer.length === 0 || this.held || this.peerEnded) return false;
+    if (!connection.isServing || delegate?.didRead !== undefined || delegate?.didReadText !== undefined) return false;
+    queue.push(entry);
+    this.wait.enter(entry);
+    if (queue.attempt(entry, connection.limits.readAhead) !== "ready") {
+      queue.remove(entry);
+      entry._state = "queued";
+      return false;
+    }
+    entry._outcome = queue.take(entry);
+    entry._state = "done";
+    connection.schedule();
+    return true;
+  }
+
   cancelRequest(entry: ReadEntry): boolean {
     if (!isPending(entry)) return false;
     this.#cancel(entry, undefined);

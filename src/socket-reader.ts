@@ -15,6 +15,7 @@ import type {
 } from "./options.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import * as reads from "./read-arguments.js";
+import type { ReadSide } from "./read-side.js";
 import type { SocketRequest } from "./request.js";
 import { SocketView } from "./socket-view.js";
 
@@ -92,9 +93,7 @@ export abstract class SocketReader<Tag> extends SocketView {
    * where a part of a line is left, and what else ends the connection or a read. Options are those of each read.
    */
   lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
-    this.#checkReading("lines");
-    reads.readLineEntry(this._connection.reading, options);
-    return new ReadIterator(this, () => this.readLine(options));
+    return this.#iterate("readLine", options, (reading) => reads.readLineEntry(reading, options));
   }
 
   /** The bodies of frames, until the end of the stream; it ends as `lines` does. */
@@ -102,15 +101,29 @@ export abstract class SocketReader<Tag> extends SocketView {
   frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined> {
-    this.#checkReading("frames");
-    reads.readFrameEntry(this._connection.reading, options);
-    return new ReadIterator(this, () => this.readFrame(options));
+    return this.#iterate("readFrame", options, (reading) => reads.readFrameEntry(reading, options));
   }
 
   /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
-    this.#checkReading("read");
-    return new ReadIterator(this, () => this.read());
+    return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined) as ReadEntry<Buffer>);
+  }
+
+  /** Wrong options throw here, not with the first read. */
+  #iterate<T>(
+    operation: string,
+    options: ReadingOptions | undefined,
+    entry: (reading: ReadSide) => ReadEntry<T>,
+  ): ReadIterator<T> {
+    const { reading } = this._connection;
+    this.#checkReading(operation);
+    entry(reading);
+    return new ReadIterator(
+      this,
+      options?.signal !== undefined,
+      () => entry(reading),
+      (one) => this.#queueRead(operation, one, options),
+    );
   }
 
   #checkReading(operation: string): void {
