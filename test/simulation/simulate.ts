@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import cliProgress from "cli-progress";
 import { runSeed } from "./run.js";
 import { UpgradeWorld } from "./upgrade-world.js";
+import { Watchdog } from "./watchdog.js";
 
 const { values } = parseArgs({
   options: {
@@ -24,8 +25,10 @@ const bar = new cliProgress.SingleBar({
 });
 bar.start(runs, 0, { seed: first });
 let failures = 0;
+const watchdog = new Watchdog();
 for (let i = 0; i < runs && failures < 5; i++) {
   const seed = first + i;
+  watchdog.note(seed);
   const failure = (await runSeed(seed)) ?? (seed % 10 === 0 ? await new UpgradeWorld(seed).run() : null);
   if (failure !== null) {
     failures++;
@@ -35,6 +38,7 @@ for (let i = 0; i < runs && failures < 5; i++) {
 }
 bar.update(runs);
 bar.stop();
+await watchdog.stop();
 const cpu = process.cpuUsage();
 console.log(
   `${runs} runs from seed ${first}: ${failures} failures, ${((cpu.user + cpu.system) / 1e6).toFixed(1)} s of CPU`,

@@ -32,7 +32,7 @@ describe("hostile peers", SAFETY, () => {
 
   it("do not end a listener that is out of descriptors", async (t) => {
     const rows: Row[] = [];
-    await (await soaked(t, { ...SMALL, connections: 300 })).runShort((row) => rows.push(row));
+    await (await soaked(t, { ...SMALL, connections: 300, ms: 1000 })).runShort((row) => rows.push(row));
     assert.deepEqual(
       rows.map(({ problem }) => problem),
       [""],
