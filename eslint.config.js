@@ -26,6 +26,7 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },
+  { files: ["scripts/**"], rules: { "@typescript-eslint/explicit-module-boundary-types": "off" } }, // JavaScript has none
   // There are no types to write.
   { files: ["**/*.mjs"], rules: { "@typescript-eslint/explicit-module-boundary-types": "off" } },
 );

@@ -101,6 +101,16 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   return true;
 }
 
+const NOWHERE = Buffer.alloc(0);
+
+/**
+ * Of a socket that TLS takes over. On Node the TLS engine gets the chunks by that alone; on Deno they would still go into
+ * the buffer, and the handshake would wait for ever.
+ */
+export function receiveNowhere(socket: Socket): void {
+  refill(socket, NOWHERE);
+}
+
 /**
  * Tells whether a secured stream is ended by a FIN alone, without close_notify. At the very moment: when 'end' comes, which
  * waits for a paused reader, the FIN behind a close_notify may have come, too.

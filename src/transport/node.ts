@@ -9,7 +9,7 @@ import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { bindNode } from "./node-server.js";
 import { PortListener } from "./port-listener.js";
-import { noteEnd, onreadOption, receiveInto, ReceiveWindow, refill } from "./internals.js";
+import { noteEnd, onreadOption, receiveInto, receiveNowhere, ReceiveWindow, refill } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
 import { TransportStream } from "./transport-stream.js";
@@ -85,6 +85,7 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
     socket.removeListener("error", onError);
     socket.removeListener("close", onClose);
     socket.removeListener("data", onData);
+    if (this.#usesMemory) receiveNowhere(socket);
     this.#isDestroyed = true;
     return secureStream(socket, settings, ahead, sink, this);
   }
