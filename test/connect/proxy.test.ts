@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy.js";
+import { runs } from "../runs.js";
 
 const SOCKS5: ProxyServer = {
   kind: "socks5",
@@ -140,7 +141,7 @@ describe("the proxy option", () => {
           assert.match(error.message, /^Expected .*proxy.*, got /s);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

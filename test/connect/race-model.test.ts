@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { familyOf, Track, type Answer, type Outcome, type Plan } from "./tracks.js";
+import { runs } from "../runs.js";
 
 const RESOLUTION_DELAY_MS = 50;
 
@@ -114,7 +115,7 @@ describe("a race of addresses, against a naive model", () => {
         compared++;
         assert.deepEqual(new Track(plan).run().log, expected);
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     );
     assert.ok(compared > 1000, `only ${compared} plans without a tie`);
   });
@@ -135,7 +136,7 @@ describe("a race of addresses, against a naive model", () => {
         assert.deepEqual([...of("hang up"), ...failed, winner].sort(), of("dial").sort());
         assert.equal(track.clock.size <= Object.keys(plan.outcomes).length + 2, true);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { VirtualClock } from "asyncsocket/testing";
 import { realClock } from "#dist/clock.js";
 import { Deadlines, deadlinesOf, type Sleeper } from "#dist/pump/deadlines.js";
+import { runs } from "../runs.js";
 
 type SetTimer = VirtualClock["setTimer"];
 
@@ -240,7 +241,7 @@ describe("whatever is done to deadlines", () => {
           assert.ok(clock.size <= 1);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });

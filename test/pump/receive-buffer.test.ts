@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { ReceiveBuffer } from "#dist/pump/receive-buffer.js";
 import { bytesCopied, growth } from "./counting.js";
+import { runs } from "../runs.js";
 
 const KIB = 1024;
 const CHUNK = 64 * KIB;
@@ -168,7 +169,7 @@ describe("whatever is done to a receive buffer", () => {
         for (const each of steps) comparison.do(each);
         comparison.check();
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 

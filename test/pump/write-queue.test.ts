@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { WriteQueue, type WriteEntry } from "#dist/pump/write-queue.js";
 import { growth } from "./counting.js";
 import { endEntry, writeEntry } from "./entries.js";
+import { runs } from "../runs.js";
 
 const KIB = 1024;
 const BATCH_BYTES = 256 * KIB;
@@ -376,7 +377,7 @@ describe("whatever is done to the queue of writes", () => {
   it("sends what a naive queue sends, and tells of the same writes at the same time", () => {
     fc.assert(
       fc.property(steps, (steps) => new WritesComparison().run(steps)),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });
