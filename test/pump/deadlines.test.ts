@@ -194,6 +194,12 @@ describe("deadlines", () => {
     }
   });
 
+  it("of a clock hold the process or do not, as they are asked for", () => {
+    const clock = new CountingClock();
+    for (const holds of [true, false]) deadlinesOf(clock, holds).arm(new Napper(), 5);
+    assert.deepEqual(clock.holding, [true, false]);
+  });
+
   it("are shared by all sockets of a clock", () => {
     const clock = new VirtualClock();
     assert.equal(deadlinesOf(clock, true), deadlinesOf(clock, true));
