@@ -73,6 +73,14 @@ describe("the search for a delimiter's end", () => {
     assert.equal(findEnd(block, 3, 7, set("--")), -1);
     assert.equal(findEnd(block, 10, 10, set("--")), -1);
     assert.equal(findEnd(Buffer.from("abc\n"), 0, 3, LINE_FEED), -1);
+    assert.equal(findEnd(Buffer.from("abc\n"), 0, 4, LINE_FEED), 4);
+  });
+
+  it("finds what is far from the beginning and from the end of its block", () => {
+    const block = Buffer.alloc(5000, "a");
+    block.write("\n", 1000);
+    assert.equal(findEnd(block, 500, 1500, LINE_FEED), 1001);
+    assert.equal(findEnd(block, 500, 1000, LINE_FEED), -1);
   });
 
   it("agrees with a naive one, wherever it begins and ends", () => {
@@ -135,7 +143,7 @@ describe("the work of the search", () => {
       [17, 1],
       [5000, 1],
     ] as const) {
-      assert.equal(watching(Buffer.alloc(size, "a"), ["\n"]).calls, calls, `${size} bytes`);
+      assert.equal(watching(Buffer.alloc(100 + size, "a"), ["\n"], 100).calls, calls, `${size} bytes`);
     }
   });
 
