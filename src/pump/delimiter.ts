@@ -86,7 +86,6 @@ function findByte(block: Buffer, from: number, end: number, byte: number): numbe
 }
 
 function findNatively(block: Buffer, from: number, end: number, bytes: Buffer): number {
-  if (from >= end) return -1;
   const at = block.subarray(from, end).indexOf(bytes);
   return at === -1 ? -1 : from + at + bytes.length;
 }

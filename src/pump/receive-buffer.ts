@@ -101,7 +101,7 @@ export class ReceiveBuffer {
   }
 
   #move(capacity: number): void {
-    const target = capacity === 0 ? EMPTY : allocate(capacity);
+    const target = allocate(capacity);
     const { ready } = this;
     copy(this.block, this.start, target, 0, ready);
     this.block = target;
@@ -115,7 +115,7 @@ export class ReceiveBuffer {
     const { block, start } = this;
     this.#lastTaken = count;
     let data: Buffer;
-    if (start === 0 && count === block.length) data = block;
+    if (count === block.length) data = block;
     else if (block.length <= SMALL || count * SHARE >= block.length) {
       data = this.#share(start, count);
     } else data = this.copyOut(count);

@@ -26,8 +26,8 @@ function openUtf8(block: Buffer, start: number, end: number): number {
   for (let back = 1; back <= Math.min(3, end - start); back++) {
     const lead = block[end - back] ?? 0;
     if ((lead & 0xc0) === 0x80) continue;
-    const second = back > 1 ? (block[end - back + 1] ?? 0) : 0x80;
-    return utf8Length(lead) > back && (back === 1 || maySecond(lead, second)) ? back : 0;
+    const mayGoOn = back === 1 || maySecond(lead, block[end - back + 1] ?? 0);
+    return mayGoOn && utf8Length(lead) > back ? back : 0;
   }
   return 0;
 }

@@ -5,9 +5,11 @@ import { Entry, EntryList } from "./entry.js";
 const BOOKKEEPING = 128;
 /** Parts below this are copied together, larger ones are handed on as they are. */
 const SMALL = 4096;
-/** Handed to the transport at once, at most. Progress is reported in such pieces. */
+/**
+ * Handed to the transport at once, at most. Progress is reported in such pieces. As small neighbours are joined, there
+ * are never as many parts as one system call takes (1024).
+ */
 const BATCH_BYTES = 256 * 1024;
-const BATCH_PARTS = 1024;
 /** Entries share a batch up to this size: none waits long for the fate of others to be told of its own. */
 const SHARED_BYTES = 64 * 1024;
 
@@ -116,7 +118,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   gather(scratch: Buffer | null): Uint8Array[] {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
-    while (room > 0 && parts.length < BATCH_PARTS && this.#mayShare(BATCH_BYTES - room)) {
+    while (room > 0 && this.#mayShare(BATCH_BYTES - room)) {
       if (this.#next?.total === 0) {
         this.#nextEntry();
         continue;
@@ -124,10 +126,6 @@ export class WriteQueue extends EntryList<WriteEntry> {
       const shared = this.#isBegun ? room : Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
       const joined = this.#offset === 0 ? this.#joinSmall(shared, parts.length === 0 ? scratch : null) : null;
       const part = joined ?? this.#takePart(room);
-      if (part === undefined) {
-        this.#nextEntry();
-        continue;
-      }
       parts.push(part);
       room -= part.length;
     }
@@ -135,9 +133,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return parts;
   }
 
-  /** Whether something of the next entry was handed on before. */
+  /** Whether a part of the next entry was handed on before. */
   get #isBegun(): boolean {
-    return this.#part > 0 || this.#offset > 0;
+    return this.#part > 0;
   }
 
   /** Whether the next entry may go along with what a batch has already. */
@@ -148,10 +146,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
   }
 
   /** The next part, or as much of it as there is room for. */
-  #takePart(room: number): Uint8Array | undefined {
+  #takePart(room: number): Uint8Array {
     const entry = this.#next as WriteEntry;
-    const part = entry.part(this.#part);
-    if (part === undefined) return undefined;
+    const part = entry.part(this.#part) as Uint8Array;
     const count = Math.min(room, part.length - this.#offset);
     const piece = count === part.length ? part : part.subarray(this.#offset, this.#offset + count);
     this.#offset += count;

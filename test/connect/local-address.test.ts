@@ -30,7 +30,16 @@ describe("the addresses of a network interface", () => {
     assert.equal(addresses.addressFor(NEAR), "fe80::2%eth0");
     assert.equal(addresses.scoped("fe80::99"), "fe80::99%eth0");
     assert.equal(addresses.scoped("fe80::99%eth1"), "fe80::99%eth1");
-    assert.equal(addresses.scoped("2001:db8::99"), "2001:db8::99");
+    for (const far of ["2001:db8::99", "2001:fe80::99", "fe8::99", "fec0::99", "192.0.2.99"]) {
+      assert.equal(addresses.scoped(far), far);
+    }
+    assert.equal(addresses.scoped("FEBF::99"), "FEBF::99%eth0");
+  });
+
+  it("are taken as they are where there is no better one", () => {
+    const lan = { wifi0: [info("fe80::3")], eth1: [info("2001:db8::3")] };
+    assert.equal(new InterfaceAddresses("wifi0", [6], lan).addressFor(FAR), "fe80::3%wifi0");
+    assert.equal(new InterfaceAddresses("eth1", [6], lan).addressFor(NEAR), "2001:db8::3");
   });
 
   it("tell which families can be reached at all", () => {
@@ -40,9 +49,14 @@ describe("the addresses of a network interface", () => {
   });
 
   for (const [name, families, interfaces, words] of [
-    ["eth7", [6, 4], INTERFACES, /no network interface "eth7".*there are eth0, tun0/],
-    ["eth7", [6, 4], {}, /no network interface "eth7".*none that is up/],
-    ["tun0", [6], INTERFACES, /"tun0" has no IPv6 address/],
+    [
+      "eth7",
+      [6, 4],
+      INTERFACES,
+      /^Cannot connect: there is no network interface "eth7" with an address; there are eth0, tun0$/,
+    ],
+    ["eth7", [6, 4], {}, / "eth7" with an address; there is none that is up$/],
+    ["tun0", [6], INTERFACES, /^Cannot connect: the network interface "tun0" has no IPv6 address$/],
     ["tun0", [6, 4], { tun0: [] }, /"tun0" has no IPv6 or IPv4 address/],
   ] as const) {
     it(`that are not there are CONNECT: ${String(words)}`, () => {

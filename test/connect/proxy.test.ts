@@ -5,6 +5,8 @@ import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy.js";
+import { anyCharacter } from "../characters.js";
+import { runs } from "../runs.js";
 
 const SOCKS5: ProxyServer = {
   kind: "socks5",
@@ -120,7 +122,7 @@ describe("the proxy option", () => {
   }
 
   it("takes every user name and password, percent-encoded", () => {
-    const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 });
+    const text = fc.string({ unit: anyCharacter, minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(text, text, (username, password) => {
         const url = `socks5://${encodeURIComponent(username)}:${encodeURIComponent(password)}@host:1`;
@@ -132,7 +134,7 @@ describe("the proxy option", () => {
   it("is either taken, or refused in words, whatever it is", () => {
     const begin = fc.constantFrom("", "socks5://", "http://", "socks5h://user:pw@");
     fc.assert(
-      fc.property(begin, fc.string({ unit: "binary", maxLength: 40 }), (beginning, rest) => {
+      fc.property(begin, fc.string({ unit: anyCharacter, maxLength: 40 }), (beginning, rest) => {
         try {
           assert.match(checkProxy(beginning + rest)?.host ?? "", /^(?:[\w.-]+|[0-9a-fA-F:.]+(?:%.+)?)$/s);
         } catch (error) {
@@ -140,7 +142,7 @@ describe("the proxy option", () => {
           assert.match(error.message, /^Expected .*proxy.*, got /s);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

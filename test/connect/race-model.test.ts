@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { familyOf, Track, type Answer, type Outcome, type Plan } from "./tracks.js";
+import { runs } from "../runs.js";
 
 const RESOLUTION_DELAY_MS = 50;
 
@@ -114,9 +115,9 @@ describe("a race of addresses, against a naive model", () => {
         compared++;
         assert.deepEqual(new Track(plan).run().log, expected);
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     );
-    assert.ok(compared > 1000, `only ${compared} plans without a tie`);
+    assert.ok(compared > runs(1000), `only ${compared} plans without a tie`);
   });
 
   it("tries no address twice, has one winner at most, and closes each attempt that did neither fail nor win", () => {
@@ -135,7 +136,7 @@ describe("a race of addresses, against a naive model", () => {
         assert.deepEqual([...of("hang up"), ...failed, winner].sort(), of("dial").sort());
         assert.equal(track.clock.size <= Object.keys(plan.outcomes).length + 2, true);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

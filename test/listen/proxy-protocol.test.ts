@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { ipFamily, ipv6Bytes, ipv6Text } from "#dist/ip-bytes.js";
 import { parseProxyHeader, V1_MAX_BYTES, V2_MAX_BYTES, type ProxyHeaderResult } from "#dist/listen/proxy-protocol.js";
+import { runs } from "../runs.js";
 
 const SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 
@@ -252,7 +253,7 @@ describe("the parser of PROXY headers", () => {
         const given = Math.max(0, Math.min(end, bytes.length) - Math.max(0, start));
         if (result.state === "header") assert.ok(result.length > 0 && result.length <= given);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -267,7 +268,7 @@ describe("the parser of PROXY headers", () => {
           else assert.deepEqual(result, first);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -278,7 +279,7 @@ describe("the parser of PROXY headers", () => {
         const result = parseProxyHeader(within, around.length, around.length + bytes.length);
         assert.deepEqual(result, parseProxyHeader(Uint8Array.from(bytes)));
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { VirtualClock } from "asyncsocket/testing";
 import { realClock } from "#dist/clock.js";
 import { Deadlines, deadlinesOf, type Sleeper } from "#dist/pump/deadlines.js";
+import { runs } from "../runs.js";
 
 type SetTimer = VirtualClock["setTimer"];
 
@@ -193,6 +194,12 @@ describe("deadlines", () => {
     }
   });
 
+  it("of a clock hold the process or do not, as they are asked for", () => {
+    const clock = new CountingClock();
+    for (const holds of [true, false]) deadlinesOf(clock, holds).arm(new Napper(), 5);
+    assert.deepEqual(clock.holding, [true, false]);
+  });
+
   it("are shared by all sockets of a clock", () => {
     const clock = new VirtualClock();
     assert.equal(deadlinesOf(clock, true), deadlinesOf(clock, true));
@@ -240,7 +247,7 @@ describe("whatever is done to deadlines", () => {
           assert.ok(clock.size <= 1);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { delimiterSet, findEnd, LINE_FEED } from "#dist/pump/delimiter.js";
 import { growth, Watch } from "./counting.js";
+import { runs } from "../runs.js";
 
 function set(...texts: string[]): ReturnType<typeof delimiterSet> {
   return delimiterSet(texts.map((text) => Buffer.from(text, "latin1")));
@@ -72,6 +73,14 @@ describe("the search for a delimiter's end", () => {
     assert.equal(findEnd(block, 3, 7, set("--")), -1);
     assert.equal(findEnd(block, 10, 10, set("--")), -1);
     assert.equal(findEnd(Buffer.from("abc\n"), 0, 3, LINE_FEED), -1);
+    assert.equal(findEnd(Buffer.from("abc\n"), 0, 4, LINE_FEED), 4);
+  });
+
+  it("finds what is far from the beginning and from the end of its block", () => {
+    const block = Buffer.alloc(5000, "a");
+    block.write("\n", 1000);
+    assert.equal(findEnd(block, 500, 1500, LINE_FEED), 1001);
+    assert.equal(findEnd(block, 500, 1000, LINE_FEED), -1);
   });
 
   it("agrees with a naive one, wherever it begins and ends", () => {
@@ -81,7 +90,7 @@ describe("the search for a delimiter's end", () => {
         const found = findEnd(Buffer.from(text), from, end, set(...texts));
         assert.equal(found, naiveEnd(text, from, end, texts));
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -100,7 +109,7 @@ describe("the search for a delimiter's end", () => {
         const expected = naiveEnd(text, 0, found === -1 ? searched : text.length, texts);
         assert.equal(found, expected);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -117,11 +126,54 @@ describe("the search for a delimiter's end", () => {
 });
 
 describe("the work of the search", () => {
-  function looking(block: Buffer, texts: readonly string[], end = block.length): number {
+  function watching(block: Buffer, texts: readonly string[], from = 0, end = block.length): Watch {
     const watch = new Watch();
-    findEnd(watch.over(block), 0, end, set(...texts));
-    return watch.looks;
+    findEnd(watch.over(block), from, end, set(...texts));
+    return watch;
   }
+
+  function looking(block: Buffer, texts: readonly string[], end = block.length): number {
+    return watching(block, texts, 0, end).looks;
+  }
+
+  it("takes no native call for 16 bytes, and one for more", () => {
+    for (const [size, calls] of [
+      [1, 0],
+      [16, 0],
+      [17, 1],
+      [5000, 1],
+    ] as const) {
+      assert.equal(watching(Buffer.alloc(100 + size, "a"), ["\n"], 100).calls, calls, `${size} bytes`);
+    }
+  });
+
+  it("is the native one for the whole delimiter from the ninth false start on, and no sooner", () => {
+    for (const [falseStarts, calls] of [
+      [8, 0],
+      [9, 1],
+      [500, 1],
+    ] as const) {
+      const watch = watching(Buffer.from(`${`${"a".repeat(30)}b`.repeat(falseStarts)}aa`), ["bc"]);
+      assert.equal(watch.sequenceCalls, calls, `${falseStarts} false starts`);
+      assert.ok(watch.calls <= 10);
+    }
+  });
+
+  it("makes a view only where it would run more than 1 KiB too far in vain, and farther than it has to", () => {
+    const block = Buffer.alloc(5000, "a");
+    const cases = [
+      { from: 0, end: 5000, views: 0 },
+      { from: 0, end: 2500, views: 0 },
+      { from: 0, end: 1988, views: 0 },
+      { from: 0, end: 1987, views: 1 },
+      { from: 3000, end: 3100, views: 1 },
+      { from: 4000, end: 4100, views: 0 },
+    ];
+    for (const { from, end, views } of cases) {
+      // One byte is searched for, so that the search ends where it is said to.
+      assert.equal(watching(block, ["\n"], from, end).views, views, `from ${from} to ${end}`);
+    }
+  });
 
   it("is linear for repeats that are nearly the delimiter", () => {
     const repeats = (size: number): number => looking(Buffer.from("ab".repeat(size)), ["abc"]);

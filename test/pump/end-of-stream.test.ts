@@ -8,6 +8,7 @@ import fc from "fast-check";
 import type { ReadSpec } from "./entries.js";
 import { Model, type Outcome } from "./model.js";
 import { bytesUpTo, fixedRead } from "./programs.js";
+import { runs } from "../runs.js";
 
 interface Pair {
   readonly client: AsyncSocket;
@@ -137,7 +138,7 @@ describe("at the peer's FIN", () => {
       fc.asyncProperty(reads, bytesUpTo(60), sizes, async (reads, bytes, sizes) => {
         assert.deepEqual(await socketRun(reads, bytes, sizes), expectedRun(reads, bytes));
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 

@@ -7,6 +7,7 @@ import { readEntry, type ReadSpec } from "./entries.js";
 import { Model, type Outcome } from "./model.js";
 import { anyRead, bytesUpTo, fixedRead, longBytes } from "./programs.js";
 import { cut, QueueDriver } from "./queue-driver.js";
+import { runs } from "../runs.js";
 
 const CHUNKINGS: readonly (readonly number[])[] = [[1], [2], [3], [4], [5], [6], [7], [8], [9], [Infinity]];
 
@@ -42,7 +43,7 @@ describe("any program of reads", () => {
         const expected = modelRun(reads, bytes);
         for (const chunking of [...CHUNKINGS, sizes]) assert.deepEqual(queueRun(reads, bytes, chunking), expected);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -53,7 +54,7 @@ describe("any program of reads", () => {
         const expected = modelRun(reads, bytes);
         for (const chunking of [sizes, [1460], [65_536]]) assert.deepEqual(queueRun(reads, bytes, chunking), expected);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -83,7 +84,7 @@ describe("any program of reads", () => {
       fc.property(reads, reads, bytesUpTo(200), sizes, hold, (early, late, bytes, sizes, hold) => {
         sideBySide(early, late, cut(bytes, sizes), hold);
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 
@@ -93,7 +94,7 @@ describe("any program of reads", () => {
       fc.property(reads, reads, longBytes, largeSizes, (early, late, bytes, sizes) => {
         sideBySide(early, late, cut(bytes, sizes), 5000);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 });

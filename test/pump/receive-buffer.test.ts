@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
 import { ReceiveBuffer } from "#dist/pump/receive-buffer.js";
 import { bytesCopied, growth } from "./counting.js";
+import { runs } from "../runs.js";
 
 const KIB = 1024;
 const CHUNK = 64 * KIB;
@@ -80,6 +81,17 @@ describe("a receive buffer", () => {
     buffer.copyTo(target, 100);
     assert.deepEqual(Buffer.from(target), pattern(100));
     assert.equal(buffer.length, 100);
+  });
+
+  it("copies out so many bytes, and leaves the rest of the caller's memory alone", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(50));
+    lend(buffer, pattern(50, 50));
+    for (const count of [1, 16, 17, 50, 51, 66, 80]) {
+      const target = Buffer.alloc(200, 0xff);
+      buffer.copyTo(target, count);
+      assert.deepEqual(target, Buffer.concat([pattern(count), Buffer.alloc(200 - count, 0xff)]), `${count} bytes`);
+    }
   });
 
   it("drops across window and chunk", () => {
@@ -168,7 +180,7 @@ describe("whatever is done to a receive buffer", () => {
         for (const each of steps) comparison.do(each);
         comparison.check();
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -285,7 +297,168 @@ describe("the memory of a receive buffer", () => {
   });
 });
 
+describe("a block of a receive buffer", () => {
+  /** The length of the block after so many bytes were kept, and then so many more were fed for a read. */
+  function blockLength(kept: number, fed: number, wanted: number): number {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(kept));
+    lend(buffer, pattern(fed));
+    buffer.feed(wanted);
+    return buffer.block.length;
+  }
+
+  it("is as long as the read wants that it grows for, if at least a quarter is there", () => {
+    assert.equal(blockLength(10_000, 5000, 15_000), 15_000);
+    assert.equal(blockLength(0, 5000, 20_000), 20_000);
+    assert.equal(blockLength(0, 5000, 20_001), 5000);
+  });
+
+  it("is doubled for less than it holds, and grows by no more than comes for as much", () => {
+    assert.equal(blockLength(5000, 5000, 0), 10_000);
+    assert.equal(blockLength(5000, 4999, 0), 19_998);
+  });
+
+  /** How long the window is after a read that wants so much, of 200 000 bytes. */
+  function fedFor(wanted: number, taken = 0): number {
+    const buffer = new ReceiveBuffer();
+    lend(buffer, pattern(200_000));
+    if (taken > 0) {
+      buffer.feed(0);
+      buffer.take(taken);
+      buffer.drop(buffer.ready);
+    }
+    buffer.feed(wanted);
+    return buffer.ready;
+  }
+
+  it("is fed ahead for short reads, with 16 times what was taken last, and as it is told for long ones", () => {
+    assert.equal(fedFor(0), 8 * KIB);
+    assert.equal(fedFor(4 * KIB), 8 * KIB);
+    assert.equal(fedFor(4 * KIB + 1), 4 * KIB + 1);
+    assert.equal(fedFor(0, 100), 8 * KIB);
+    assert.equal(fedFor(0, 2000), 32_000);
+    assert.equal(fedFor(0, 8000), 64 * KIB);
+  });
+
+  it("is given away as it is when all of it is taken", () => {
+    const buffer = new ReceiveBuffer();
+    keepAll(buffer, pattern(100));
+    const { block } = buffer;
+    assert.equal(buffer.take(100), block);
+  });
+
+  it("of more than 8 KiB is shared by what is a sixteenth of it at least, and what is less is copied", () => {
+    for (const [length, copied] of [
+      [32 * KIB, 0],
+      [4 * KIB, 0],
+      [4 * KIB - 1, 4 * KIB - 1],
+    ] as const) {
+      const buffer = new ReceiveBuffer();
+      keepAll(buffer, pattern(64 * KIB));
+      assert.equal(
+        bytesCopied(() => buffer.take(length)),
+        copied,
+      );
+    }
+  });
+
+  const trims = [
+    { name: "of 8 KiB stays", size: 8 * KIB, left: 100, lent: 0, copied: 0 },
+    { name: "that is read to a quarter stays", size: 16 * KIB, left: 4 * KIB, lent: 0, copied: 0 },
+    { name: "that is read to less is given back", size: 16 * KIB, left: 4 * KIB - 1, lent: 0, copied: 4 * KIB - 1 },
+    { name: "stays while there is a chunk to be joined to it", size: 16 * KIB, left: 100, lent: 100, copied: 0 },
+  ];
+  for (const { name, size, left, lent, copied } of trims) {
+    it(`${name} when it is trimmed`, () => {
+      const buffer = new ReceiveBuffer();
+      keepAll(buffer, pattern(size));
+      buffer.drop(size - left);
+      lend(buffer, pattern(lent));
+      assert.equal(
+        bytesCopied(() => buffer.trim()),
+        copied,
+      );
+    });
+  }
+
+  it("is trimmed at the end of the loan", () => {
+    const buffer = new ReceiveBuffer();
+    lend(buffer, pattern(CHUNK));
+    buffer.feed(CHUNK);
+    buffer.drop(CHUNK - 64);
+    buffer.keep();
+    assert.equal(buffer.block.length, 64);
+  });
+
+  it("of less than 4 KiB shares its memory with others, one of 4 KiB has its own", () => {
+    const memories = (size: number): Set<ArrayBufferLike> => {
+      const blocks = Array.from({ length: 4 }, () => {
+        const buffer = new ReceiveBuffer();
+        keepAll(buffer, pattern(size));
+        return buffer.take(size);
+      });
+      for (const block of blocks) assert.deepEqual(block, pattern(size));
+      return new Set(blocks.map((block) => block.buffer));
+    };
+    assert.ok(memories(10).size <= 2);
+    assert.ok(memories(1000).size <= 2);
+    const own = [...memories(4 * KIB)];
+    assert.deepEqual(
+      own.map(({ byteLength }) => byteLength),
+      [4, 4, 4, 4].map((kib) => kib * KIB),
+    );
+  });
+});
+
+describe("a message that shares a block", () => {
+  let copies = 0;
+
+  /** How many calls of `subarray` it takes, of a module loaded while buffers are made by this. */
+  async function subarrayCalls(t: TestContext, species: unknown): Promise<number> {
+    const original = Object.getOwnPropertyDescriptor(Buffer, Symbol.species);
+    Object.defineProperty(Buffer, Symbol.species, { configurable: true, value: species });
+    t.after(() => {
+      if (original === undefined) Reflect.deleteProperty(Buffer, Symbol.species);
+      else Object.defineProperty(Buffer, Symbol.species, original);
+    });
+    const url = new URL(import.meta.resolve("#dist/pump/receive-buffer.js"));
+    url.search = `copy=${++copies}`;
+    const loaded = (await import(url.href)) as { ReceiveBuffer: typeof ReceiveBuffer };
+    const buffer = new loaded.ReceiveBuffer();
+    keepAll(buffer, pattern(1000));
+    buffer.take(1);
+    const { mock } = t.mock.method(Buffer.prototype as Buffer, "subarray");
+    const data = buffer.take(400);
+    assert.ok(Buffer.isBuffer(data));
+    assert.deepEqual(data, pattern(400, 1));
+    mock.restore();
+    return mock.callCount();
+  }
+
+  it("is made from memory without further ado, where the runtime shows how", async (t) => {
+    assert.equal(await subarrayCalls(t, Reflect.get(Buffer, Symbol.species)), 0);
+  });
+
+  for (const [name, species] of Object.entries({ nothing: undefined, text: "Buffer", "plain bytes": Uint8Array })) {
+    it(`is made by subarray where the runtime shows ${name}`, async (t) => {
+      assert.equal(await subarrayCalls(t, species), 1);
+    });
+  }
+});
+
 describe("the work of a receive buffer", () => {
+  it("takes no native call for 16 bytes", () => {
+    for (const [length, copied] of [
+      [16, 0],
+      [17, 17],
+    ] as const) {
+      assert.equal(
+        bytesCopied(() => keepAll(new ReceiveBuffer(), pattern(length))),
+        copied,
+      );
+    }
+  });
+
   it("is one copy of each byte for reads of a known length", () => {
     const buffer = new ReceiveBuffer();
     const chunk = pattern(CHUNK);

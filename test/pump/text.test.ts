@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { completeCharacters } from "#dist/pump/text.js";
+import { anyCharacter } from "../characters.js";
 
 function whole(bytes: Uint8Array, encoding: BufferEncoding): number {
   return completeCharacters(Buffer.from(bytes), 0, bytes.length, encoding);
@@ -9,7 +10,7 @@ function whole(bytes: Uint8Array, encoding: BufferEncoding): number {
 
 /** Any text without lone surrogates, with many characters of two, three and four bytes. */
 const text = fc.string({
-  unit: fc.oneof(fc.constantFrom("a", "é", "€", "😀", "\u0800", "\uffff"), fc.string({ unit: "binary" })),
+  unit: fc.oneof(fc.constantFrom("a", "é", "€", "😀", "\u0800", "\uffff"), anyCharacter),
 });
 
 /** The bytes of the characters that are complete within the first `count` bytes. */
@@ -21,6 +22,21 @@ function naive(characters: string, encoding: BufferEncoding, count: number): num
     bytes = next;
   }
   return bytes;
+}
+
+/** Any byte, with no to three continuations, at whose limits something is decided. */
+function* utf8Like(): Generator<number[]> {
+  const continuations = [0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf];
+  for (let lead = 0; lead < 256; lead++) {
+    yield [lead];
+    for (const second of continuations) {
+      yield [lead, second];
+      for (const third of [0x80, 0xbf]) {
+        yield [lead, second, third];
+        yield [lead, second, third, 0x80];
+      }
+    }
+  }
 }
 
 describe("the count of complete characters", () => {
@@ -39,14 +55,12 @@ describe("the count of complete characters", () => {
 
   for (const encoding of ["base64", "base64url"] as const) {
     it(`is that of whole groups of three bytes in ${encoding}, so that the parts can be joined`, () => {
-      fc.assert(
-        fc.property(fc.uint8Array({ maxLength: 50 }), fc.nat(50), (bytes, at) => {
-          const all = Buffer.from(bytes);
-          const count = whole(all.subarray(0, at), encoding);
-          assert.ok(Math.min(at, all.length) - count < 3);
-          assert.equal(all.toString(encoding, 0, count) + all.toString(encoding, count), all.toString(encoding));
-        }),
-      );
+      const all = Buffer.from([0xfb, 0xff, 0, 1, 2, 3, 4, 5]);
+      for (let at = 0; at <= all.length; at++) {
+        const count = whole(all.subarray(0, at), encoding);
+        assert.equal(count, at - (at % 3));
+        assert.equal(all.toString(encoding, 0, count) + all.toString(encoding, count), all.toString(encoding));
+      }
     });
   }
 
@@ -64,6 +78,10 @@ describe("the count of complete characters", () => {
     assert.equal(completeCharacters(block, 1, 5, "utf8"), 4);
     assert.equal(completeCharacters(block, 3, 4, "utf8"), 1, "what began before is not there to be completed");
     assert.equal(completeCharacters(block, 2, 2, "utf8"), 0);
+    const pair = Buffer.from([0x3d, 0xd8, 0x00, 0xde]);
+    assert.equal(completeCharacters(pair, 2, 2, "utf16le"), 0);
+    assert.equal(completeCharacters(pair, 2, 3, "utf16le"), 0);
+    assert.equal(completeCharacters(pair, 2, 4, "utf16le"), 2);
   });
 
   const neverUtf8: readonly [name: string, bytes: readonly number[]][] = [
@@ -84,6 +102,20 @@ describe("the count of complete characters", () => {
       assert.equal(whole(Uint8Array.from([0x61, ...bytes]), "utf8"), bytes.length + 1);
     });
   }
+
+  it("keeps the beginnings of UTF-8 characters, each and no others", () => {
+    const beginnings = new Set<string>();
+    const sequences = [];
+    for (const bytes of utf8Like()) {
+      sequences.push(bytes);
+      const isCharacter = !Buffer.from(bytes).toString("utf8").includes("\ufffd");
+      if (isCharacter) for (let count = 1; count < bytes.length; count++) beginnings.add(bytes.slice(0, count).join());
+    }
+    for (const bytes of sequences) {
+      const kept = beginnings.has(bytes.join()) ? bytes.length : 0;
+      assert.equal(whole(Uint8Array.from(bytes), "utf8"), bytes.length - kept, `bytes ${bytes.join()}`);
+    }
+  });
 
   it("leaves at most three bytes of UTF-8, so that any reader gets on, whatever the bytes", () => {
     fc.assert(

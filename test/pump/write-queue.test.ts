@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { WriteQueue, type WriteEntry } from "#dist/pump/write-queue.js";
 import { growth } from "./counting.js";
 import { endEntry, writeEntry } from "./entries.js";
+import { runs } from "../runs.js";
 
 const KIB = 1024;
 const BATCH_BYTES = 256 * KIB;
@@ -78,7 +79,7 @@ describe("the next batch of writes", () => {
     const scratch = Buffer.alloc(100);
     const fitting = queueOf([bytes(50)], [bytes(50)]).queue.gather(scratch);
     assert.equal(fitting.length, 1);
-    assert.equal(fitting[0]?.buffer, scratch.buffer);
+    assert.equal(fitting[0], scratch);
     const tooMuch = queueOf([bytes(50)], [bytes(51)]).queue.gather(scratch);
     assert.equal(lengthOf(tooMuch), 101);
     assert.notEqual(tooMuch[0]?.buffer, scratch.buffer);
@@ -123,7 +124,53 @@ describe("the next batch of writes", () => {
     assert.equal(sizes.length, 16);
   });
 
+  /** How long the parts of the next batches are, until all is sent. */
+  function batches(...writes: readonly (readonly number[])[]): number[][] {
+    const { queue } = queueOf(...writes.map((lengths) => lengths.map((length) => bytes(length))));
+    const sizes: number[][] = [];
+    while (queue.hasMore) {
+      sizes.push(queue.gather(null).map((part) => part.length));
+      queue.landed();
+    }
+    return sizes;
+  }
+
+  it("has writes of 64 KiB together, and none beyond", () => {
+    assert.deepEqual(batches([40 * KIB], [24 * KIB]), [[40 * KIB, 24 * KIB]]);
+    assert.deepEqual(batches([40 * KIB], [24 * KIB + 1]), [[40 * KIB], [24 * KIB + 1]]);
+    const small = Array.from({ length: 40 }, () => [1000]);
+    assert.deepEqual(batches([40 * KIB], ...small), [[40 * KIB, 24_000], [16_000]]);
+    assert.deepEqual(batches(...Array.from({ length: 65 }, () => [1024])), [[64 * KIB], [1024]]);
+  });
+
+  it("goes on with a list that it has begun, beyond 64 KiB", () => {
+    const list = Array.from({ length: 30 }, () => 10 * KIB);
+    const first = [...list.slice(0, 25), 6 * KIB];
+    assert.deepEqual(batches(list), [first, [4 * KIB, ...list.slice(26)]]);
+  });
+
+  it("goes on within a small part that the end of a batch has cut", () => {
+    const list = [bytes(BATCH_BYTES - 2), bytes(8), bytes(9)];
+    const { queue } = queueOf(list);
+    const sent: Uint8Array[] = [];
+    while (queue.hasMore) {
+      sent.push(...queue.gather(null));
+      queue.landed();
+    }
+    assert.deepEqual(Buffer.concat(sent), Buffer.concat(list));
+  });
+
+  it("joins what is smaller than 4 KiB, and never one part alone", () => {
+    assert.deepEqual(batches([4 * KIB], [4 * KIB]), [[4 * KIB, 4 * KIB]]);
+    assert.deepEqual(batches([4 * KIB - 1], [4 * KIB - 1]), [[8 * KIB - 2]]);
+    const alone = bytes(10);
+    assert.equal(queueOf([alone], [bytes(8 * KIB)]).queue.gather(null)[0], alone);
+  });
+
   it("is bounded in parts", () => {
+    const mixed = Array.from({ length: 400 }, (_, i) => (i % 2 === 0 ? 4 * KIB : 1));
+    assert.ok(batches(mixed).every((parts) => parts.length <= BATCH_PARTS));
+
     const tiny = Array.from({ length: 200_000 }, () => bytes(1));
     const { queue } = queueOf(tiny);
     let total = 0;
@@ -376,7 +423,7 @@ describe("whatever is done to the queue of writes", () => {
   it("sends what a naive queue sends, and tells of the same writes at the same time", () => {
     fc.assert(
       fc.property(steps, (steps) => new WritesComparison().run(steps)),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });
