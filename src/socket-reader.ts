@@ -106,7 +106,7 @@ export abstract class SocketReader<Tag> extends SocketView {
 
   /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
-    return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined) as ReadEntry<Buffer>);
+    return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined));
   }
 
   /** Wrong options throw here, not with the first read. */
