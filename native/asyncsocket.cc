@@ -25,8 +25,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #ifdef __linux__
@@ -165,14 +167,14 @@ struct Place {
 
 // ---------------------------------------------------------------------- descriptors
 
-int prepare(int fd) {
 #ifndef __linux__
+int prepare(int fd) {
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) return -errno;
   return fd;
 }
+#endif
 
 int newSocket(int family) {
 #ifdef __linux__
@@ -220,6 +222,61 @@ int errorOf(int fd) {
   return error;
 }
 
+// ---------------------------------------------------------------------- between threads
+
+// Connections on their way from one thread to another, by tickets. Whoever takes a ticket owns the descriptor, exactly
+// once; those that nobody took go with the thread that parked them, or are dropped by it.
+struct Parked {
+  int fd;
+  const void* by;
+  Address peer;
+};
+
+class Depot {
+ public:
+  int32_t park(const Parked& parked) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    do last_ = last_ == INT32_MAX ? 0 : last_ + 1;
+    while (all_.count(last_) > 0);
+    all_[last_] = parked;
+    return last_;
+  }
+
+  bool take(int32_t ticket, Parked* parked) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    auto found = all_.find(ticket);
+    if (found == all_.end()) return false;
+    *parked = found->second;
+    all_.erase(found);
+    return true;
+  }
+
+  void dropOf(const void* by) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (auto at = all_.begin(); at != all_.end();) {
+      if (at->second.by == by) reset(at->second.fd), at = all_.erase(at);
+      else ++at;
+    }
+  }
+
+  static void reset(int fd) {
+    linger now{1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    ::close(fd);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<int32_t, Parked> all_;
+  int32_t last_ = 0;
+};
+
+// Of the process; never destroyed, since threads may end after its own destructors have run.
+Depot& depot() {
+  static auto the = new Depot();
+  return *the;
+}
+
 // ---------------------------------------------------------------------- the loop of a thread
 
 enum class State : uint8_t { FREE, CONNECTING, STREAM, LISTENING };
@@ -264,6 +321,7 @@ class Loop {
       if (slot.fd >= 0) ::close(slot.fd);
       slot.fd = -1;
     }
+    depot().dropOf(this);
     isOpen = false;
     poller_.close();
   }
@@ -602,8 +660,19 @@ napi_value Listen(napi_env env, napi_callback_info info) {
   return giveSocket(call, fd, status, State::LISTENING, nullptr);
 }
 
-// adopt(descriptor): a connected stream that nobody else uses
-napi_value Adopt(napi_env env, napi_callback_info info) {
+// park(socket): a ticket, by which another thread may take it. It is no socket of this thread's from then on.
+napi_value Park(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  if (slot->state != State::STREAM) return call.fail("a connected socket");
+  Address peer = slot->peer;
+  return call.give(depot().park({call.loop->release(id), call.loop, peer}));
+}
+
+// parkCopy(descriptor): a ticket for a copy of it, or an error's number. The descriptor stays the caller's.
+napi_value ParkCopy(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t fd = -1;
   if (!call.number(0, &fd)) return call.fail("a descriptor");
@@ -612,8 +681,29 @@ napi_value Adopt(napi_env env, napi_callback_info info) {
   socklen_t length = sizeof any;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&any), &length) < 0) return call.give(-errno);
   if (any.ss_family != AF_UNIX) std::memcpy(&peer, &any, std::min<size_t>(length, sizeof peer));
-  int status = prepare(fd);
-  return status < 0 ? call.give(status) : giveSocket(call, fd, 0, State::STREAM, &peer);
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? call.give(-errno) : call.give(depot().park({copy, call.loop, peer}));
+}
+
+// take(ticket): a socket of this thread's, or an error's number: somebody has taken it, or it is gone
+napi_value Take(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t ticket;
+  Parked parked;
+  if (!call.number(0, &ticket)) return call.fail("a ticket");
+  if (!depot().take(ticket, &parked)) return call.give(-ENOENT);
+  return giveSocket(call, parked.fd, 0, State::STREAM, &parked.peer);
+}
+
+// drop(ticket): resets the connection, unless somebody has taken it. Gives whether it did.
+napi_value Drop(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t ticket;
+  Parked parked;
+  if (!call.number(0, &ticket)) return call.fail("a ticket");
+  bool isThere = depot().take(ticket, &parked);
+  if (isThere) Depot::reset(parked.fd);
+  return call.give(isThere ? 1 : 0);
 }
 
 // detach(socket): its descriptor, which is the caller's from then on
@@ -631,9 +721,8 @@ napi_value Close(napi_env env, napi_callback_info info) {
   Slot* slot = call.socket(&id);
   if (slot == nullptr) return nullptr;
   if (!call.flag(1, &reset)) return call.fail("a flag");
-  linger now{1, 0};
-  if (reset) setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  call.loop->close(id);
+  if (reset) Depot::reset(call.loop->release(id));
+  else call.loop->close(id);
   return nullptr;
 }
 
@@ -780,9 +869,9 @@ const struct {
   const char* name;
   napi_callback callback;
 } FUNCTIONS[] = {
-    {"connect", Connect}, {"listen", Listen},     {"adopt", Adopt},       {"detach", Detach}, {"close", Close},
-    {"setRoom", SetRoom}, {"write", Write},       {"writeAll", WriteAll}, {"shutdown", Shutdown},
-    {"set", Set},         {"addressOf", AddressOf},
+    {"connect", Connect}, {"listen", Listen}, {"detach", Detach},     {"close", Close},       {"park", Park},
+    {"parkCopy", ParkCopy}, {"take", Take},   {"drop", Drop},         {"setRoom", SetRoom},   {"write", Write},
+    {"writeAll", WriteAll}, {"shutdown", Shutdown}, {"set", Set},     {"addressOf", AddressOf},
 };
 
 // open(deliver): a loop of this thread's, as an object: { records, memory } and the functions above; or an error's number.

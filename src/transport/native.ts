@@ -55,6 +55,10 @@ interface Addon {
   connect(address: string, port: number, localAddress: string | undefined, localPort: number): number;
   listen(address: string, port: number, backlog: number, ipv6Only: boolean, reusePort: boolean): number;
   detach(socket: number): number;
+  park(socket: number): number;
+  parkCopy(descriptor: number): number;
+  take(ticket: number): number;
+  drop(ticket: number): number;
   close(socket: number, reset: boolean): void;
   setRoom(socket: number, bytes: number): number;
   write(socket: number, bytes: Uint8Array, offset: number): number;
