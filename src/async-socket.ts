@@ -16,16 +16,20 @@ import { Connection } from "./connection.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import { badState } from "./failures.js";
 import { Listener } from "./listen/listener.js";
+import { depart } from "./loops/departure.js";
+import { chosenLoop, type RunLoopPool } from "./loops/pool.js";
 import type {
   AsyncSocketOptions,
   ConnectOptions,
   FullLimits,
   ListenOptions,
+  MoveOptions,
   ShutdownOptions,
   ShutdownResult,
   SocketSettings,
 } from "./options.js";
 import type { SocketRequest } from "./request.js";
+import type { RunLoop } from "./run-loop.js";
 import { SocketWriter } from "./socket-writer.js";
 import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
@@ -169,7 +173,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
 
   #begin(operation: string): void {
     const { state } = this;
-    if (this.#isOneWay) throw badState(operation, "the socket was made from a stream, which cannot connect again");
+    if (this.#isOneWay)
+      throw badState(operation, "the socket was made from a stream, or moved, and cannot be used again");
     if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
     if (state === "idle") return;
     this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
@@ -197,6 +202,25 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     socket._connection.isAccepted = true;
     socket._connection.adopt(transport);
     return { socket: socket as AsyncSocket, connection: socket._connection };
+  }
+
+  /**
+   * Hands the connection to the loop of another thread, in mid-stream: unread bytes, limits, settings and counters go
+   * along, and a structured clone of `userData`, by default this socket's own. There `onSocket` is told of it. Done once
+   * it has arrived. This socket then ends, `closeReason.movedTo` says where it went, and it is not used again.
+   *
+   * Fails with `TRANSFER` where it cannot be moved here (it stays as it is), where it was lost meanwhile, or where the
+   * thread ends before it has it; then it is closed. Anything asked of it meanwhile fails with `CLOSED`.
+   * @throws BAD_STATE unless it is open, in the clear, with nothing queued, and not on that loop
+   * @throws DataCloneError for user data that cannot be cloned
+   */
+  moveTo(runLoop: RunLoop | RunLoopPool, options?: MoveOptions): SocketRequest<void> {
+    const given = checkOptions(options);
+    const { local, remote } = this;
+    const loop = chosenLoop(runLoop, { local, remote, proxied: this.proxied });
+    const request = depart(this as AsyncSocket, loop, given?.userData === undefined ? this.userData : given.userData);
+    if (this._connection.phase === "closing") this.#isOneWay = true;
+    return request;
   }
 
   // ------------------------------------------------------------------ ending

@@ -1,4 +1,5 @@
 import type { AsyncSocketError } from "./errors.js";
+import type { RunLoop } from "./run-loop.js";
 
 /** Why, and in which condition, a connection came to its end. */
 export type CloseReason = {
@@ -15,6 +16,8 @@ export type CloseReason = {
       /** `"local"`: this side closed. `"remote"`: the peer ended the stream. */
       readonly by: "local" | "remote";
       readonly error: null;
+      /** The run loop that has the connection now, of a socket that was moved. */
+      readonly movedTo?: RunLoop;
     }
   | {
       /** Something went wrong; `error` says what. */

@@ -119,6 +119,7 @@ function reportClosed(connection: Connection): void {
   const reason = connection.reason as CloseReason;
   connection.phase = "closed";
   connection.timer.disarm();
+  connection.leaveCensus();
   connection.onClosed?.(connection);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);

@@ -29,7 +29,8 @@ import type { IpTarget } from "./connect/place.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "./connect/proxy.js";
 import { withoutBrackets } from "./connect/resolve.js";
 import { badState } from "./failures.js";
-import { nativeProblem, nativeTransports } from "./transport/native.js";
+import { nativeProblem } from "./transport/addon.js";
+import { nativeTransports } from "./transport/native.js";
 import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 

@@ -8,6 +8,8 @@ import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
 import { applySettings } from "./connect/call.js";
 import type { Reached, RouteOwner } from "./connect/route.js";
 import { AsyncSocketError, inWords } from "./errors.js";
+import { socketClosed, socketOpened } from "./loops/census.js";
+import type { Passage } from "./loops/link.js";
 import { socketError } from "./failures.js";
 import { markFailed, notify, tellFailed } from "./notices.js";
 import type { FullLimits, SocketSettings } from "./options.js";
@@ -58,6 +60,8 @@ export class Connection implements SecureSink, RouteOwner {
   proxied: ProxiedAddresses | null = null;
   /** Whether it came in by a listener. */
   isAccepted = false;
+  /** Where it went, of a connection that another thread has now. */
+  moved: Passage | null = null;
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
@@ -174,8 +178,15 @@ export class Connection implements SecureSink, RouteOwner {
     return count;
   }
 
+  /** It is no connection of this thread's any more. */
+  leaveCensus(): void {
+    if (this.#opened) socketClosed();
+    this.#opened = false;
+  }
+
   /** Of a socket that listened, and does no more: what is asked of it now fails with CLOSED. */
   retire(reason: CloseReason): void {
+    this.leaveCensus();
     this.phase = "closed";
     this.reason = reason;
   }
@@ -368,6 +379,7 @@ export class Connection implements SecureSink, RouteOwner {
   #becomeOpen(): void {
     this.phase = "open";
     this.#opened = true;
+    socketOpened();
     this.timer.markActive();
   }
 

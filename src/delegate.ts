@@ -1,13 +1,17 @@
 import type { DetailedPeerCertificate } from "node:tls";
-import type { Address } from "./address.js";
+import type { Address, ProxiedAddresses } from "./address.js";
 import type { AsyncSocket } from "./async-socket.js";
 import type { CloseReason } from "./close-reason.js";
 import type { AsyncSocketError } from "./errors.js";
+import type { RunLoopPool } from "./loops/pool.js";
+import type { RunLoop } from "./run-loop.js";
 
 /** What is known of a connection that never became a socket. */
 export interface AcceptInfo {
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
+  /** Whose connection it is, where a PROXY header has told. */
+  readonly proxied?: ProxiedAddresses | undefined;
 }
 
 /**
@@ -19,13 +23,23 @@ export interface AcceptInfo {
  */
 export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
   /**
+   * To which run loop a new connection goes, behind its PROXY header and before its TLS handshake: its `onSocket` is
+   * told of it in place of `didAccept`. Null or undefined: it stays on this thread. Where it cannot go there,
+   * `didFailAccept` is told, with `TRANSFER`, and the connection is reset.
+   */
+  wantsRunLoopForNewSocket?(
+    listener: AsyncSocket<Tag, UserData>,
+    info: AcceptInfo,
+  ): RunLoop | RunLoopPool | null | undefined;
+  /**
    * A new socket, connected, with the listener's class, delegate, limits and options; behind its PROXY header, and
    * before its TLS handshake: what is queued here waits for that.
    */
   didAccept?(listener: AsyncSocket<Tag, UserData>, socket: AsyncSocket<Tag, UserData>): void;
   /**
    * A connection that never became a socket: an accept error, a limit, the block list (`ACCEPT`), its PROXY header
-   * (`PROXY_PROTOCOL`). The listener goes on.
+   * (`PROXY_PROTOCOL`), a run loop that it did not get to (`TRANSFER`); also once where a run loop ends that has
+   * connections of this listener's. The listener goes on.
    */
   didFailAccept?(listener: AsyncSocket<Tag, UserData>, error: AsyncSocketError, info: AcceptInfo): void;
   /**

@@ -14,6 +14,7 @@ export type {
   Limits,
   LineOptions,
   ListenOptions,
+  MoveOptions,
   OperationOptions,
   PeekOptions,
   ReadingOptions,
@@ -24,8 +25,17 @@ export type {
   WithEncoding,
   WithoutEncoding,
 } from "./options.js";
+export type { Arrival, SocketHandler } from "./loops/host.js";
+export { RunLoopPool, type PoolChooser, type PoolPolicy } from "./loops/pool.js";
 export { reconnect, type Connector, type ReconnectOptions } from "./reconnect.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
+export {
+  RunLoop,
+  type RunLoopEnd,
+  type RunLoopOptions,
+  type RunLoopPoolOptions,
+  type RunLoopState,
+} from "./run-loop.js";
 export type { SocketState } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./clock.js";

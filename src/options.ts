@@ -225,6 +225,11 @@ export interface WithoutEncoding {
   encoding?: undefined;
 }
 
+export interface MoveOptions {
+  /** Goes along as a structured clone. @default the socket's own `userData` */
+  userData?: unknown;
+}
+
 export interface ShutdownOptions {
   /** Ms that connections may take to finish before they are closed. @default Infinity */
   graceMs?: number | undefined;

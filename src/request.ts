@@ -14,7 +14,9 @@ export type RequestKind =
   | "listen"
   | "shutdown"
   | "disconnect"
-  | "closed";
+  | "closed"
+  | "moveTo"
+  | "close";
 
 /** Where a request stands. The last three are final. */
 export type RequestState = "queued" | "current" | "done" | "failed" | "canceled";

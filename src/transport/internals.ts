@@ -10,6 +10,7 @@
 import { Socket, type OnReadOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { reasonOf } from "../errors.js";
 
 /** More saves system calls, but copies of such size make malloc give its memory back each time (measured: twice the cost). */
 const SIZE = 64 * 1024;
@@ -61,6 +62,7 @@ export function onreadOption(receive: Receive): OnReadOpts {
 interface Internals {
   [symbol: symbol]: unknown;
   _handle?: {
+    fd?: number;
     /** Whether the runtime has it read. */
     reading?: boolean;
     useUserBuffer?: (buffer: Buffer) => void;
@@ -99,6 +101,32 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   internals[generator] = nextBuffer;
   handle.useUserBuffer(memory);
   return true;
+}
+
+/** The descriptor of an open socket; -1 where there is none, or the runtime does not tell. */
+export function descriptorOf(socket: Socket): number {
+  return (socket as unknown as Internals)._handle?.fd ?? -1;
+}
+
+/**
+ * Whether this runtime sends sockets to other threads (Node 24.20, 26.6). One that is not connected never goes; where
+ * none does, the error is another.
+ */
+export const canTransfer = findTransfer();
+
+function findTransfer(): boolean {
+  const { port1, port2 } = new MessageChannel();
+  const probe = new Socket();
+  try {
+    port1.postMessage(probe, [probe as unknown as ArrayBuffer]);
+    return true;
+  } catch (error) {
+    return reasonOf(error) === "ERR_WORKER_HANDLE_NOT_TRANSFERABLE";
+  } finally {
+    probe.destroy();
+    port1.close();
+    port2.close();
+  }
 }
 
 const NOWHERE = Buffer.alloc(0);

@@ -5,14 +5,30 @@
 
 import cluster from "node:cluster";
 import { rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { Socket } from "node:net";
+import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { ipAddress, type Address } from "../address.js";
 import { realClock } from "../clock.js";
-import { inWords } from "../errors.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureSettings } from "../tls/settings.js";
+import {
+  ACCEPT_FAILED,
+  ACCEPTED,
+  addon,
+  DATA,
+  END,
+  FAILED,
+  KEEP_ALIVE,
+  memory,
+  NO_DELAY,
+  OPENED,
+  owners,
+  REFERENCED,
+  systemError,
+  takeTicket,
+  WRITABLE,
+} from "./addon.js";
 import { nodeTransports, secureStream } from "./node.js";
 import { PortListener, soleAddress, type Bound, type Place } from "./port-listener.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
@@ -26,108 +42,12 @@ import type {
   TransportSink,
 } from "./transport.js";
 
-/** What happened, as asyncsocket.cc numbers it. */
-const DATA = 0;
-const END = 1;
-const FAILED = 2;
-const OPENED = 3;
-const WRITABLE = 4;
-const ACCEPTED = 5;
-const ACCEPT_FAILED = 6;
-const RECORD = 4;
-
-/** Settings of a socket, likewise. */
-const NO_DELAY = 0;
-const KEEP_ALIVE = 1;
-const REFERENCED = 2;
-
 /** After an accept that failed for want of descriptors or memory: at once, it would fail again. */
 const ACCEPT_PAUSE_MS = 100;
 const ROOM_MAX = 2 ** 31 - 1;
 const PATH = -1;
 /** What a transport has in place of a socket's number. No error has it. */
 const CLOSED = -(2 ** 31);
-
-/** Sockets are numbers, as errors are, below 0. */
-interface Addon {
-  readonly records: ArrayBuffer;
-  readonly memory: ArrayBuffer;
-  connect(address: string, port: number, localAddress: string | undefined, localPort: number): number;
-  listen(address: string, port: number, backlog: number, ipv6Only: boolean, reusePort: boolean): number;
-  detach(socket: number): number;
-  park(socket: number): number;
-  parkCopy(descriptor: number): number;
-  take(ticket: number): number;
-  drop(ticket: number): number;
-  close(socket: number, reset: boolean): void;
-  setRoom(socket: number, bytes: number): number;
-  write(socket: number, bytes: Uint8Array, offset: number): number;
-  writeAll(socket: number, parts: readonly Uint8Array[], first: number, offset: number): number;
-  shutdown(socket: number): number;
-  set(socket: number, what: number, value: number): void;
-  addressOf(socket: number, ofPeer: boolean): string | undefined;
-}
-
-/** Where one is said to be, by whoever checks another build; where the build is; where a package may carry one. */
-const PLACES = [
-  ...(process.env["ASYNCSOCKET_ADDON"] === undefined ? [] : [process.env["ASYNCSOCKET_ADDON"]]),
-  "../../native/build/Release/asyncsocket.node",
-  `../../native/prebuilds/${process.platform}-${process.arch}.node`,
-];
-
-let addon: Addon;
-let records: Int32Array;
-let memory: Buffer;
-/** By the numbers of their sockets. */
-const owners: (NativeTransport | NativeServer | null)[] = [];
-
-/** Null: it is there. Else why it is not. Undefined: not tried yet. */
-let problem: string | null | undefined;
-
-/** Why there is no native transport; null if there is. */
-export function nativeProblem(): string | null {
-  return problem === undefined ? (problem = open()) : problem;
-}
-
-function open(): string | null {
-  if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
-  // Loading an addon can end their process: there is nothing to probe.
-  if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
-  const load = createRequire(import.meta.url);
-  const problems: string[] = [];
-  for (const place of PLACES) {
-    try {
-      const opened = (load(place) as { open(deliver: (count: number) => void): Addon | number }).open(deliver);
-      if (typeof opened === "number") return `the system refuses: ${getSystemErrorName(opened)}`;
-      addon = opened;
-      records = new Int32Array(opened.records);
-      memory = Buffer.from(opened.memory);
-      return null;
-    } catch (error) {
-      problems.push(inWords(error).split("\n", 1)[0] ?? "");
-    }
-  }
-  return problems.join("; ");
-}
-
-function deliver(count: number): void {
-  for (let at = 0, end = count * RECORD; at < end; at += RECORD) {
-    const owner = owners[records[at + 1] as number];
-    if (owner === null || owner === undefined) discard(at);
-    else owner.didHappen(records[at] as number, records[at + 2] as number, records[at + 3] as number);
-  }
-}
-
-/** Of a listener that was closed a moment ago. */
-function discard(at: number): void {
-  if (records[at] === ACCEPTED) addon.close(records[at + 2] as number, true);
-}
-
-function systemError(status: number, call: string, where = ""): Error {
-  const code = getSystemErrorName(status);
-  const message = where === "" ? `${call} ${code}` : `${call} ${code} ${where}`;
-  return Object.assign(new Error(message), { code, errno: status, syscall: call });
-}
 
 /** A connection. */
 export class NativeTransport implements AcceptedTransport, SurplusOwner {
@@ -309,6 +229,22 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     if (!this.#isReferenced) socket.unref();
     const all = this.#surplus === null ? ahead : Buffer.concat([ahead, ...this.#surplus.takeAll()]);
     return secureStream(socket, settings, all, sink, this);
+  }
+
+  /** A connection that another thread has parked. @throws the system's error, ENOENT where it is gone */
+  static taken(ticket: number, local: Address | undefined, remote: Address | undefined): NativeTransport {
+    return new NativeTransport(takeTicket(ticket), local, remote, null);
+  }
+
+  /** Parks the descriptor for another thread. Not from inside a batch that may still speak of it. @throws what has failed */
+  park(): { ticket: number; surplus: readonly Buffer[] } {
+    if (this.#failed !== 0) throw systemError(this.#failed, this.#call);
+    if (this.#id < 0) throw systemError(-constants.errno.ENOTCONN, "move");
+    this.#findAddresses();
+    owners[this.#id] = null;
+    const ticket = addon.park(this.#id);
+    this.#id = CLOSED;
+    return { ticket, surplus: this.#surplus?.takeAll() ?? [] };
   }
 
   setNoDelay(on: boolean): void {

@@ -79,15 +79,34 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const socket = this.leave();
+    if (this.#usesMemory) receiveNowhere(socket);
+    return secureStream(socket, settings, ahead, sink, this);
+  }
+
+  /** Gives the runtime's socket away. Nothing more is told of it. */
+  leave(): Socket {
     const socket = this.#socket;
     socket.removeListener("end", onEnd);
     socket.removeListener("finish", onFinish);
     socket.removeListener("error", onError);
     socket.removeListener("close", onClose);
     socket.removeListener("data", onData);
-    if (this.#usesMemory) receiveNowhere(socket);
     this.#isDestroyed = true;
-    return secureStream(socket, settings, ahead, sink, this);
+    return socket;
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  get isSecure(): boolean {
+    return this.#below !== null;
+  }
+
+  /** Whether nothing was read or written yet. */
+  get isFresh(): boolean {
+    return this.#socket.bytesRead === 0 && this.#socket.bytesWritten === 0;
   }
 
   adopt(sink: TransportSink): void {

@@ -1,0 +1,21 @@
+/** The first thing that runs on the thread of a run loop: it gives the thread its link, and then runs the module. */
+
+import { createRequire, syncBuiltinESMExports } from "node:module";
+import { workerData, type MessagePort } from "node:worker_threads";
+import { enterRunLoop } from "../run-loop.js";
+
+/** In `workerData`, until the module has its own there. */
+export interface Start {
+  readonly name: string;
+  readonly port: MessagePort;
+  readonly module: string;
+  readonly workerData: unknown;
+}
+
+const start = workerData as Start;
+// The module finds what `spawn` was given for it, and no port.
+(createRequire(import.meta.url)("node:worker_threads") as { workerData: unknown }).workerData = start.workerData;
+syncBuiltinESMExports();
+const ready = enterRunLoop(start.name, start.port);
+await import(start.module);
+ready();

@@ -1,0 +1,191 @@
+import type { AsyncSocket } from "../async-socket.js";
+import { realClock } from "../clock.js";
+import type { CloseReason } from "../close-reason.js";
+import { closeReason } from "../closing.js";
+import type { Connection } from "../connection.js";
+import { inWords, type AsyncSocketError } from "../errors.js";
+import { badState, socketError } from "../failures.js";
+import { nobody, settle, SocketRequest } from "../request.js";
+import type { RunLoop } from "../run-loop.js";
+import { pack, whyStuck } from "../transport/freight.js";
+import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
+import type { Sender } from "./link.js";
+import type { Luggage } from "./messages.js";
+
+/** Why a socket cannot leave as it is. */
+function obstacle(connection: Connection, state: string): string | null {
+  const { phase, reading, writing, closeWhen, securing } = connection;
+  if (phase !== "open") return `the socket is ${state}`;
+  if (securing !== null) return "the connection is encrypted, or is going to be: move it before that";
+  if (reading.queue.length > 0) return `${reading.queue.length} reads are queued: await them, or cancelReads()`;
+  if (writing.queue.length > 0) return `${writing.queue.length} writes are queued: await them`;
+  return closeWhen === 0 ? null : "the socket is about to be closed";
+}
+
+/** Moves the connection of a socket to another thread. @throws BAD_STATE */
+export function depart(socket: AsyncSocket, loop: RunLoop, userData: unknown): SocketRequest<void> {
+  const connection = socket._connection;
+  const why = obstacle(connection, socket.state) ?? (loop.isCurrent ? "the socket is on that run loop already" : null);
+  if (why !== null) throw badState("moveTo", why);
+  const request = new SocketRequest<void>("moveTo", undefined, nobody);
+  const transport = connection.transport as AcceptedTransport;
+  const stuck = loop._refusal ?? whyStuck(transport);
+  if (stuck === null) new Departure(connection, transport, loop, structuredClone(userData), request).begin();
+  else settle(request, "failed", socketError("TRANSFER", "moveTo", `The socket cannot be moved: ${stuck}`));
+  return request;
+}
+
+/** A connection on its way to another thread. Until it has left, it may receive. */
+export class Departure implements TransportSink, Sender {
+  readonly #connection: Connection;
+  readonly #transport: AcceptedTransport;
+  readonly #loop: RunLoop;
+  readonly #userData: unknown;
+  readonly #request: SocketRequest<void>;
+  #ahead: Buffer[] = [];
+  /** How much of what came ahead the connection has counted. */
+  #counted = 0;
+  #error: Error | null = null;
+
+  constructor(
+    connection: Connection,
+    transport: AcceptedTransport,
+    loop: RunLoop,
+    userData: unknown,
+    request: SocketRequest<void>,
+  ) {
+    this.#connection = connection;
+    this.#transport = transport;
+    this.#loop = loop;
+    this.#userData = userData;
+    this.#request = request;
+    request._state = "current";
+  }
+
+  begin(): void {
+    const connection = this.#connection;
+    const { buffer } = connection.reading.queue;
+    this.#counted = buffer.length;
+    this.#ahead.push(buffer.copyOut(buffer.length));
+    buffer.drop(buffer.length);
+    connection.timer.disarm();
+    connection.phase = "closing";
+    const reason = closeReason(connection, "local", null) as Extract<CloseReason, { error: null }>;
+    connection.reason = { ...reason, movedTo: this.#loop };
+    this.#transport.adopt(this);
+    connection.schedule();
+    // Of the batch that is being told of, there may be more for it.
+    realClock.soon(leave, this);
+  }
+
+  leave(): void {
+    const connection = this.#connection;
+    const refusal = this.#loop._refusal;
+    if (refusal !== null) this.#error ??= new Error(refusal);
+    if (this.#error !== null) {
+      this.#lose(this.#error);
+      return;
+    }
+    try {
+      const { freight, surplus } = pack(this.#transport);
+      const ahead = joined([...this.#ahead, ...surplus]);
+      connection.moved = this.#loop._send(freight, luggageOf(connection, ahead, this.#counted, this.#userData), this);
+    } catch (error) {
+      this.#lose(error);
+    }
+    this.#ahead = [];
+  }
+
+  #lose(error: unknown): void {
+    this.#transport.destroy(true);
+    this.lost(socketError("TRANSFER", "moveTo", `The socket was lost while it was moved: ${inWords(error)}`, error));
+  }
+
+  // ------------------------------------------------------------------ told by the transport, until it has left
+
+  didReceive(chunk: Buffer, start: number, length: number): void {
+    this.#ahead.push(Buffer.from(chunk.subarray(start, start + length)));
+  }
+
+  didFail(error: Error): void {
+    this.#error ??= error;
+  }
+
+  didEnd(): void {
+    // The system tells it again on the other thread.
+  }
+
+  didWrite(): void {
+    // Nothing is written.
+  }
+
+  didFinish(): void {
+    // Nothing is ended.
+  }
+
+  didClose(): void {
+    // The descriptor is not this thread's any more.
+  }
+
+  // ------------------------------------------------------------------ told by the link
+
+  arrived(): void {
+    settle(this.#request, "done", undefined);
+    this.#close();
+  }
+
+  lost(error: AsyncSocketError): void {
+    this.#connection.moved = null;
+    this.#connection.reason = closeReason(this.#connection, "error", error);
+    settle(this.#request, "failed", error);
+    this.#close();
+  }
+
+  ended(): void {
+    // It was the other thread's.
+  }
+
+  /** The old instance is closed: it is told in a later turn. */
+  #close(): void {
+    this.#connection.descriptors--;
+    this.#connection.drain();
+  }
+}
+
+/** What of a connection goes along. */
+export function luggageOf(
+  { socket, limits, isAccepted, isReferenced, host, proxied, bytesRead, writing }: Connection,
+  ahead: Uint8Array,
+  counted: number,
+  userData: unknown,
+): Luggage {
+  return {
+    ahead,
+    bytesRead: bytesRead - counted,
+    bytesWritten: writing.bytesWritten,
+    allowHalfOpen: socket.allowHalfOpen,
+    limits,
+    isAccepted,
+    isReferenced,
+    host,
+    proxied,
+    hasFinished: writing.finSent,
+    userData,
+    secrets: null,
+  };
+}
+
+/** In memory of their own: what is sent takes all of its memory along. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function leave(departure: Departure): void {
+  departure.leave();
+}

@@ -1,0 +1,288 @@
+import { receiveMessageOnPort, type MessagePort, type Transferable } from "node:worker_threads";
+import { realClock } from "../clock.js";
+import type { Connection } from "../connection.js";
+import { inWords, type AsyncSocketError } from "../errors.js";
+import { socketError } from "../failures.js";
+import { serverSettings, type SecureSettings } from "../tls/settings.js";
+import { drop, unpack, type Freight } from "../transport/freight.js";
+import { arrive } from "./arrival.js";
+import { openSocketsHere } from "./census.js";
+import { host } from "./host.js";
+import type { Luggage, Message, Parcel } from "./messages.js";
+import { unpackSecrets, type Secrets } from "./secrets.js";
+
+/** Who sent a socket, and is told what becomes of it. */
+export interface Sender {
+  /** It is the other thread's now. */
+  arrived(): void;
+  /** It never arrived, and is closed. */
+  lost(error: AsyncSocketError): void;
+  /** It is closed there; by the end of the thread itself, where there is an error. */
+  ended(error: AsyncSocketError | null): void;
+}
+
+/** A socket that was sent, for as long as it is open. */
+export interface Passage {
+  readonly id: number;
+  readonly link: Link;
+  readonly freight: Freight;
+  sender: Sender;
+  state: "waiting" | "there" | "over";
+}
+
+/** Who owns a link. */
+export interface LinkOwner {
+  readonly name: string;
+  /** What only one of the two says. */
+  didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void;
+  /** There are sockets on the other side, or on their way; or none. */
+  didChange(): void;
+}
+
+/** One end of what connects two threads: sends sockets, receives them, and keeps count of both. */
+export class Link {
+  /** How many connections the other thread has, as it told last. */
+  open = 0;
+  /** Sockets from the other side, by its numbers. */
+  readonly guests = new Map<number, Connection>();
+  /** Those that wait for somebody to be told of them. */
+  readonly #unadmitted = new Set<number>();
+  /** Why no more are taken. */
+  refusal: string | null = null;
+  readonly #port: MessagePort;
+  readonly #owner: LinkOwner;
+  readonly #passages = new Map<number, Passage>();
+  #waiting = 0;
+  #lastId = 0;
+  #outbox: Parcel[] = [];
+  #news = { arrived: [] as number[], refused: [] as [number, string][], ended: [] as number[] };
+  #hasNews = false;
+  readonly #sentSecrets = new WeakMap<Secrets, number>();
+  readonly #settings = new Map<number, SecureSettings>();
+  #whenEmpty: (() => void) | null = null;
+
+  constructor(port: MessagePort, owner: LinkOwner) {
+    this.#port = port;
+    this.#owner = owner;
+    port.on("message", (message: Message) => this.#receive(message));
+  }
+
+  /** Connections of the other thread, those on their way to it included. */
+  get sockets(): number {
+    return this.open + this.#waiting;
+  }
+
+  hold(on: boolean): void {
+    if (on) this.#port.ref();
+    else this.#port.unref();
+  }
+
+  post(message: Message): void {
+    this.#port.postMessage(message);
+  }
+
+  // ------------------------------------------------------------------ sending
+
+  send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
+    const id = ++this.#lastId;
+    const passage: Passage = { id, link: this, freight, sender, state: "waiting" };
+    this.#passages.set(id, passage);
+    this.#waiting++;
+    this.#owner.didChange();
+    if (this.#outbox.length === 0) realClock.soon(flush, this);
+    this.#outbox.push({ id, freight, luggage });
+    return passage;
+  }
+
+  /** What was sent since the last turn, in one message. */
+  flush(): void {
+    const parcels = this.#outbox.splice(0);
+    if (parcels.length === 0) return;
+    try {
+      this.#postParcels(parcels);
+    } catch {
+      // One of them cannot go; the others can.
+      for (const parcel of parcels) this.#sendAlone(parcel);
+    }
+  }
+
+  #postParcels(parcels: readonly Parcel[]): void {
+    const transfers: unknown[] = parcels.map(({ luggage }) => luggage.ahead.buffer);
+    for (const { freight } of parcels) if (freight.socket !== null) transfers.push(freight.socket);
+    this.#port.postMessage({ kind: "sockets", parcels }, transfers as Transferable[]);
+  }
+
+  #sendAlone(parcel: Parcel): void {
+    try {
+      this.#postParcels([parcel]);
+    } catch (error) {
+      this.#refused(parcel.id, inWords(error), error);
+    }
+  }
+
+  /** @returns by which number the other side knows them from now on */
+  sendSecrets(secrets: Secrets): number {
+    let id = this.#sentSecrets.get(secrets);
+    if (id === undefined) {
+      id = ++this.#lastId;
+      this.post({ kind: "secrets", id, secrets: secrets.packed });
+      this.#sentSecrets.set(secrets, id);
+    }
+    return id;
+  }
+
+  /** They are not used any more. */
+  forgetSecrets(secrets: Secrets): void {
+    const id = this.#sentSecrets.get(secrets);
+    if (id === undefined) return;
+    this.#sentSecrets.delete(secrets);
+    this.flush();
+    this.post({ kind: "forget", id });
+  }
+
+  // ------------------------------------------------------------------ receiving
+
+  #receive(message: Message): void {
+    switch (message.kind) {
+      case "sockets":
+        for (const parcel of message.parcels) this.#admit(parcel);
+        break;
+      case "news":
+        this.open = message.open;
+        for (const id of message.arrived) this.#arrived(id);
+        for (const [id, why] of message.refused) this.#refused(id, why);
+        for (const id of message.ended) this.#ended(id, null);
+        this.#owner.didChange();
+        break;
+      case "secrets":
+        this.#settings.set(message.id, serverSettings(unpackSecrets(message.secrets)));
+        break;
+      case "forget":
+        this.#settings.delete(message.id);
+        break;
+      case "end":
+        for (const id of message.ids) this.#endGuest(id);
+        break;
+      default:
+        this.#owner.didReceive(message);
+    }
+  }
+
+  #arrived(id: number): void {
+    const passage = this.#passages.get(id);
+    if (passage?.state !== "waiting") return;
+    passage.state = "there";
+    this.#waiting--;
+    passage.sender.arrived();
+  }
+
+  #refused(id: number, why: string, cause?: unknown): void {
+    const passage = this.#passages.get(id);
+    if (passage?.state !== "waiting") return;
+    const words = `The socket did not get to the run loop ${JSON.stringify(this.#owner.name)}: ${why}`;
+    this.#fail(passage, socketError("TRANSFER", "moveTo", words, cause));
+  }
+
+  #fail(passage: Passage, error: AsyncSocketError): void {
+    this.#passages.delete(passage.id);
+    passage.state = "over";
+    this.#waiting--;
+    drop(passage.freight);
+    passage.sender.lost(error);
+    this.#owner.didChange();
+  }
+
+  #ended(id: number, error: AsyncSocketError | null): void {
+    const passage = this.#passages.get(id);
+    if (passage === undefined) return;
+    this.#passages.delete(id);
+    passage.state = "over";
+    passage.sender.ended(error);
+  }
+
+  /** The other thread is no more. What it had said before is heard. */
+  lose(error: AsyncSocketError): void {
+    for (let left = receiveMessageOnPort(this.#port); left !== undefined; left = receiveMessageOnPort(this.#port)) {
+      this.#receive(left.message as Message);
+    }
+    this.#port.close();
+    this.#outbox = [];
+    this.open = 0;
+    for (const passage of [...this.#passages.values()]) {
+      if (passage.state === "waiting") this.#fail(passage, error);
+      else this.#ended(passage.id, error);
+    }
+    this.#owner.didChange();
+  }
+
+  // ------------------------------------------------------------------ being host
+
+  #admit(parcel: Parcel): void {
+    const { secrets } = parcel.luggage;
+    const secure = secrets === null ? null : (this.#settings.get(secrets) ?? null);
+    this.#unadmitted.add(parcel.id);
+    host.admit(() => this.#take(parcel, secure));
+  }
+
+  #endGuest(id: number): void {
+    if (this.#unadmitted.delete(id)) {
+      this.#news.refused.push([id, "it was closed before it was received"]);
+      this.noteNews();
+    } else void this.guests.get(id)?.disconnect(false);
+  }
+
+  #take({ id, freight, luggage }: Parcel, secure: SecureSettings | null): void {
+    if (!this.#unadmitted.delete(id)) return;
+    this.noteNews();
+    try {
+      if (this.refusal !== null) throw new Error(this.refusal);
+      // Never in the clear what is to be encrypted.
+      if (luggage.secrets !== null && secure === null) throw new Error("its TLS options are not there");
+      this.guests.set(
+        id,
+        arrive(unpack(freight), freight.carrier, luggage, secure, () => this.#left(id)),
+      );
+      this.#news.arrived.push(id);
+    } catch (error) {
+      this.#news.refused.push([id, inWords(error)]);
+    }
+  }
+
+  #left(id: number): void {
+    this.guests.delete(id);
+    this.#news.ended.push(id);
+    this.noteNews();
+    if (this.guests.size === 0) this.#whenEmpty?.();
+  }
+
+  /** There is something to tell the other side: in the next turn, with all there is by then. */
+  noteNews(): void {
+    if (this.#hasNews) return;
+    this.#hasNews = true;
+    realClock.later(tellNews, this);
+  }
+
+  tellNews(): void {
+    if (!this.#hasNews) return;
+    this.#hasNews = false;
+    const news = this.#news;
+    this.#news = { arrived: [], refused: [], ended: [] };
+    this.post({ kind: "news", ...news, open: openSocketsHere() });
+  }
+
+  /** Takes no more; `whenEmpty` is called once the last of the guests has left. */
+  drain(refusal: string, whenEmpty: () => void): void {
+    this.refusal = refusal;
+    host.stopWaiting();
+    this.#whenEmpty = whenEmpty;
+    if (this.guests.size === 0) realClock.soon(whenEmpty, undefined);
+  }
+}
+
+function flush(link: Link): void {
+  link.flush();
+}
+
+function tellNews(link: Link): void {
+  link.tellNews();
+}

@@ -1,0 +1,50 @@
+import type { ProxiedAddresses } from "../address.js";
+import type { FullLimits, ShutdownResult } from "../options.js";
+import type { Freight } from "../transport/freight.js";
+import type { PackedSecrets } from "./secrets.js";
+
+/** What of a connection travels besides its descriptor. All of it can be cloned. */
+export interface Luggage {
+  /** Received and not read. */
+  readonly ahead: Uint8Array;
+  /** Without those. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly allowHalfOpen: boolean;
+  readonly limits: FullLimits;
+  readonly isAccepted: boolean;
+  readonly isReferenced: boolean;
+  readonly host: string | undefined;
+  readonly proxied: ProxiedAddresses | null;
+  /** Whether our FIN is out. */
+  readonly hasFinished: boolean;
+  readonly userData: unknown;
+  /** By which secrets it is encrypted from its start; null: it is not. */
+  readonly secrets: number | null;
+}
+
+export interface Parcel {
+  /** The sender's number for it. */
+  readonly id: number;
+  readonly freight: Freight;
+  readonly luggage: Luggage;
+}
+
+/** What two threads say to each other; either may say any of it but for the last three. */
+export type Message =
+  | { readonly kind: "sockets"; readonly parcels: readonly Parcel[] }
+  /** `open`: how many connections the thread has. */
+  | {
+      readonly kind: "news";
+      readonly arrived: readonly number[];
+      readonly refused: readonly (readonly [id: number, why: string])[];
+      readonly ended: readonly number[];
+      readonly open: number;
+    }
+  | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedSecrets }
+  | { readonly kind: "forget"; readonly id: number }
+  /** Close these at once. */
+  | { readonly kind: "end"; readonly ids: readonly number[] }
+  | { readonly kind: "ready" }
+  | { readonly kind: "close"; readonly graceMs: number }
+  | { readonly kind: "closed"; readonly result: ShutdownResult };

@@ -1,0 +1,95 @@
+/**
+ * A connection on its way to another thread. Two ways, the better first:
+ *
+ * - the addon parks the descriptor under a ticket (of a socket of the runtime's a copy, which is closed here): in
+ *   mid-stream, TCP and Unix-domain sockets;
+ * - the runtime transfers a `net.Socket` in a message: TCP of which nothing was read or written.
+ */
+
+import { Socket } from "node:net";
+import type { Address } from "../address.js";
+import { canTransfer, descriptorOf } from "./internals.js";
+import { dropTicket, nativeProblem, parkDescriptor, takeDescriptor } from "./addon.js";
+import { NativeTransport } from "./native.js";
+import { NodeTransport } from "./node.js";
+import type { AcceptedTransport, Transport } from "./transport.js";
+
+/** What crosses to the other thread, in a message. */
+export interface Freight {
+  readonly carrier: "native" | "node";
+  readonly local: Address | undefined;
+  readonly remote: Address | undefined;
+  /** Of the addon; null: the socket itself is in the message. */
+  readonly ticket: number | null;
+  readonly socket: Socket | null;
+}
+
+/** Freight, and what had been received from the kernel and not been given. */
+export interface Packed {
+  readonly freight: Freight;
+  readonly surplus: readonly Buffer[];
+}
+
+/** Why a connection cannot go to another thread; null: it can. */
+export function whyStuck(transport: Transport): string | null {
+  if (transport instanceof NativeTransport) return null;
+  if (!(transport instanceof NodeTransport)) return "only TCP and Unix-domain sockets of the system can be moved";
+  if (transport.isSecure) return "an encrypted connection cannot be moved";
+  const problem = nativeProblem();
+  if (problem === null) return descriptorOf(transport.socket) >= 0 ? null : "its descriptor is closed already";
+  if (canTransfer && transport.remote?.family !== "unix" && transport.isFresh) return null;
+  const instead = canTransfer
+    ? "without it only a TCP connection can be moved of which nothing was read or written: by wantsRunLoopForNewSocket"
+    : "this runtime cannot transfer sockets (Node 24.20 and 26.6 can): compile the addon by npm install, or listen on each thread with reusePort";
+  return `the addon is not there (${problem}), and ${instead}`;
+}
+
+/**
+ * Takes a connection from this thread, for which `whyStuck` knew no reason. Not to be called from inside a call that
+ * tells of something received. @throws the system's error; the transport is then as it was
+ */
+export function pack(transport: Transport): Packed {
+  if (transport instanceof NativeTransport) {
+    const { local, remote } = transport;
+    const { ticket, surplus } = transport.park();
+    return { freight: { carrier: "native", local, remote, ticket, socket: null }, surplus };
+  }
+  if (!(transport instanceof NodeTransport)) throw new Error("this transport has nothing to move");
+  const from = transport;
+  const { local, remote, socket } = from;
+  const descriptor = nativeProblem() === null ? descriptorOf(socket) : -1;
+  if (descriptor < 0)
+    return { freight: { carrier: "node", local, remote, ticket: null, socket: from.leave() }, surplus: [] };
+  const ticket = parkDescriptor(descriptor);
+  const surplus: Buffer[] = [];
+  from.leave();
+  socket.pause();
+  for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+    surplus.push(chunk);
+  }
+  // The connection lives on in the copy: closing one of two descriptors sends no FIN.
+  socket.on("error", ignore).destroy();
+  return { freight: { carrier: "node", local, remote, ticket, socket: null }, surplus };
+}
+
+function ignore(): void {
+  // Nothing that happens to it matters any more.
+}
+
+/** Makes it a connection of this thread's. @throws where it is gone, or cannot be carried here */
+export function unpack({ carrier, ticket, socket, local, remote }: Freight): AcceptedTransport {
+  if (carrier === "native" && ticket !== null) return NativeTransport.taken(ticket, local, remote);
+  const options = { allowHalfOpen: true, readable: true, writable: true, manualStart: true };
+  const arrived = ticket === null ? (socket as Socket) : new Socket({ fd: takeDescriptor(ticket), ...options });
+  arrived.allowHalfOpen = true;
+  const transport = new NodeTransport(arrived);
+  transport.local = local;
+  transport.remote = remote;
+  return transport;
+}
+
+/** Nobody will take it any more: the connection is reset. Of what was taken meanwhile, nothing is touched. */
+export function drop({ ticket, socket }: Freight): void {
+  if (ticket !== null) dropTicket(ticket);
+  else socket?.destroy();
+}
