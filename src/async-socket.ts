@@ -17,7 +17,9 @@ import type { AsyncSocketDelegate } from "./delegate.js";
 import { badState } from "./failures.js";
 import { Listener } from "./listen/listener.js";
 import { depart } from "./loops/departure.js";
+import { checkLoops } from "./loops/dispatch.js";
 import { chosenLoop, type RunLoopPool } from "./loops/pool.js";
+import { Secrets } from "./loops/secrets.js";
 import type {
   AsyncSocketOptions,
   ConnectOptions,
@@ -160,10 +162,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     const filter = checkFilter(options.blockList);
     const expectsHeader = checkBoolean("proxyProtocol", options.proxyProtocol, false);
     const secure = isAskedFor(options.tls) ? serverSettings(options.tls) : null;
+    const secrets = isAskedFor(options.tls) ? new Secrets(options.tls) : null;
+    const loops = checkLoops(options.loops, secrets);
     if (this.pendingReads + this.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
     this.#begin("listen");
-    const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter);
+    const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter, loops);
     listener.secure = secure;
+    listener.secrets = secrets;
     listener.expectsHeader = expectsHeader;
     listener.transport = this.#factory.listen(target, settings, listener);
     if (!this.#isReferenced) listener.transport.unref();
@@ -308,7 +313,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     const settings = serverSettings(options);
     const listener = this.#asListener("setTLS");
     if (listener.secure === null) throw badState("setTLS", "the socket listens without tls");
-    listener.secure = settings;
+    listener.setSecure(settings, new Secrets(options));
   }
 
   #asListener(operation: string): Listener {

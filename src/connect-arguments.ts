@@ -35,7 +35,6 @@ import { nodeTransports } from "./transport/node.js";
 import type { TransportFactory } from "./transport/transport.js";
 
 const MIB = 1024 * 1024;
-const UNSUPPORTED_LISTENING = ["loops"];
 
 const DEFAULT_LIMITS: FullLimits = {
   readAhead: 65_536,
@@ -67,15 +66,6 @@ function checkLimit(name: string, value: unknown): number {
   if (name.endsWith("Ms")) return checkMs(name, value);
   if (value === Infinity) return Infinity;
   return checkInteger(name, value, name.endsWith("connections") ? 0 : 1, Number.MAX_SAFE_INTEGER);
-}
-
-/** An option of the contract that this version does not have must not pass for one that it heeds. */
-function refuse(options: object, names: readonly string[]): void {
-  for (const name of names) {
-    if ((options as Record<string, unknown>)[name] !== undefined) {
-      throw new TypeError(`Expected no ${name} option, got one: this version does not support it yet`);
-    }
-  }
 }
 
 export function socketSettings(options: TcpOptions): SocketSettings {
@@ -156,7 +146,6 @@ function checkService(options: ConnectOptions): string {
 
 export function listenTarget(options: ListenOptions): ListenTarget {
   needOptions(options);
-  refuse(options, UNSUPPORTED_LISTENING);
   const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
   if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
   return {

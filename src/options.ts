@@ -2,6 +2,8 @@ import type { TLSOptions } from "./tls/options.js";
 import type { LookupFunction } from "node:net";
 import type { ProxyServer } from "./connect/proxy.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
+import type { RunLoopPool } from "./loops/pool.js";
+import type { RunLoop } from "./run-loop.js";
 import type { TransportFactory } from "./transport/transport.js";
 
 /** Bounds, on by default. `Infinity` lifts one. Sizes are bytes, times milliseconds. */
@@ -148,6 +150,12 @@ export interface ListenOptions extends TcpOptions {
    * connection alone, with `TLS`, and is told to its delegate. @default false
    */
   tls?: TLSOptions | false | undefined;
+  /**
+   * The threads that connections go to: a pool, which picks by its policy, or run loops, in turns. `onSocket` is told
+   * of them there, in place of `didAccept` here. A `wantsRunLoopForNewSocket` of the delegate's has precedence. Keys
+   * and certificates of `tls` must then be such as can go to another thread: no functions and contexts. @default none
+   */
+  loops?: RunLoopPool | RunLoop | readonly RunLoop[] | undefined;
 }
 
 /** What every queued operation takes. */

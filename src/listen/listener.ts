@@ -9,6 +9,8 @@ import { notify } from "../notices.js";
 import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
 import { nobody, settle, SocketRequest, type RequestOwner } from "../request.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
+import { Dispatch, type Loops } from "../loops/dispatch.js";
+import type { Secrets } from "../loops/secrets.js";
 import { Securing } from "../tls/securing.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { Backlog } from "./backlog.js";
@@ -25,12 +27,16 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   transport: TransportListener | null = null;
   /** How connections are encrypted from their start. */
   secure: SecureSettings | null = null;
+  /** The same for other threads. */
+  secrets: Secrets | null = null;
+  /** Where connections go that are not this thread's. */
+  readonly dispatch: Dispatch;
   /** Whether every connection begins with a PROXY header. */
   expectsHeader = false;
   /** Accepted sockets that nobody was told of: for `connections()`. */
   readonly backlog = new Backlog();
   readonly #socket: AsyncSocket;
-  readonly #limits: FullLimits;
+  readonly limits: FullLimits;
   readonly #clock: Clock;
   readonly #filter: AddressFilter | undefined;
   readonly #connections = new Set<Connection>();
@@ -41,11 +47,18 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   readonly #listenRequest: SocketRequest<AsyncSocket>;
   #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
 
-  constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock, filter: AddressFilter | undefined) {
+  constructor(
+    socket: AsyncSocket,
+    limits: FullLimits,
+    clock: Clock,
+    filter: AddressFilter | undefined,
+    loops: Loops | null,
+  ) {
     this.#socket = socket;
-    this.#limits = limits;
+    this.limits = limits;
     this.#clock = clock;
     this.#filter = filter;
+    this.dispatch = new Dispatch(socket, this, loops);
     this.#listenRequest = new SocketRequest<AsyncSocket>("listen", undefined, this);
     this.#listenRequest._state = "current";
   }
@@ -72,6 +85,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     this.close();
     this.#clock.later(finishShutdown, this);
     return request;
+  }
+
+  /** New connections are secured by these from now on. */
+  setSecure(secure: SecureSettings, secrets: Secrets): void {
+    this.dispatch.replaceSecrets(this.secrets, secrets);
+    this.secure = secure;
+    this.secrets = secrets;
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
@@ -104,7 +124,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   didAccept(transport: AcceptedTransport): void {
     if (this.#refuses(transport, transport.remote)) return;
     if (this.expectsHeader) {
-      this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.#limits.handshakeMs));
+      this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.limits.handshakeMs));
     } else this.#open(transport, null, NOTHING);
   }
 
@@ -122,11 +142,12 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   /** @param ahead bytes that came already; they are copied */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): void {
+    if (this.dispatch.isOn && this.dispatch.send(transport, proxied, ahead)) return;
     const { socket, connection } = this.#socket._adopt(transport);
     connection.proxied = proxied;
     this.#connections.add(connection);
     connection.onClosed = this.#forget;
-    this.#count(connection, 1);
+    this.count(remoteOf(connection), 1);
     if (ahead.length > 0) connection.takeAhead(ahead);
     transport.adopt(connection);
     if (this.secure !== null) {
@@ -171,8 +192,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   }
 
   #refusal(remote: Address | undefined): string | null {
-    const { connections, connectionsPerAddress } = this.#limits;
-    if (this.#connections.size + this.#intakes.size >= connections)
+    const { connections, connectionsPerAddress } = this.limits;
+    if (this.#connections.size + this.#intakes.size + this.dispatch.size >= connections)
       return `limits.connections, ${connections}, are open`;
     if (remote === undefined || remote.family === "unix") return null;
     if (this.#filter?.check(remote.address, remote.family === "IPv4" ? "ipv4" : "ipv6") === true) {
@@ -183,9 +204,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     return `limits.connectionsPerAddress, ${connectionsPerAddress}, are open from ${remote.address}`;
   }
 
-  #count({ proxied, transport }: Connection, change: 1 | -1): void {
-    const remote = proxied?.remote ?? transport?.remote;
-    if (this.#limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
+  /** One more from there, or one less. */
+  count(remote: Address | undefined, change: 1 | -1): void {
+    if (this.limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
     const count = (this.#perAddress.get(remote.address) ?? 0) + change;
     if (count === 0) this.#perAddress.delete(remote.address);
     else this.#perAddress.set(remote.address, count);
@@ -193,11 +214,20 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   readonly #forget = (connection: Connection): void => {
     this.#connections.delete(connection);
-    this.#count(connection, -1);
-    if (this.#shutdown === null) return;
-    if (connection.reason?.by !== "local" || !this.#forced.has(connection)) this.#shutdown.result.finished++;
-    this.finishShutdown();
+    const remote = remoteOf(connection);
+    this.count(remote, -1);
+    const { moved } = connection;
+    // It is on another thread, and still one of this listener's.
+    if (moved !== null && moved.state !== "over") this.dispatch.follow(connection, moved, this.#forced.has(connection));
+    else this.didEndOne(connection.reason?.by === "local" && this.#forced.has(connection));
   };
+
+  /** One of its connections is closed, on whatever thread. */
+  didEndOne(isForced: boolean): void {
+    if (this.#shutdown === null) return;
+    if (!isForced) this.#shutdown.result.finished++;
+    this.finishShutdown();
+  }
 
   // ------------------------------------------------------------------ closing
 
@@ -208,12 +238,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
       this.#forced.add(connection);
       connection.disconnect(false);
     }
-    if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size;
+    const elsewhere = this.dispatch.endAll();
+    if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size + elsewhere;
   }
 
   finishShutdown(): void {
     const shutdown = this.#shutdown;
-    if (shutdown === null || this.#connections.size > 0 || this.phase !== "closed") return;
+    if (shutdown === null || this.#connections.size + this.dispatch.size > 0 || this.phase !== "closed") return;
     if (shutdown.timer !== null) this.#clock.clearTimer(shutdown.timer);
     if (shutdown.request._state === "current") settle(shutdown.request, "done", shutdown.result);
   }
@@ -228,6 +259,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     this.reason = reason;
     this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
+    this.dispatch.stop();
     for (const intake of this.#intakes) intake.cancel();
     this.#intakes.clear();
     this.transport?.close();
@@ -245,6 +277,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
     this.finishShutdown();
   }
+}
+
+function remoteOf({ proxied, transport }: Connection): Address | undefined {
+  return proxied?.remote ?? transport?.remote;
 }
 
 function reportClosed(listener: Listener): void {

@@ -19,7 +19,15 @@ export class Secrets {
   }
 
   /** @throws TypeError for what cannot cross */
+  check(): void {
+    this.#pack();
+  }
+
   get packed(): PackedSecrets {
+    return this.#pack();
+  }
+
+  #pack(): PackedSecrets {
     // Threads with the same ticket keys resume each other's sessions.
     this.#packed ??= packed("tls", {
       ticketKeys: randomBytes(48),
