@@ -96,6 +96,7 @@ export class RunLoop implements LinkOwner {
     const { port1, port2 } = new MessageChannel();
     const start: Start = { name: checkString("name", name), port: port2, module, workerData };
     const worker = new Worker(new URL("./loops/bootstrap.js", import.meta.url), {
+      ...inherited(),
       ...rest,
       name,
       workerData: start,
@@ -306,6 +307,15 @@ export class RunLoop implements LinkOwner {
 /** @internal Makes this thread a run loop's. @returns what tells that its module has run */
 export function enterRunLoop(name: string, port: MessagePort): () => void {
   return RunLoop._enter(name, port);
+}
+
+/** A program given by `--eval` and its kind are no module's: a worker refuses to start with them. */
+function inherited(): WorkerOptions {
+  const { execArgv } = process;
+  if (!execArgv.some((one) => one.startsWith("--input-type"))) return {};
+  const start = execArgv.findIndex((one) => ["-e", "--eval", "-p", "--print", "-pe"].includes(one));
+  const own = start < 0 ? execArgv : execArgv.slice(0, start);
+  return { execArgv: own.filter((one) => !one.startsWith("--input-type")) };
 }
 
 function checkModule(given: unknown): string {
