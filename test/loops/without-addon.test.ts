@@ -1,0 +1,125 @@
+/** Processes without the addon: what the runtime itself can do, and the words where it cannot. */
+
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import { AsyncSocket } from "asyncsocket";
+import { Authority } from "../certificates.js";
+import { Belongings, child, type Child } from "../conformance/lifecycle-helpers.js";
+import { SAFETY } from "../conformance/transports.js";
+import { CAN_TRANSFER, ECHO } from "./helpers.js";
+
+const PRELUDE = `
+  process.env.ASYNCSOCKET_NATIVE = "0";
+  const { AsyncSocket, RunLoop } = await import("asyncsocket");
+  const loop = await RunLoop.spawn(${JSON.stringify(ECHO)}, { name: "aside" });
+  const say = (...words) => console.log(words.join(" "));
+`;
+
+async function line(server: Child): Promise<string> {
+  return server.line();
+}
+
+async function clientOf(t: TestContext, port: string, tls?: object): Promise<AsyncSocket> {
+  const client = Belongings.of(t).add(new AsyncSocket());
+  await client.connect({ host: "127.0.0.1", port: Number(port), ...(tls === undefined ? {} : { tls }) });
+  return client;
+}
+
+describe(
+  "without the addon, where the runtime transfers sockets",
+  { ...SAFETY, skip: CAN_TRANSFER ? false : "it does not" },
+  () => {
+    it("accepted sockets go to run loops, and half-open ones stay so", async (t) => {
+      const server = child(
+        t,
+        `${PRELUDE}
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", loops: loop, allowHalfOpen: true,
+         delegate: { didFailAccept: (_listener, error) => say(error.message) } });
+       say(listener.local.port);`,
+      );
+      const client = await clientOf(t, await line(server));
+      for (const text of ["one", "two"]) {
+        client.write(`${text}\n`);
+        assert.equal(await client.readLine(), `aside ${text}`);
+      }
+      client.write("x".repeat(100_000) + "\n");
+      await client.end();
+      assert.equal((await client.readLine()).length, 100_006);
+      await client.disconnect();
+    });
+
+    it("TLS is spoken on the loop, never anything in the clear", async (t) => {
+      const authority = await Authority.create();
+      const identity = await authority.issue(["localhost"]);
+      const server = child(
+        t,
+        `${PRELUDE}
+       const tls = ${JSON.stringify(identity)};
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", loops: [loop], tls });
+       say(listener.local.port);`,
+      );
+      const port = await line(server);
+      const client = await clientOf(t, port, { ca: authority.cert, servername: "localhost" });
+      client.write("secret\n");
+      assert.equal(await client.readLine(), "aside secret");
+      const clear = await clientOf(t, port);
+      clear.write("hello\n");
+      const rest = await clear.read().then(String, () => "");
+      assert.ok(!rest.includes("hello"));
+    });
+
+    it("moveTo moves one of which nothing was read", async (t) => {
+      const server = child(
+        t,
+        `${PRELUDE}
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", delegate: {
+         didAccept: (_listener, socket) =>
+           socket.moveTo(loop).then(() => say("moved"), (error) => say(error.message, error.cause)),
+       } });
+       say(listener.local.port);`,
+      );
+      const first = await clientOf(t, await line(server));
+      first.write("hello\n");
+      assert.equal(await line(server), "moved");
+      assert.equal(await first.readLine(), "aside hello");
+    });
+
+    it("a thread that is killed leaves its peers an end", async (t) => {
+      const server = child(
+        t,
+        `${PRELUDE}
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", loops: loop,
+         delegate: { didFailAccept: (_listener, error) => say(error.code) } });
+       say(listener.local.port);
+       process.stdin.once("data", () => loop.worker.terminate());`,
+      );
+      const client = await clientOf(t, await line(server));
+      client.write("x\n");
+      assert.equal(await client.readLine(), "aside x");
+      server.process.stdin.write("now");
+      assert.notEqual((await client.closed).by, "local");
+      assert.equal(await line(server), "ERR_ASYNCSOCKET_TRANSFER");
+    });
+  },
+);
+
+describe("without the addon", SAFETY, () => {
+  it("in mid-stream a socket stays, and the error says what to do", async (t) => {
+    const server = child(
+      t,
+      `${PRELUDE}
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", delegate: {
+         async didAccept(_listener, socket) {
+           await socket.readLine();
+           await socket.moveTo(loop).catch((error) => socket.write(error.code + " " + error.message + "\\n"));
+         } } });
+       say(listener.local.port);`,
+    );
+    const client = await clientOf(t, await line(server));
+    client.write("x\n");
+    assert.match(
+      await client.readLine(),
+      /^ERR_ASYNCSOCKET_TRANSFER The socket cannot be moved: the addon is not there \(ASYNCSOCKET_NATIVE=0 turns it off\)/,
+    );
+  });
+});
