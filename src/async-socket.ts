@@ -17,14 +17,17 @@ import type { AsyncSocketDelegate } from "./delegate.js";
 import { badState } from "./failures.js";
 import { Listener } from "./listen/listener.js";
 import { depart } from "./loops/departure.js";
+import { needsSharedPort, SharedPort } from "./loops/shared-port.js";
 import { checkLoops } from "./loops/dispatch.js";
 import { chosenLoop, type RunLoopPool } from "./loops/pool.js";
 import { Secrets } from "./loops/secrets.js";
 import type {
+  AddressFilter,
   AsyncSocketOptions,
   ConnectOptions,
   FullLimits,
   ListenOptions,
+  ListenTarget,
   MoveOptions,
   ShutdownOptions,
   ShutdownResult,
@@ -37,7 +40,9 @@ import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
 import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
-import type { AcceptedTransport, TransportFactory } from "./transport/transport.js";
+import { nativeTransports } from "./transport/native.js";
+import { nodeTransports } from "./transport/node.js";
+import type { AcceptedTransport, TransportFactory, TransportListener } from "./transport/transport.js";
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -170,10 +175,26 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     listener.secure = secure;
     listener.secrets = secrets;
     listener.expectsHeader = expectsHeader;
-    listener.transport = this.#factory.listen(target, settings, listener);
+    listener.transport = this.#listenBy(target, settings, listener, options.blockList);
     if (!this.#isReferenced) listener.transport.unref();
     this._listener = listener;
     return listener.listenRequest as unknown as SocketRequest<this>;
+  }
+
+  /** Where sockets cannot be moved, the loops listen by themselves. */
+  #listenBy(
+    target: ListenTarget,
+    settings: SocketSettings,
+    listener: Listener,
+    blockList: AddressFilter | undefined,
+  ): TransportListener {
+    const loops = listener.dispatch.ownListeners;
+    const isOurs = this.#factory === nodeTransports || this.#factory === nativeTransports;
+    if (loops === null || !isOurs || !needsSharedPort()) return this.#factory.listen(target, settings, listener);
+    const { allowHalfOpen } = this;
+    const { limits, expectsHeader } = listener;
+    const options = { settings, allowHalfOpen, limits, blockList, proxyProtocol: expectsHeader };
+    return new SharedPort(target, listener, loops, options);
   }
 
   #begin(operation: string): void {

@@ -2,6 +2,7 @@ import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { isAbsolute } from "node:path";
 import { MessageChannel, threadId, Worker, type MessagePort, type WorkerOptions } from "node:worker_threads";
+import type { Address } from "./address.js";
 import { checkInteger, checkMs, checkOneOf, checkOptions, checkString, wrongRange, wrongType } from "./arguments.js";
 import { realClock } from "./clock.js";
 import { inWords, type AsyncSocketError } from "./errors.js";
@@ -12,6 +13,7 @@ import { host, type SocketHandler } from "./loops/host.js";
 import { Link, type LinkOwner, type Passage, type Sender } from "./loops/link.js";
 import type { Luggage, Message } from "./loops/messages.js";
 import { RunLoopPool, type PoolPolicy } from "./loops/pool.js";
+import type { SharedOptions, SharedPortOwner } from "./loops/shared-port.js";
 import type { Secrets } from "./loops/secrets.js";
 import type { ShutdownOptions, ShutdownResult } from "./options.js";
 import { nobody, settle, SocketRequest } from "./request.js";
@@ -196,6 +198,22 @@ export class RunLoop implements LinkOwner {
   /** @internal */
   _send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
     return (this.#link as Link).send(freight, luggage, sender);
+  }
+
+  /** @internal Has it listen by itself, on a port that is shared. */
+  _listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }> {
+    if (this._refusal !== null) return Promise.reject(new Error(this._refusal));
+    return (this.#link as Link).ports.listen(options, owner);
+  }
+
+  /** @internal */
+  _unlisten(id: number): void {
+    if (this.#state === "running") this.#link?.post({ kind: "unlisten", id });
+  }
+
+  /** @internal Of a socket that it has accepted by itself. */
+  _passageOf(id: number, sender: Sender): Passage {
+    return (this.#link as Link).passageOf(id, sender);
   }
 
   /** @internal By which number the secrets are known there. */

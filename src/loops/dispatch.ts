@@ -54,6 +54,12 @@ export class Dispatch {
     return this.#loops !== null || this.#socket.delegate?.wantsRunLoopForNewSocket !== undefined;
   }
 
+  /** Those that may listen by themselves: nobody here decides on each connection. */
+  get ownListeners(): readonly RunLoop[] | null {
+    if (this.#loops === null || this.#socket.delegate?.wantsRunLoopForNewSocket !== undefined) return null;
+    return this.#loops.loops.filter((loop) => loop.state === "running");
+  }
+
   /** Connections that are on other threads, or on their way. */
   get size(): number {
     return this.#emigrants.size;
@@ -134,6 +140,13 @@ export class Dispatch {
     this.#watch(loop);
     this.#add(emigrant);
     if (isForced) passage.link.post({ kind: "end", ids: [passage.id] });
+  }
+
+  /** One that a loop has accepted by itself. */
+  adopt(id: number, loop: RunLoop, info: AcceptInfo): void {
+    const emigrant = new Emigrant(this, loop, info.remote, info);
+    emigrant.passage = loop._passageOf(id, emigrant);
+    this.#add(emigrant);
   }
 
   #add(emigrant: Emigrant): void {

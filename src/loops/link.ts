@@ -1,13 +1,17 @@
 import { receiveMessageOnPort, type MessagePort, type Transferable } from "node:worker_threads";
 import { realClock } from "../clock.js";
 import type { Connection } from "../connection.js";
+import type { AcceptInfo } from "../delegate.js";
 import { inWords, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
+import type { TLSOptions } from "../tls/options.js";
 import { serverSettings, type SecureSettings } from "../tls/settings.js";
 import { drop, unpack, type Freight } from "../transport/freight.js";
 import { arrive } from "./arrival.js";
 import { openSocketsHere } from "./census.js";
 import { host } from "./host.js";
+import { Ports } from "./ports.js";
+import type { AcceptedThere } from "./shared-port.js";
 import type { Luggage, Message, Parcel } from "./messages.js";
 import { unpackSecrets, type Secrets } from "./secrets.js";
 
@@ -25,7 +29,8 @@ export interface Sender {
 export interface Passage {
   readonly id: number;
   readonly link: Link;
-  readonly freight: Freight;
+  /** Null: it was accepted there. */
+  readonly freight: Freight | null;
   sender: Sender;
   state: "waiting" | "there" | "over";
 }
@@ -55,10 +60,17 @@ export class Link {
   #waiting = 0;
   #lastId = 0;
   #outbox: Parcel[] = [];
-  #news = { arrived: [] as number[], refused: [] as [number, string][], ended: [] as number[] };
+  #news = {
+    arrived: [] as number[],
+    refused: [] as [number, string][],
+    ended: [] as number[],
+    accepted: [] as AcceptedThere[],
+  };
   #hasNews = false;
   readonly #sentSecrets = new WeakMap<Secrets, number>();
   readonly #settings = new Map<number, SecureSettings>();
+  readonly #keys = new Map<number, TLSOptions>();
+  readonly ports = new Ports(this);
   #whenEmpty: (() => void) | null = null;
 
   constructor(port: MessagePort, owner: LinkOwner) {
@@ -151,14 +163,29 @@ export class Link {
         this.open = message.open;
         for (const id of message.arrived) this.#arrived(id);
         for (const [id, why] of message.refused) this.#refused(id, why);
+        for (const accepted of message.accepted) this.#acceptedThere(accepted);
         for (const id of message.ended) this.#ended(id, null);
         this.#owner.didChange();
         break;
       case "secrets":
+        this.#keys.set(message.id, unpackSecrets(message.secrets));
         this.#settings.set(message.id, serverSettings(unpackSecrets(message.secrets)));
         break;
       case "forget":
+        this.#keys.delete(message.id);
         this.#settings.delete(message.id);
+        break;
+      case "listen":
+        void this.ports.open(message.id, message.options, this.#keys.get(message.options.secrets ?? -1) ?? null);
+        break;
+      case "unlisten":
+        this.ports.close(message.id);
+        break;
+      case "listening":
+        this.ports.didAnswer(message);
+        break;
+      case "failedAccept":
+        this.ports.didFailAccept(message);
         break;
       case "end":
         for (const id of message.ids) this.#endGuest(id);
@@ -166,6 +193,31 @@ export class Link {
       default:
         this.#owner.didReceive(message);
     }
+  }
+
+  /** Nothing was sent: the other side has accepted it by itself. */
+  #acceptedThere(accepted: AcceptedThere): void {
+    this.ports.ownerOf(accepted.port)?.didAcceptThere(accepted);
+  }
+
+  /** @param id below 0: by the other side's own count */
+  passageOf(id: number, sender: Sender): Passage {
+    const passage: Passage = { id, link: this, freight: null, sender, state: "there" };
+    this.#passages.set(id, passage);
+    return passage;
+  }
+
+  /** A socket that was accepted here is as one that was sent here. */
+  welcome(connection: Connection, port: number, info: AcceptInfo): void {
+    const id = -++this.#lastId;
+    const { onClosed } = connection;
+    connection.onClosed = (closed) => {
+      onClosed?.(closed);
+      this.#left(id);
+    };
+    this.guests.set(id, connection);
+    this.#news.accepted.push({ id, port, info });
+    this.noteNews();
   }
 
   #arrived(id: number): void {
@@ -187,7 +239,7 @@ export class Link {
     this.#passages.delete(passage.id);
     passage.state = "over";
     this.#waiting--;
-    drop(passage.freight);
+    if (passage.freight !== null) drop(passage.freight);
     passage.sender.lost(error);
     this.#owner.didChange();
   }
@@ -208,6 +260,7 @@ export class Link {
     this.#port.close();
     this.#outbox = [];
     this.open = 0;
+    this.ports.lose(error);
     for (const passage of [...this.#passages.values()]) {
       if (passage.state === "waiting") this.#fail(passage, error);
       else this.#ended(passage.id, error);
@@ -266,13 +319,14 @@ export class Link {
     if (!this.#hasNews) return;
     this.#hasNews = false;
     const news = this.#news;
-    this.#news = { arrived: [], refused: [], ended: [] };
+    this.#news = { arrived: [], refused: [], ended: [], accepted: [] };
     this.post({ kind: "news", ...news, open: openSocketsHere() });
   }
 
   /** Takes no more; `whenEmpty` is called once the last of the guests has left. */
   drain(refusal: string, whenEmpty: () => void): void {
     this.refusal = refusal;
+    this.ports.closeAll();
     host.stopWaiting();
     this.#whenEmpty = whenEmpty;
     if (this.guests.size === 0) realClock.soon(whenEmpty, undefined);

@@ -1,7 +1,10 @@
-import type { ProxiedAddresses } from "../address.js";
+import type { Address, ProxiedAddresses } from "../address.js";
+import type { AcceptInfo } from "../delegate.js";
+import type { ShortCode } from "../errors.js";
 import type { FullLimits, ShutdownResult } from "../options.js";
 import type { Freight } from "../transport/freight.js";
 import type { PackedSecrets } from "./secrets.js";
+import type { AcceptedThere, SharedOptions } from "./shared-port.js";
 
 /** What of a connection travels besides its descriptor. All of it can be cloned. */
 export interface Luggage {
@@ -39,7 +42,24 @@ export type Message =
       readonly arrived: readonly number[];
       readonly refused: readonly (readonly [id: number, why: string])[];
       readonly ended: readonly number[];
+      readonly accepted: readonly AcceptedThere[];
       readonly open: number;
+    }
+  /** Listen by yourself. */
+  | { readonly kind: "listen"; readonly id: number; readonly options: SharedOptions }
+  | { readonly kind: "unlisten"; readonly id: number }
+  | {
+      readonly kind: "listening";
+      readonly id: number;
+      readonly local: Address | undefined;
+      readonly why: string | null;
+    }
+  | {
+      readonly kind: "failedAccept";
+      readonly id: number;
+      readonly code: ShortCode;
+      readonly message: string;
+      readonly info: AcceptInfo;
     }
   | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedSecrets }
   | { readonly kind: "forget"; readonly id: number }

@@ -103,6 +103,66 @@ describe(
   },
 );
 
+const PORT_IS_SHARED = await sharesPorts();
+const SHARES = CAN_TRANSFER ? "sockets are transferred" : !PORT_IS_SHARED ? "ports cannot be shared" : false;
+
+describe("without the addon, where ports can be shared", { ...SAFETY, skip: SHARES }, () => {
+  it("each loop listens by itself, and the listener counts, limits and ends what they accept", async (t) => {
+    const authority = await Authority.create();
+    const identity = await authority.issue(["localhost"]);
+    const server = child(
+      t,
+      `${PRELUDE}
+       const other = await RunLoop.spawn(${JSON.stringify(ECHO)}, { name: "aside" });
+       const listener = await AsyncSocket.listen({ port: 0, host: "127.0.0.1", loops: [loop, other],
+         tls: ${JSON.stringify(identity)}, delegate: { didAccept: () => say("never") } });
+       say(listener.local.port);
+       process.stdin.once("data", async () => {
+         say(loop.sockets + other.sockets);
+         say(JSON.stringify(await listener.shutdown({ graceMs: 0 })));
+         process.stdin.destroy();
+       });`,
+    );
+    const port = await line(server);
+    const clients = [];
+    for (let i = 0; i < 8; i++) clients.push(await clientOf(t, port, { ca: authority.cert, servername: "localhost" }));
+    for (const client of clients) {
+      client.write("x\n");
+      assert.equal(await client.readLine(), "aside x");
+    }
+    server.process.stdin.write("now");
+    assert.equal(await line(server), "8");
+    assert.equal(await line(server), '{"finished":0,"forced":8}');
+    for (const client of clients) await client.closed;
+    assert.equal((await server.ended).code, 0);
+  });
+});
+
+describe("without the addon, where nothing is possible", { ...SAFETY, skip: CAN_TRANSFER || PORT_IS_SHARED }, () => {
+  it("listening with loops fails with LISTEN, and the error says what to do", async (t) => {
+    const server = child(
+      t,
+      `${PRELUDE}
+       await AsyncSocket.listen({ port: 0, loops: loop }).catch((error) => say(error.code, error.message));`,
+    );
+    assert.match(
+      await line(server),
+      /^ERR_ASYNCSOCKET_LISTEN Cannot listen with loops: .*npm install, or use Node 22.12/,
+    );
+  });
+});
+
+async function sharesPorts(): Promise<boolean> {
+  const listener = new AsyncSocket({ transport: "node" });
+  try {
+    await listener.listen({ port: 0, host: "127.0.0.1", reusePort: true });
+    await listener.disconnect();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 describe("without the addon", SAFETY, () => {
   it("in mid-stream a socket stays, and the error says what to do", async (t) => {
     const server = child(

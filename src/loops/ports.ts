@@ -1,0 +1,87 @@
+import type { Address } from "../address.js";
+import type { AsyncSocket } from "../async-socket.js";
+import type { Connection } from "../connection.js";
+import { inWords } from "../errors.js";
+import { socketError } from "../failures.js";
+import type { TLSOptions } from "../tls/options.js";
+import type { Message } from "./messages.js";
+import { listenHere, type AcceptedThere, type SharedOptions, type SharedPortOwner } from "./shared-port.js";
+
+/** What a link is to the listeners that go through it. */
+export interface PortCarrier {
+  post(message: Message): void;
+  /** Tells the other side of a socket that was accepted here. */
+  welcome(connection: Connection, port: number, info: AcceptedThere["info"]): void;
+}
+
+interface Asked {
+  readonly owner: SharedPortOwner;
+  readonly resolve: (local: Address | undefined) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Listeners on the other thread, for this one; and on this one, for the other. */
+export class Ports {
+  readonly #carrier: PortCarrier;
+  /** Theirs. */
+  readonly #asked = new Map<number, Asked>();
+  /** Ours. */
+  readonly #open = new Map<number, AsyncSocket>();
+  #lastId = 0;
+
+  constructor(carrier: PortCarrier) {
+    this.#carrier = carrier;
+  }
+
+  async listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }> {
+    const id = ++this.#lastId;
+    const local = await new Promise<Address | undefined>((resolve, reject) => {
+      this.#asked.set(id, { owner, resolve, reject });
+      this.#carrier.post({ kind: "listen", id, options });
+    });
+    return { id, local };
+  }
+
+  ownerOf(id: number): SharedPortOwner | undefined {
+    return this.#asked.get(id)?.owner;
+  }
+
+  didAnswer({ id, local, why }: Extract<Message, { kind: "listening" }>): void {
+    const asked = this.#asked.get(id);
+    if (why === null) asked?.resolve(local);
+    else asked?.reject(new Error(why));
+  }
+
+  didFailAccept({ id, code, message, info }: Extract<Message, { kind: "failedAccept" }>): void {
+    this.#asked.get(id)?.owner.didFailAcceptThere(socketError(code, "listen", message), info);
+  }
+
+  /** The other thread is no more. */
+  lose(error: Error): void {
+    for (const { reject } of this.#asked.values()) reject(error);
+  }
+
+  async open(id: number, options: SharedOptions, tls: TLSOptions | null): Promise<void> {
+    const carrier = this.#carrier;
+    try {
+      const listener = await listenHere(options, tls, {
+        didAccept: (connection, info) => carrier.welcome(connection, id, info),
+        didFailAccept: (code, message, info) => carrier.post({ kind: "failedAccept", id, code, message, info }),
+      });
+      this.#open.set(id, listener);
+      carrier.post({ kind: "listening", id, local: listener.local, why: null });
+    } catch (error) {
+      const cause = (error as Error).cause ?? error;
+      carrier.post({ kind: "listening", id, local: undefined, why: inWords(cause) });
+    }
+  }
+
+  close(id: number): void {
+    void this.#open.get(id)?.disconnect();
+    this.#open.delete(id);
+  }
+
+  closeAll(): void {
+    for (const id of [...this.#open.keys()]) this.close(id);
+  }
+}

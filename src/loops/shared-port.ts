@@ -1,0 +1,174 @@
+/**
+ * Where sockets cannot be moved at all: each run loop listens by itself, on one port that they share (`reusePort`), and
+ * the kernel spreads the connections. The listener here counts them, as it does those that it has sent.
+ */
+
+import { BlockList } from "node:net";
+import { MessageChannel } from "node:worker_threads";
+import type { Address } from "../address.js";
+import { AsyncSocket } from "../async-socket.js";
+import { realClock } from "../clock.js";
+import type { Connection } from "../connection.js";
+import type { AcceptInfo } from "../delegate.js";
+import { AsyncSocketError, inWords, type ShortCode } from "../errors.js";
+import { socketError } from "../failures.js";
+import type { Listener } from "../listen/listener.js";
+import type { AddressFilter, FullLimits, ListenTarget, SocketSettings } from "../options.js";
+import type { RunLoop } from "../run-loop.js";
+import { nativeProblem } from "../transport/addon.js";
+import type { TLSOptions } from "../tls/options.js";
+import { canTransfer } from "../transport/internals.js";
+import type { TransportListener } from "../transport/transport.js";
+import { host } from "./host.js";
+
+/** What a run loop listens by. All of it can be cloned. */
+export interface SharedOptions {
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly backlog: number;
+  readonly ipv6Only: boolean;
+  readonly settings: SocketSettings;
+  readonly allowHalfOpen: boolean;
+  readonly limits: FullLimits;
+  readonly proxyProtocol: boolean;
+  readonly blockList: unknown;
+  readonly secrets: number | null;
+}
+
+type Common = Omit<SharedOptions, "host" | "port" | "backlog" | "ipv6Only" | "secrets">;
+
+/** What the other thread tells of its listener. */
+export interface SharedPortOwner {
+  didAcceptThere(accepted: AcceptedThere): void;
+  didFailAcceptThere(error: AsyncSocketError, info: AcceptInfo): void;
+}
+
+/** A socket that the other thread has accepted by itself. */
+export interface AcceptedThere {
+  readonly id: number;
+  readonly port: number;
+  readonly info: AcceptInfo;
+}
+
+/** Whether accepted sockets cannot be moved here, by whatever way. */
+export function needsSharedPort(): boolean {
+  return nativeProblem() !== null && !canTransfer;
+}
+
+/** The listening end on this thread: nothing but what the loops tell. */
+export class SharedPort implements TransportListener {
+  local: Address | undefined;
+  readonly #listener: Listener;
+  readonly #opened = new Map<RunLoop, number>();
+  /** Loops do not hold the process for that they listen. */
+  readonly #hold = new MessageChannel();
+  #isClosed = false;
+
+  constructor(target: ListenTarget, listener: Listener, loops: readonly RunLoop[], options: Common) {
+    this.#listener = listener;
+    this.#hold.port1.on("message", nothing);
+    this.#start(target, loops, options).then(
+      () => {
+        if (!this.#isClosed) listener.didListen();
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) listener.didFail(this.#words(error));
+      },
+    );
+  }
+
+  async #start(target: ListenTarget, loops: readonly RunLoop[], options: Common): Promise<void> {
+    if (target.path !== null) throw new Error("a path cannot be shared between threads");
+    if (options.blockList !== undefined && !(options.blockList instanceof BlockList)) {
+      throw new Error("a block list that is no net.BlockList cannot go to other threads");
+    }
+    const { host: name, backlog, ipv6Only } = target;
+    let { port } = target;
+    for (const loop of loops) {
+      const { secrets } = this.#listener;
+      const secretsId = secrets === null ? null : loop._sendSecrets(secrets);
+      const all = { ...options, host: name, port, backlog, ipv6Only, secrets: secretsId };
+      const { id, local } = await loop._listen(all, this.#ownerFor(loop));
+      this.#opened.set(loop, id);
+      if (this.#isClosed) loop._unlisten(id);
+      this.local ??= local;
+      if (local !== undefined && local.family !== "unix") port = local.port;
+    }
+  }
+
+  #words(error: unknown): AsyncSocketError {
+    const words = `Cannot listen with loops: ${inWords(error)}. This runtime cannot move sockets between threads (the addon is not there: ${nativeProblem() ?? ""}), so each run loop has to listen by itself, on a port shared by reusePort. Compile the addon by npm install, or use Node 22.12 or later`;
+    return socketError("LISTEN", "listen", words, error);
+  }
+
+  #ownerFor(loop: RunLoop): SharedPortOwner {
+    const { dispatch } = this.#listener;
+    return {
+      didAcceptThere: ({ id, info }) => dispatch.adopt(id, loop, info),
+      didFailAcceptThere: (error, info) => dispatch.tell(error, info),
+    };
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const [loop, id] of this.#opened) loop._unlisten(id);
+    this.#hold.port1.close();
+    realClock.later(tellClosed, this.#listener);
+  }
+
+  ref(): void {
+    this.#hold.port1.ref();
+  }
+
+  unref(): void {
+    this.#hold.port1.unref();
+  }
+}
+
+function nothing(): void {
+  // Nothing is ever sent: it is there to be waited for.
+}
+
+function tellClosed(listener: Listener): void {
+  listener.didClose();
+}
+
+/** Whom the thread that listens tells. */
+export interface SharedListenerOwner {
+  didAccept(connection: Connection, info: AcceptInfo): void;
+  didFailAccept(code: ShortCode, message: string, info: AcceptInfo): void;
+}
+
+/** Listens on the thread of a run loop. @throws what keeps it from that */
+export async function listenHere(
+  options: SharedOptions,
+  tls: TLSOptions | null,
+  owner: SharedListenerOwner,
+): Promise<AsyncSocket> {
+  const { allowHalfOpen, limits, settings, host: name, port, backlog, ipv6Only, proxyProtocol } = options;
+  const listener = new AsyncSocket({ allowHalfOpen, limits, transport: "node" });
+  listener.delegate = {
+    didAccept(_listener, socket) {
+      const info = { local: socket.local, remote: socket.remote };
+      host.admit(() => host.tell(socket, { userData: undefined, info }));
+      owner.didAccept(socket._connection, info);
+    },
+    didFailAccept(_listener, error, info) {
+      owner.didFailAccept(error.code.replace("ERR_ASYNCSOCKET_", "") as ShortCode, error.message, info);
+    },
+  };
+  await listener.listen({
+    host: name,
+    port,
+    backlog,
+    ipv6Only,
+    proxyProtocol,
+    reusePort: true,
+    noDelay: settings.noDelay,
+    keepAlive: settings.keepAliveMs,
+    blockList: options.blockList as AddressFilter | undefined,
+    tls: tls ?? false,
+  });
+  return listener;
+}
