@@ -1,5 +1,5 @@
-// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests and the
-// conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays. Linux with g++.
+// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests,
+// those of run loops and the conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays. Linux with g++.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
@@ -70,7 +70,7 @@ const sanitized = {
   UBSAN_OPTIONS: "print_stacktrace=1",
 };
 const runner = ["--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=tap"];
-const all = [...OWN, ...testFiles("build/test/conformance")];
+const all = [...OWN, ...testFiles("build/test/loops"), ...testFiles("build/test/conformance")];
 run("AddressSanitizer, UndefinedBehaviorSanitizer", process.execPath, [...runner, ...all], sanitized);
 
 if (!there("valgrind")) skip("there is no valgrind");
