@@ -25,6 +25,8 @@ export type Act =
   | { readonly do: "cancelReads" | "end" }
   | { readonly do: "close"; readonly how: Closing }
   | { readonly do: "throw" | "connect" }
+  /** Another delegate, which is told from then on. */
+  | { readonly do: "replace" }
   /** The delegate's answer to the next question for more time. */
   | { readonly do: "grant"; readonly ms: number }
   | { readonly do: "stall" | "resume"; readonly up: boolean }
@@ -158,7 +160,8 @@ function randomAct(lot: Lot, { isHarsh, isBusy, largest }: Mood): Act {
   if (kind < 75) return { do: "extend", back: lot.below(5), ms: lot.size(0, 100) };
   if (kind < 77) return { do: "cancelReads" };
   if (kind < 80) return { do: "end" };
-  if (kind < 83) return { do: "throw" };
+  if (kind < 82) return { do: "throw" };
+  if (kind < 83) return { do: "replace" };
   if (kind < 85) return { do: "grant", ms: lot.size(0, 60) };
   if (kind < 90) return { do: "close", how: lot.of(CLOSINGS) };
   if (kind < 92) return { do: "connect" };

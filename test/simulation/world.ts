@@ -5,6 +5,7 @@ import { AsyncSocket, AsyncSocketError, type AsyncSocketDelegate, type SocketReq
 import { MemoryNetwork } from "asyncsocket/testing";
 import { close, POOL, read, TurnClock } from "./calls.js";
 import { isPending, Life, type Judge, type Tracked } from "./life.js";
+import { replaceable } from "./replaceable.js";
 import {
   LAST_OP_MS,
   LINGER_MS,
@@ -24,7 +25,7 @@ const END_MS = HEAL_MS + 100_000;
 const MOST_TURNS = 200_000;
 
 /** What is asked of a socket. */
-type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" }>;
+type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" | "replace" }>;
 
 /** What a delegate throws when it is told to. */
 class Thrown extends Error {}
@@ -226,6 +227,9 @@ export class World implements Judge {
         return this.#close(life, act.how);
       case "cancelReads":
         return this.#cancelReads(life);
+      case "replace":
+        life.socket.delegate = this.#delegate(life.isClient ? 0 : 1);
+        return;
       default: {
         const tracked = life.asked.at(-1 - act.back);
         if (tracked === undefined) return;
@@ -490,7 +494,7 @@ export class World implements Judge {
   }
 
   #delegate(side: Side): AsyncSocketDelegate {
-    return { ...this.#connectionDelegate(side), ...this.#entryDelegate(side) };
+    return replaceable({ ...this.#connectionDelegate(side), ...this.#entryDelegate(side) }, (what) => this.fail(what));
   }
 
   #connectionDelegate(side: Side): AsyncSocketDelegate {
