@@ -56,6 +56,8 @@ export interface Program {
   readonly allowHalfOpen: readonly [boolean, boolean];
   /** All is disconnected right after the last op, with whatever is under way then. */
   readonly isCutShort: boolean;
+  /** The listener is shut down at the end, and the client leaves at such a time later; undefined: all is disconnected. */
+  readonly shutdown?: { readonly graceMs: number; readonly leaveMs: number };
   readonly ops: readonly Op[];
 }
 
@@ -213,6 +215,7 @@ export function randomProgram(seed: number): Program {
     idleMs: [idle(), idle()],
     allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
     isCutShort: lot.chance(0.3),
+    ...(lot.chance(0.3) ? { shutdown: { graceMs: lot.size(0, 100), leaveMs: lot.size(0, 100) } } : {}),
     ops: lives(lot).concat(Array.from({ length: 3 + lot.below(isBusy ? 35 : 22) }, () => randomOp(lot, mood))),
   };
 }
