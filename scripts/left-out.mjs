@@ -97,3 +97,9 @@ export function whyLeftOut(runtime, file) {
   const rows = CANNOT_HAVE[runtime] ?? [];
   return rows.find(({ files = [] }) => files.some((part) => file.includes(part)))?.reason;
 }
+
+/** Why a test is known to fail, of which the runner has told by file and name; undefined if it is not. */
+export function whyFails(runtime, test) {
+  const rows = CANNOT_HAVE[runtime] ?? [];
+  return rows.find(({ tests = [] }) => tests.some((part) => test.includes(part)))?.reason;
+}

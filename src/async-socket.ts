@@ -24,10 +24,11 @@ import type {
   ShutdownOptions,
   ShutdownResult,
   SocketSettings,
+  WebStreams,
 } from "./options.js";
 import type { SocketRequest } from "./request.js";
 import { SocketWriter } from "./socket-writer.js";
-import { SocketDuplex, webStreams, type WebStreams } from "./streams.js";
+import { SocketDuplex, webStreams } from "./streams.js";
 import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
 import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";

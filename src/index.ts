@@ -21,13 +21,13 @@ export type {
   ShutdownOptions,
   ShutdownResult,
   TcpOptions,
+  WebStreams,
   WithEncoding,
   WithoutEncoding,
 } from "./options.js";
 export { reconnect, type Connector, type ReconnectOptions } from "./reconnect.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./request.js";
 export type { SocketState } from "./socket-view.js";
-export type { WebStreams } from "./streams.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./clock.js";
 export type { Endpoint, ListenTarget, SocketSettings } from "./options.js";

@@ -4,7 +4,7 @@ import { toBytes } from "./arguments.js";
 import type { Connection } from "./connection.js";
 import { isCode } from "./errors.js";
 import { badState } from "./failures.js";
-import type { Bytes } from "./options.js";
+import type { Bytes, WebStreams } from "./options.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
@@ -104,14 +104,6 @@ function divided(chunks: readonly Buffer[], bytes: number): [Buffer[], Buffer[]]
     [...chunks.slice(0, index), cut.subarray(0, at)],
     [cut.subarray(at), ...chunks.slice(index + 1)],
   ];
-}
-
-/** A connection as web streams. */
-export interface WebStreams {
-  /** Ends with the peer's FIN. To cancel it closes the connection. */
-  readonly readable: ReadableStream<Uint8Array>;
-  /** Its close is the FIN. To abort it closes the connection. */
-  readonly writable: WritableStream<Bytes>;
 }
 
 /** Not by the runtime's way from a Duplex: there the writer's close waits for the end of what is read. */
