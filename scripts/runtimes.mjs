@@ -28,7 +28,7 @@ const RUNTIMES = {
   26: node(26),
   bun: {
     name: "bun",
-    args: (file) => ["test", "--timeout", "10000", `./${file}`],
+    args: (file) => ["test", "--timeout", "60000", `./${file}`],
     results: bunResults,
   },
   deno: {
