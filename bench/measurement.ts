@@ -6,6 +6,7 @@ import { Authority, type Identity } from "../test/certificates.js";
 import type { Contender } from "./contenders.js";
 import { Link } from "./ipc/link.js";
 import type { LoadRequests, ServerRequests } from "./ipc/requests.js";
+import { runtimeNamed } from "./peers.js";
 import { isMemory, type Workload } from "./workloads.js";
 
 export interface Sample {
@@ -44,7 +45,7 @@ export async function measure(
   workload: Workload,
   conditions: Conditions,
 ): Promise<Sample> {
-  const server = startServer(contender, workload, conditions.profile);
+  const server = await startServer(contender, workload, conditions.profile);
   try {
     const identity = workload.isSecure ? await identityOnce() : null;
     const port = await server.ask("listen", { protocol: workload.protocol, identity }, ANSWER_MS);
@@ -67,7 +68,11 @@ function identityOnce(): Promise<Identity> {
   return made;
 }
 
-function startServer(contender: Contender, workload: Workload, profile: string | undefined): Link<ServerRequests> {
+async function startServer(
+  contender: Contender,
+  workload: Workload,
+  profile: string | undefined,
+): Promise<Link<ServerRequests>> {
   const execArgv = isMemory(workload) ? ["--expose-gc"] : [];
   if (profile !== undefined) {
     const name = `${workload.name}.${contender.name}.${Date.now()}.cpuprofile`;
@@ -75,7 +80,8 @@ function startServer(contender: Contender, workload: Workload, profile: string |
   }
   const file = new URL(`./servers/${contender.file}.js`, import.meta.url);
   const args = contender.style === undefined ? [] : [contender.style];
-  return new Link<ServerRequests>(`The ${contender.name} server of ${workload.name}`, file, args, execArgv);
+  const program = contender.runtime === undefined ? process.execPath : await runtimeNamed(contender.runtime);
+  return new Link<ServerRequests>(`The ${contender.name} server of ${workload.name}`, file, args, execArgv, program);
 }
 
 /** What is done with one server that listens and has been verified. */

@@ -15,11 +15,15 @@ export interface BenchOptions {
   readonly list: boolean;
 }
 
+const PEER_NAMES = CONTENDERS.filter(({ needs }) => needs !== undefined).map(({ name }) => name);
+
 export const USAGE = `npm run bench -- [options]
   --only NAME[,NAME]        these workloads (a name, or what it begins with)
   --rounds N                rounds of each, interleaved (5)
   --scale X                 times the messages of each run (1)
+  --growth                  how cost grows: connections, bytes, pieces, timeouts
   --promise                 the promise style of the library, too
+  --peers NAME[,NAME]       servers on other platforms as well, or all: ${PEER_NAMES.join(", ")}
   --contenders NAME[,NAME]  these contenders: ${CONTENDERS.map((contender) => contender.name).join(", ")}
   --json FILE               write everything measured
   --profile FOLDER          profile the servers, and print where the time goes
@@ -33,7 +37,9 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       only: { type: "string", multiple: true },
       rounds: { type: "string", default: "5" },
       scale: { type: "string", default: "1" },
+      growth: { type: "boolean", default: false },
       promise: { type: "boolean", default: false },
+      peers: { type: "string", multiple: true },
       contenders: { type: "string", multiple: true },
       json: { type: "string" },
       profile: { type: "string" },
@@ -43,8 +49,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   const rounds = positive("--rounds", values.rounds);
   if (!Number.isInteger(rounds)) throw new RangeError(`Expected whole --rounds, got ${rounds}`);
   return {
-    workloads: selectWorkloads(names(values.only)),
-    contenders: selectContenders(names(values.contenders), values.promise),
+    workloads: selectWorkloads(names(values.only), values.growth),
+    contenders: installed(selectContenders(names(values.contenders), names(values.peers), values.promise)),
     rounds,
     scale: positive("--scale", values.scale),
     json: values.json,
@@ -63,8 +69,8 @@ function positive(what: string, text: string): number {
   return value;
 }
 
-function selectWorkloads(wanted: readonly string[]): readonly Workload[] {
-  if (wanted.length === 0) return WORKLOADS;
+function selectWorkloads(wanted: readonly string[], growing: boolean): readonly Workload[] {
+  if (wanted.length === 0) return WORKLOADS.filter(({ growth }) => (growth !== undefined) === growing);
   const selected = wanted.flatMap((name) => {
     const exact = WORKLOADS.filter((workload) => workload.name === name);
     if (exact.length > 0) return exact;
@@ -74,9 +80,20 @@ function selectWorkloads(wanted: readonly string[]): readonly Workload[] {
   return WORKLOADS.filter((workload) => selected.includes(workload));
 }
 
-function selectContenders(wanted: readonly string[], promise: boolean): readonly Contender[] {
-  const unknown = wanted.find((name) => !CONTENDERS.some((contender) => contender.name === name));
+function selectContenders(wanted: readonly string[], peers: readonly string[], promise: boolean): readonly Contender[] {
+  const unknown = [...wanted, ...peers].find((name) => name !== "all" && !CONTENDERS.some((one) => one.name === name));
   if (unknown !== undefined) throw new RangeError(`Expected a contender, got ${unknown}`);
-  if (wanted.length > 0) return CONTENDERS.filter((contender) => wanted.includes(contender.name));
-  return CONTENDERS.filter((contender) => contender.optional !== true || (promise && contender.file === "promise"));
+  const isPeer = ({ name, needs }: Contender): boolean =>
+    peers.includes(name) || (peers.includes("all") && needs !== undefined);
+  if (wanted.length > 0) return CONTENDERS.filter((one) => wanted.includes(one.name) || isPeer(one));
+  return CONTENDERS.filter((one) => one.optional !== true || isPeer(one) || (promise && one.file === "promise"));
+}
+
+/** Those that can take part; of the others it is said what they need. */
+function installed(contenders: readonly Contender[]): readonly Contender[] {
+  return contenders.filter(({ name, needs, isThere }) => {
+    if (isThere === undefined || isThere()) return true;
+    console.error(`SKIPPED ${name}: it needs ${needs ?? "what is not here"}`);
+    return false;
+  });
 }

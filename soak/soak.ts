@@ -4,13 +4,15 @@ import { Link } from "../bench/ipc/link.js";
 import { Authority } from "../test/certificates.js";
 import { ATTACKS, type AttackKind } from "./attacks.js";
 import { Guests } from "./guests.js";
-import type { Holdings, HostileRequests, Ports, ServerRequests, Tally } from "./requests.js";
+import type { Holdings, HostileRequests, Leak, Ports, ServerRequests, Tally, TransportKind } from "./requests.js";
 
 /** The server's process never takes more, whatever is done to it, with up to 10 000 connections: SECURITY.md. */
 export const PEAK_RSS_MIB = 256;
 /** What the heap may differ by afterwards: code that was compiled meanwhile, and caches of the runtime's. */
 const HEAP_SLACK_MIB = 4;
 const GUESTS = 4;
+/** What a server has of descriptors that is to run out of them. */
+const SHORT_OF = 100;
 const ANSWER_MS = 60_000;
 const WARM_UP = { ms: 100, connections: 100 };
 const MIB = 1024 * 1024;
@@ -25,17 +27,19 @@ export interface Plan extends Bounds {
   readonly seed: number;
   /** How long the server may take to let go of what it held: a handshake's time, and what the kernel takes. */
   readonly recoveryMs: number;
-  /** The server keeps what it should let go: to see that it is found. */
-  readonly leaks: boolean;
+  /** What the server keeps that it should let go: to see that it is found. */
+  readonly leak: Leak | null;
+  readonly transport: TransportKind;
 }
 
 export interface Row {
   readonly attack: string;
   readonly did: string;
   readonly accepted: number;
+  readonly "most open": number;
   readonly ends: string;
   readonly lines: number;
-  readonly "peak MiB": number;
+  readonly "peak MiB so far": number;
   readonly "heap MiB": string;
   readonly descriptors: string;
   readonly timers: string;
@@ -88,12 +92,16 @@ export class Soak {
 
   /** More connections than the server has descriptors for. */
   async runShort(told: (row: Row) => void): Promise<void> {
-    const server = startServer(100);
+    const server = startServer(SHORT_OF);
     try {
       const ports = await this.#listen(server);
-      const kind = { ...(ATTACKS[0] as AttackKind), most: 300 };
+      const kind: AttackKind = { ...(ATTACKS[0] as AttackKind), most: 3 * SHORT_OF, holdsAll: false };
       const row = await this.#attack(server, ports, kind);
-      told({ ...row, attack: "a listener out of descriptors (100)" });
+      const ranOut = row["most open"] >= SHORT_OF / 2 && row["most open"] < SHORT_OF;
+      const problem = ranOut
+        ? row.problem
+        : `${row["most open"]} connections were open: it did not run out; ${row.problem}`;
+      told({ ...row, problem, attack: `a listener out of descriptors (${SHORT_OF})` });
     } finally {
       await server.stop();
     }
@@ -105,7 +113,8 @@ export class Soak {
 
   async #listen(server: Server): Promise<Ports> {
     const identity = await this.#authority.issue(["localhost", "127.0.0.1"]);
-    return server.ask("listen", { identity, leaks: this.#plan.leaks }, ANSWER_MS);
+    const { leak, transport } = this.#plan;
+    return server.ask("listen", { identity, leak, transport }, ANSWER_MS);
   }
 
   async #attack(server: Server, ports: Ports, kind: AttackKind, plan: Bounds = this.#plan): Promise<Row> {
@@ -127,7 +136,7 @@ export class Soak {
       return 0;
     });
     if (lines === 0) problems.push("the guests had no answer at all");
-    if (tally.peakRssBytes > PEAK_RSS_MIB * MIB) problems.push(`more than ${PEAK_RSS_MIB} MiB`);
+    problems.push(...problemsOf(kind, tally, { ms, connections: most }));
     return {
       attack: kind.name,
       did: listed(done),
@@ -138,11 +147,23 @@ export class Soak {
   }
 }
 
+/** Whether the attack was what it is meant to be, and what it must not have done. */
+function problemsOf(kind: AttackKind, tally: Tally, { ms, connections }: Bounds): string[] {
+  const problems: string[] = [];
+  const { holdsAll, ending } = kind;
+  if (tally.peakRssBytes > PEAK_RSS_MIB * MIB) problems.push(`more than ${PEAK_RSS_MIB} MiB`);
+  if (holdsAll === true && tally.mostOpen < connections) problems.push(`${tally.mostOpen} of ${connections} were open`);
+  if (ending !== undefined && ms >= ending.afterMs && !(ending.code in tally.ends))
+    problems.push(`none ended by ${ending.code}`);
+  return problems;
+}
+
 function facts(before: Holdings, after: Holdings, tally: Tally): Omit<Row, "attack" | "did" | "lines" | "problem"> {
   return {
     accepted: tally.accepted,
+    "most open": tally.mostOpen,
     ends: listed(tally.ends),
-    "peak MiB": Math.round(tally.peakRssBytes / MIB),
+    "peak MiB so far": Math.round(tally.peakRssBytes / MIB),
     "heap MiB": `${(before.heapBytes / MIB).toFixed(1)} → ${(after.heapBytes / MIB).toFixed(1)}`,
     descriptors: `${before.descriptors} → ${after.descriptors}`,
     timers: `${before.timers} → ${after.timers}`,

@@ -32,10 +32,12 @@ import type {
   ShutdownOptions,
   ShutdownResult,
   SocketSettings,
+  WebStreams,
 } from "./options.js";
 import type { SocketRequest } from "./request.js";
 import type { RunLoop } from "./run-loop.js";
 import { SocketWriter } from "./socket-writer.js";
+import { SocketDuplex, webStreams } from "./streams.js";
 import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
 import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
@@ -200,7 +202,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   #begin(operation: string): void {
     const { state } = this;
     if (this.#isOneWay)
-      throw badState(operation, "the socket was made from a stream, or moved, and cannot be used again");
+      throw badState(operation, "it was made from a stream, turned into one, or moved: it cannot be used again");
     if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
     if (state === "idle") return;
     this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
@@ -340,6 +342,37 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   #asListener(operation: string): Listener {
     if (this._listener === null) throw badState(operation, "the socket does not listen");
     return this._listener;
+  }
+
+  // ------------------------------------------------------------------ streams
+
+  /**
+   * The connection as a stream of the runtime's, which alone reads and writes from then on: unread bytes come first, what
+   * was written before goes first. The socket has no delegate any more, keeps its limits, and can still be looked at and
+   * closed; it cannot be used again after its close. An error of the stream is the one that closed the socket.
+   * @throws BAD_STATE unless the socket is connecting or open, with no read queued, and has not been ended
+   */
+  toDuplex(): Duplex {
+    this.#becomeStream("toDuplex");
+    return new SocketDuplex(this._connection, this.allowHalfOpen);
+  }
+
+  /** The same as a pair of web streams. @throws BAD_STATE as `toDuplex` */
+  toWeb(): WebStreams {
+    this.#becomeStream("toWeb");
+    return webStreams(this._connection, this.allowHalfOpen);
+  }
+
+  #becomeStream(operation: string): void {
+    const { state, pendingReads, _connection } = this;
+    if (this._isStream) throw badState(operation, "the socket was turned into a stream already");
+    if (state !== "open" && state !== "connecting") throw badState(operation, `the socket is ${state}`);
+    if (pendingReads > 0) throw badState(operation, "reads are queued");
+    if (_connection.writing.endEntry !== null || _connection.closeWhen !== 0) {
+      throw badState(operation, "the socket is to be ended by what was called before");
+    }
+    this._isStream = this.#isOneWay = true;
+    this.#delegate = null;
   }
 
   // ------------------------------------------------------------------ settings

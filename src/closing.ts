@@ -45,8 +45,9 @@ function areMet({ reading, writing }: Connection, conditions: number): boolean {
 
 function beginGracefulClose(connection: Connection): boolean {
   if (connection.isHeld) return false;
-  const { reading, writing, closeWhen } = connection;
-  const isOver = reading.ended && (writing.finDone || !connection.socket.allowHalfOpen);
+  const { socket, reading, writing, closeWhen } = connection;
+  // A stream decides by itself when its writing side ends.
+  const isOver = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
   const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
   if (!isOver && !isAskedFor) return false;
   connection.graceful = isOver ? "remote" : "local";

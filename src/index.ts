@@ -22,6 +22,7 @@ export type {
   ShutdownOptions,
   ShutdownResult,
   TcpOptions,
+  WebStreams,
   WithEncoding,
   WithoutEncoding,
 } from "./options.js";

@@ -53,7 +53,7 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   get #mayTakeNow(): boolean {
-    return this.#last === null && !this.#isOver && !this.#hasSignal && this.#isCurrent;
+    return this.#last === null && !this.#isOver && !this.#hasSignal && this.#isCurrent && !this.#socket._isStream;
   }
 
   get #isCurrent(): boolean {

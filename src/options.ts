@@ -1,3 +1,4 @@
+import type { ReadableStream, WritableStream } from "node:stream/web";
 import type { TLSOptions } from "./tls/options.js";
 import type { LookupFunction } from "node:net";
 import type { ProxyServer } from "./connect/proxy.js";
@@ -307,4 +308,12 @@ export type ListenTarget = { readonly backlog: number } & (
 export interface SocketSettings {
   readonly noDelay: boolean;
   readonly keepAliveMs: number | false;
+}
+
+/** A connection as web streams. */
+export interface WebStreams {
+  /** Ends with the peer's FIN. To cancel it closes the connection. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** Its close is the FIN. To abort it closes the connection. */
+  readonly writable: WritableStream<Bytes>;
 }

@@ -128,6 +128,7 @@ export abstract class SocketReader<Tag> extends SocketView {
 
   #checkReading(operation: string): void {
     if (this.state === "listening") throw badState(operation, "the socket listens");
+    if (this._isStream) throw badState(operation, "the socket was turned into a stream");
     const { closeWhen, isEnding } = this._connection;
     if ((closeWhen & AFTER_READING) !== 0 && !isEnding) {
       throw badState(operation, "the socket disconnects after the reads that were queued before");

@@ -20,6 +20,8 @@ export abstract class SocketView {
   abstract _connection: Connection;
   /** @internal The present life as a listener. */
   _listener: Listener | null = null;
+  /** @internal Whether it was turned into a stream, which alone reads and writes then. */
+  _isStream = false;
 
   /** Where it stands. From `"closed"` on it may connect or listen again. */
   get state(): SocketState {

@@ -45,6 +45,7 @@ export abstract class SocketWriter<Tag> extends SocketReader<Tag> {
   ): WriteEntry {
     const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
     if (this.state === "listening") throw badState(operation, "the socket listens");
+    if (this._isStream) throw badState(operation, "the socket was turned into a stream");
     const connection = this._connection;
     if (!connection.isEnding) {
       if (connection.writing.endEntry !== null) throw badState(operation, "the stream was ended by end()");
@@ -77,6 +78,7 @@ export abstract class SocketWriter<Tag> extends SocketReader<Tag> {
     const timeoutMs = checkTimeout(given.timeout);
     const signal = checkSignal(given.signal);
     if (this.state === "listening") throw badState("startTLS", "the socket listens");
+    if (this._isStream) throw badState("startTLS", "the socket was turned into a stream");
     const connection = this._connection;
     if (!connection.isEnding) {
       if (connection.securing !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");

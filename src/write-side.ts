@@ -109,6 +109,9 @@ export class WriteSide implements RequestOwner {
     const { socket } = this.#connection;
     for (let entry: WriteEntry | null = first; entry !== null; entry = this.queue.nextDone())
       tellWritten(socket, entry);
+    // More was handed on than is told of, where much gathered while reads were served.
+    const { head } = this.queue;
+    if (head?.handedOn === true) this.wait.enter(head);
   }
 
   #end(entry: WriteEntry): boolean {

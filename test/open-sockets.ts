@@ -3,14 +3,16 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 const OURS = ["TCPSocketWrap", "TCPServerWrap", "PipeWrap", "PipeServerWrap", "TCPConnectWrap"];
 
 /**
- * The stream sockets that this process has open, the test runner's own included. On Linux the kernel is asked, since the
+ * The stream sockets that this process has open, the test runner's channel included. On Linux the kernel is asked, since the
  * runtime does not know those of the native transport.
  */
 export function openSockets(): string[] {
   if (process.platform !== "linux") return process.getActiveResourcesInfo().filter((name) => OURS.includes(name));
+  // A runtime may open its standard streams once more, when it likes.
+  const standard = ["0", "1", "2"].map(targetOf);
   const sockets = readdirSync("/proc/self/fd")
     .map(targetOf)
-    .filter((target) => target.startsWith("socket:"));
+    .filter((target) => target.startsWith("socket:") && !standard.includes(target));
   return sockets.filter((socket) => !isOfQuery(socket));
 }
 

@@ -26,6 +26,7 @@ export class LoadConnection {
   /** `#slices[n]` is n messages in one piece. */
   readonly #slices: readonly Buffer[];
   readonly #size: number;
+  readonly #piece: number | undefined;
   #partial = 0;
   #unsent = 0;
   #awaited = 0;
@@ -33,8 +34,12 @@ export class LoadConnection {
   #stray = 0;
   readonly opened: Promise<void>;
 
-  /** @param slices - n messages in one piece at n, up to as many as may be under way */
-  constructor(port: number, isSecure: boolean, slices: readonly Buffer[]) {
+  /**
+   * @param slices - n messages in one piece at n, up to as many as may be under way
+   * @param piece - bytes that are sent in one turn of the event loop; undefined: all that may be sent
+   */
+  constructor(port: number, isSecure: boolean, slices: readonly Buffer[], piece?: number) {
+    this.#piece = piece;
     this.#slices = slices;
     this.#size = slices[1]?.length ?? 0;
     this.#socket = dial(port, isSecure, (length) => this.#take(length));
@@ -88,6 +93,12 @@ export class LoadConnection {
     const slice = this.#slices[Math.min(most, this.#unsent)];
     if (slice === undefined) return this.#settle?.(new Error(TOO_MUCH));
     this.#unsent -= slice.length / this.#size;
-    this.#socket.write(slice);
+    if (this.#piece === undefined) this.#socket.write(slice);
+    else this.#sendPiece(slice, this.#piece);
+  }
+
+  #sendPiece(bytes: Buffer, length: number): void {
+    this.#socket.write(bytes.subarray(0, length));
+    if (bytes.length > length) setImmediate(() => this.#sendPiece(bytes.subarray(length), length));
   }
 }

@@ -23,7 +23,10 @@ async function open(workload: Workload, port: number, count: number): Promise<nu
   const slices = Array.from({ length: workload.inFlight + 1 }, (_, n) => batch.subarray(0, n * message.length));
   while (connections.length < count) {
     const fresh = Math.min(OPEN_AT_ONCE, count - connections.length);
-    const opened = Array.from({ length: fresh }, () => new LoadConnection(port, workload.isSecure, slices));
+    const opened = Array.from(
+      { length: fresh },
+      () => new LoadConnection(port, workload.isSecure, slices, workload.piece),
+    );
     connections.push(...opened);
     await Promise.all(opened.map((connection) => connection.opened));
   }

@@ -85,7 +85,8 @@ function open(): string | null {
       problems.push(inWords(error).split("\n", 1)[0] ?? "");
     }
   }
-  return problems.join("; ");
+  const isNowhere = problems.every((one) => one === "MODULE_NOT_FOUND");
+  return isNowhere ? "its addon was not built: `npm rebuild asyncsocket` says why" : problems.join("; ");
 }
 
 function deliver(count: number): void {

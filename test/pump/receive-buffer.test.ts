@@ -413,8 +413,8 @@ describe("a block of a receive buffer", () => {
 describe("a message that shares a block", () => {
   let copies = 0;
 
-  /** How many calls of `subarray` it takes, of a module loaded while buffers are made by this. */
-  async function subarrayCalls(t: TestContext, species: unknown): Promise<number> {
+  /** It takes so many calls of `subarray`, of a module loaded while buffers are made by this. */
+  async function assertSubarrayCalls(t: TestContext, species: unknown, expected: number): Promise<void> {
     const original = Object.getOwnPropertyDescriptor(Buffer, Symbol.species);
     Object.defineProperty(Buffer, Symbol.species, { configurable: true, value: species });
     t.after(() => {
@@ -424,6 +424,10 @@ describe("a message that shares a block", () => {
     const url = new URL(import.meta.resolve("#dist/pump/receive-buffer.js"));
     url.search = `copy=${++copies}`;
     const loaded = (await import(url.href)) as { ReceiveBuffer: typeof ReceiveBuffer };
+    if (loaded.ReceiveBuffer === ReceiveBuffer)
+      return t.skip("this runtime loads a file once, whatever is asked of it");
+    // Who copies may need what is right: it was looked at when the module was loaded.
+    if (original !== undefined) Object.defineProperty(Buffer, Symbol.species, original);
     const buffer = new loaded.ReceiveBuffer();
     keepAll(buffer, pattern(1000));
     buffer.take(1);
@@ -432,16 +436,16 @@ describe("a message that shares a block", () => {
     assert.ok(Buffer.isBuffer(data));
     assert.deepEqual(data, pattern(400, 1));
     mock.restore();
-    return mock.callCount();
+    assert.equal(mock.callCount(), expected);
   }
 
   it("is made from memory without further ado, where the runtime shows how", async (t) => {
-    assert.equal(await subarrayCalls(t, Reflect.get(Buffer, Symbol.species)), 0);
+    await assertSubarrayCalls(t, Reflect.get(Buffer, Symbol.species), 0);
   });
 
   for (const [name, species] of Object.entries({ nothing: undefined, text: "Buffer", "plain bytes": Uint8Array })) {
     it(`is made by subarray where the runtime shows ${name}`, async (t) => {
-      assert.equal(await subarrayCalls(t, species), 1);
+      await assertSubarrayCalls(t, species, 1);
     });
   }
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AsyncSocket, type AsyncSocketDelegate } from "asyncsocket";
+import { AsyncSocket, type AsyncSocketDelegate, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { WriteQueue } from "#dist/pump/write-queue.js";
 import { Recorder, shortCode } from "../conformance/delegates.js";
@@ -106,5 +106,31 @@ describe("found by the simulation", () => {
     await clock.run();
     assert.deepEqual(delegate.names, ["didConnect", "willDisconnect", "didDisconnect"]);
     assert.equal(shortCode(socket.closeReason?.error), "CONNECTION_LOST");
+  });
+
+  it("a write of which much went out while reads were served is current when its delegate is told of that", async () => {
+    const clock = new VirtualClock();
+    const transport = new MemoryNetwork({ clock, capacityBytes: 2 ** 20 });
+    const told: unknown[] = [];
+    let large: SocketRequest<void> | undefined;
+    const delegate: AsyncSocketDelegate = {
+      didAccept(_, socket) {
+        socket.readExactly(1, { tag: "first" });
+        socket.readExactly(1);
+        void socket.readExactly(1).then();
+      },
+      didRead(socket, _, tag) {
+        if (tag !== "first") return;
+        socket.write("small");
+        large = socket.write(Buffer.alloc(257 * 1024));
+      },
+      didWritePartial: ({ currentWrite }, count) => void told.push(count, large?.state, currentWrite === large),
+    };
+    await clock.run(AsyncSocket.listen({ transport, port: 7, delegate }));
+    const client = new AsyncSocket({ transport });
+    client.write("four");
+    await clock.run(client.connect({ port: 7 }));
+    await clock.run();
+    assert.deepEqual(told, [256 * 1024, "current", true]);
   });
 });

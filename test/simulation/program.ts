@@ -25,6 +25,8 @@ export type Act =
   | { readonly do: "cancelReads" | "end" }
   | { readonly do: "close"; readonly how: Closing }
   | { readonly do: "throw" | "connect" }
+  /** Another delegate, which is told from then on. */
+  | { readonly do: "replace" }
   /** The delegate's answer to the next question for more time. */
   | { readonly do: "grant"; readonly ms: number }
   | { readonly do: "stall" | "resume"; readonly up: boolean }
@@ -54,6 +56,8 @@ export interface Program {
   readonly allowHalfOpen: readonly [boolean, boolean];
   /** All is disconnected right after the last op, with whatever is under way then. */
   readonly isCutShort: boolean;
+  /** The listener is shut down at the end, and the client leaves at such a time later; undefined: all is disconnected. */
+  readonly shutdown?: { readonly graceMs: number; readonly leaveMs: number };
   readonly ops: readonly Op[];
 }
 
@@ -158,7 +162,8 @@ function randomAct(lot: Lot, { isHarsh, isBusy, largest }: Mood): Act {
   if (kind < 75) return { do: "extend", back: lot.below(5), ms: lot.size(0, 100) };
   if (kind < 77) return { do: "cancelReads" };
   if (kind < 80) return { do: "end" };
-  if (kind < 83) return { do: "throw" };
+  if (kind < 82) return { do: "throw" };
+  if (kind < 83) return { do: "replace" };
   if (kind < 85) return { do: "grant", ms: lot.size(0, 60) };
   if (kind < 90) return { do: "close", how: lot.of(CLOSINGS) };
   if (kind < 92) return { do: "connect" };
@@ -210,6 +215,7 @@ export function randomProgram(seed: number): Program {
     idleMs: [idle(), idle()],
     allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
     isCutShort: lot.chance(0.3),
+    ...(lot.chance(0.3) ? { shutdown: { graceMs: lot.size(0, 100), leaveMs: lot.size(0, 100) } } : {}),
     ops: lives(lot).concat(Array.from({ length: 3 + lot.below(isBusy ? 35 : 22) }, () => randomOp(lot, mood))),
   };
 }

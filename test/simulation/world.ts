@@ -1,10 +1,17 @@
 /** Runs a program: both sides, the network between them, and what is held against the model at every step. */
 
 import { getEventListeners } from "node:events";
-import { AsyncSocket, AsyncSocketError, type AsyncSocketDelegate, type SocketRequest } from "asyncsocket";
+import {
+  AsyncSocket,
+  AsyncSocketError,
+  type AsyncSocketDelegate,
+  type ShutdownResult,
+  type SocketRequest,
+} from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
 import { close, POOL, read, TurnClock } from "./calls.js";
 import { isPending, Life, type Judge, type Tracked } from "./life.js";
+import { replaceable } from "./replaceable.js";
 import {
   LAST_OP_MS,
   LINGER_MS,
@@ -24,7 +31,7 @@ const END_MS = HEAL_MS + 100_000;
 const MOST_TURNS = 200_000;
 
 /** What is asked of a socket. */
-type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" }>;
+type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" | "replace" }>;
 
 /** What a delegate throws when it is told to. */
 class Thrown extends Error {}
@@ -49,7 +56,7 @@ export class World implements Judge {
   readonly #grants: [number, number] = [0, 0];
   readonly #signals: AbortSignal[] = [];
   /** Timers of its own. */
-  #abortsDue = 0;
+  #timersDue = 0;
   #isCalling = false;
   #thrown = 0;
   #surfaced = 0;
@@ -125,7 +132,7 @@ export class World implements Judge {
     // No time has passed since the end, so none that was forgotten has gone off; and no connect is on its way.
     const isStill = clock.now() === this.#endMs && this.#network.connections.length === 0;
     const wasInTime = isStill && this.#lives.every(({ begunAtMs }) => begunAtMs < this.#endMs - 100);
-    if (wasInTime && clock.size > this.#abortsDue) this.fail(`${clock.size} timers are left`);
+    if (wasInTime && clock.size > this.#timersDue) this.fail(`${clock.size} timers are left`);
     await clock.run(() => clock.size === 0 || ++turns > MOST_TURNS);
     if (turns > MOST_TURNS) this.fail("a timer is set for ever");
     await clock.run();
@@ -143,8 +150,37 @@ export class World implements Judge {
   /** Where nothing holds anything up any more, whoever has room has what was sent. */
   #end(): void {
     if (this.now() > HEAL_MS) for (const life of this.#lives) this.#checkDelivery(life);
-    for (const life of this.#lives) if (!life.isOver) this.#close(life, "disconnect");
-    this.#listener.disconnect();
+    const { shutdown } = this.#program;
+    if (shutdown === undefined) {
+      this.#leave(() => true);
+      this.#listener.disconnect();
+    } else {
+      this.#shutDown(shutdown.graceMs);
+      this.#timersDue++;
+      this.#clock.setTimer(() => {
+        this.#timersDue--;
+        this.#leave(({ isClient }) => isClient);
+      }, shutdown.leaveMs);
+    }
+  }
+
+  #leave(who: (life: Life) => boolean): void {
+    for (const life of this.#lives) if (!life.isOver && who(life)) this.#close(life, "disconnect");
+  }
+
+  #shutDown(graceMs: number): void {
+    const left = this.#lives.filter(({ isClient, isOver }) => !isClient && !isOver);
+    // Of one that is closing the descriptor may be closed: that is no connection any more.
+    const open = left.filter(({ socket: { state } }) => state === "open").length;
+    const check = ({ finished, forced }: ShutdownResult): void => {
+      this.log.push(["shutdown", this.now(), `${finished} ${forced}`]);
+      const count = finished + forced;
+      if (count < open || count > left.length) this.fail(`shutdown told of ${count} connections, not of ${open}`);
+      if (left.some(({ socket: { state } }) => state === "open")) this.fail("shutdown left a connection open");
+      if (forced > 0 && this.now() < this.#endMs + graceMs) this.fail("shutdown forced before its grace was over");
+    };
+    const request = this.#call(null, "shutdown", false, () => this.#listener.shutdown({ graceMs }));
+    request?.then(check, () => this.fail("shutdown failed"));
   }
 
   #checkDelivery(life: Life): void {
@@ -226,6 +262,9 @@ export class World implements Judge {
         return this.#close(life, act.how);
       case "cancelReads":
         return this.#cancelReads(life);
+      case "replace":
+        life.socket.delegate = this.#delegate(life.isClient ? 0 : 1);
+        return;
       default: {
         const tracked = life.asked.at(-1 - act.back);
         if (tracked === undefined) return;
@@ -333,9 +372,9 @@ export class World implements Judge {
     const controller = new AbortController();
     if (abortMs === 0) controller.abort();
     else {
-      this.#abortsDue++;
+      this.#timersDue++;
       this.#clock.setTimer(() => {
-        this.#abortsDue--;
+        this.#timersDue--;
         const wasPending = tracked.isAsked && isPending(tracked);
         controller.abort();
         if (wasPending && !isPending(tracked)) tracked.life.cancel(tracked);
@@ -490,7 +529,7 @@ export class World implements Judge {
   }
 
   #delegate(side: Side): AsyncSocketDelegate {
-    return { ...this.#connectionDelegate(side), ...this.#entryDelegate(side) };
+    return replaceable({ ...this.#connectionDelegate(side), ...this.#entryDelegate(side) }, (what) => this.fail(what));
   }
 
   #connectionDelegate(side: Side): AsyncSocketDelegate {

@@ -6,7 +6,7 @@ import { ATTACKS } from "../../soak/attacks.js";
 import { Soak, type Plan, type Row } from "../../soak/soak.js";
 
 const SKIP = process.platform === "linux" ? false : "descriptors are counted in /proc, which this system does not have";
-const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leaks: false };
+const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leak: null, transport: "auto" };
 const SAFETY = { timeout: 120_000, skip: SKIP };
 
 async function soaked(t: TestContext, plan: Plan): Promise<Soak> {
@@ -41,10 +41,26 @@ describe("hostile peers", SAFETY, () => {
     assert.ok(answered > 0 && answered < 300, `${answered} were served at once`);
   });
 
-  it("are found where they leave something behind", async (t) => {
+  it("end as the limits say", async (t) => {
     const rows: Row[] = [];
-    const soak = await soaked(t, { ...SMALL, recoveryMs: 500, leaks: true });
-    await soak.run(["connection storms"], (row) => rows.push(row));
-    assert.match(rows[0]?.problem ?? "", /^\d+ timers left/);
+    const soak = await soaked(t, { ...SMALL, ms: 3000 });
+    await soak.run(["peers that never read", "handshakes that stop", "half-open ones"], (row) => rows.push(row));
+    assert.deepEqual(
+      rows.map(({ problem }) => problem),
+      ["", "", ""],
+    );
   });
+
+  for (const [leak, found] of [
+    ["timers", /^\d+ timers left/],
+    ["descriptors", /^\d+ descriptors left/],
+    ["sockets", /^the heap has grown by/],
+  ] as const) {
+    it(`are found where they leave ${leak} behind`, async (t) => {
+      const rows: Row[] = [];
+      const soak = await soaked(t, { ...SMALL, recoveryMs: 500, leak });
+      await soak.run(["connection storms"], (row) => rows.push(row));
+      assert.match(rows[0]?.problem ?? "", found);
+    });
+  }
 });

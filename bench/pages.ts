@@ -1,0 +1,92 @@
+/**
+ * `npm run pages -- FILE …`: what `--json` wrote, as the tables of docs/performance.md, between their marks, and as its
+ * plots. No figure is typed.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import type { Environment, Result } from "./report.js";
+import { growthPlot, workloadPlot } from "./plots.js";
+import { workloadNamed } from "./workloads.js";
+
+export interface Run extends Environment {
+  readonly results: readonly Result[];
+}
+
+const PAGE = "docs/performance.md";
+const PLOTS = { workloads: "docs/performance.svg", growth: "docs/growth.svg" };
+
+type Cells = readonly string[];
+
+/** Numbers to the right; the widths are the formatter's business. */
+function table(header: Cells, rows: readonly Cells[]): string {
+  const marks = header.map((_, i) => (i === 0 ? "---" : "--:"));
+  return [header, marks, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+function figure(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** A row for each workload: what the first contender takes, and the others' ratios to it. */
+function ratios(results: readonly Result[]): string {
+  const contenders = unique(results.map(({ contender }) => contender));
+  const [base = ""] = contenders;
+  const rows = unique(results.map(({ workload }) => workload)).map((workload) => {
+    const cells = contenders.map((contender) => {
+      const found = results.find((one) => one.workload === workload && one.contender === contender);
+      if (found === undefined) return "";
+      if (contender !== base) return figure(found.ratio);
+      return found.unit === "µs/message" ? `${figure(found.median)} µs` : `${figure(found.median)} B`;
+    });
+    return [`\`${workload}\``, ...cells];
+  });
+  return table(["workload", ...contenders], rows);
+}
+
+/** A row for each step of what grows, the cost by each contender. */
+function growth(results: readonly Result[], of: string): string {
+  const contenders = unique(results.map(({ contender }) => contender));
+  const grown = results.filter(({ workload }) => workloadNamed(workload).growth?.of === of);
+  const rows = unique(grown.map(({ workload }) => workload)).map((workload) => {
+    const at = workloadNamed(workload).growth?.at ?? 0;
+    const cells = contenders.map((contender) =>
+      grown.find((o) => o.workload === workload && o.contender === contender),
+    );
+    return [at.toLocaleString("en"), ...cells.map((one) => (one === undefined ? "" : figure(one.median)))];
+  });
+  return table([of, ...contenders], rows);
+}
+
+function said({ node, cores, cpu, load, date, command }: Run): string {
+  const machine = `Node ${node.slice(1)}, ${cores} x ${cpu}, load ${load.toFixed(1)} at the begin, ${date.slice(0, 10)}`;
+  return `\`${command.replace(/ --json \S+/, "")}\`: ${machine}.`;
+}
+
+function replaced(page: string, name: string, text: string): string {
+  const [begin, end] = [`<!-- ${name}: written by npm run pages -->`, `<!-- end of ${name} -->`];
+  const [before, rest] = page.split(begin);
+  const after = rest?.split(end)[1];
+  if (before === undefined || after === undefined) throw new Error(`Expected the marks of ${name} in ${PAGE}`);
+  return `${before}${begin}\n\n${text}\n\n${end}${after}`;
+}
+
+async function main(files: readonly string[]): Promise<void> {
+  if (files.length === 0) throw new Error("Expected files that npm run bench -- --json wrote");
+  let page = readFileSync(PAGE, "utf8");
+  for (const file of files) {
+    const run = JSON.parse(readFileSync(file, "utf8")) as Run;
+    const kinds = unique(run.results.map(({ workload }) => workloadNamed(workload).growth?.of ?? ""));
+    for (const of of kinds) {
+      if (of === "") page = replaced(page, "workloads", `${said(run)}\n\n${ratios(run.results)}`);
+      else page = replaced(page, of, `${said(run)}\n\n${growth(run.results, of)}`);
+    }
+    if (kinds.includes("")) writeFileSync(PLOTS.workloads, await workloadPlot(run.results));
+    else writeFileSync(PLOTS.growth, await growthPlot(run.results));
+  }
+  writeFileSync(PAGE, page);
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,143 @@
+import { Duplex } from "node:stream";
+import { ReadableStream, WritableStream } from "node:stream/web";
+import { toBytes } from "./arguments.js";
+import type { Connection } from "./connection.js";
+import { isCode } from "./errors.js";
+import { badState } from "./failures.js";
+import type { Bytes, WebStreams } from "./options.js";
+import { NO_TIMEOUT } from "./pump/entry.js";
+import type { ReadEntry } from "./pump/read-entry.js";
+import { WriteEntry } from "./pump/write-queue.js";
+import { readEntry } from "./read-arguments.js";
+
+type Done = (error?: Error | null) => void;
+
+/** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
+const BATCH_BYTES = 1024 * 1024;
+
+/**
+ * A socket as a stream of the runtime's: what it reads is queued one read at a time, what is written is a write each, or
+ * one for all that gathered meanwhile. It keeps the socket's limits, and ends with it.
+ */
+export class SocketDuplex extends Duplex {
+  readonly #connection: Connection;
+  #isReading = false;
+
+  constructor(connection: Connection, allowHalfOpen: boolean) {
+    super({ allowHalfOpen });
+    this.#connection = connection;
+    void connection.whenClosed("closed").then(({ by, error }) => {
+      // Where both have ended in peace, what was read may still be on its way to whoever consumes it.
+      if (error !== null || by === "local") this.destroy(error ?? undefined);
+    });
+  }
+
+  override _read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    read(this.#connection).then(this.#didRead, this.#didFailRead);
+  }
+
+  readonly #didRead = (data: Buffer): void => {
+    this.#isReading = false;
+    this.push(data);
+  };
+
+  /** Of any other failure the close tells. */
+  readonly #didFailRead = (error: unknown): void => {
+    if (isCode(error, "END_OF_STREAM")) this.push(null);
+  };
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#send([chunk], done);
+  }
+
+  override _writev(chunks: readonly { chunk: Buffer }[], done: Done): void {
+    this.#send(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  #send(chunks: readonly Buffer[], done: Done): void {
+    const [batch, rest] = divided(chunks, Math.min(BATCH_BYTES, this.#connection.limits.writeQueue));
+    const goOn = rest.length === 0 ? () => done() : () => this.#send(rest, done);
+    write(this.#connection, "write", batch).then(goOn, (error: unknown) => done(error as Error));
+  }
+
+  override _final(done: Done): void {
+    end(this.#connection).then(
+      () => done(),
+      (error: unknown) => done(error as Error),
+    );
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    void this.#connection.disconnect(false).then(() => done(error));
+  }
+}
+
+function read({ reading }: Connection): ReadEntry<Buffer> {
+  const entry = readEntry(reading, undefined);
+  reading.enqueue(entry, undefined);
+  return entry;
+}
+
+function write({ writing }: Connection, kind: "write" | "end", data: Uint8Array | readonly Uint8Array[]): WriteEntry {
+  const entry = new WriteEntry(kind, undefined, writing, NO_TIMEOUT, data);
+  writing.enqueue(entry, undefined);
+  return entry;
+}
+
+function end(connection: Connection): WriteEntry {
+  return (connection.writing.endEntry ??= write(connection, "end", []));
+}
+
+/** As many chunks, the last one perhaps cut, as have so many bytes; and the others. */
+function divided(chunks: readonly Buffer[], bytes: number): [Buffer[], Buffer[]] {
+  let room = Math.max(1, bytes);
+  const index = chunks.findIndex(({ length }) => (room -= length) < 0);
+  const cut = chunks[index];
+  if (cut === undefined) return [[...chunks], []];
+  const at = cut.length + room;
+  return [
+    [...chunks.slice(0, index), cut.subarray(0, at)],
+    [cut.subarray(at), ...chunks.slice(index + 1)],
+  ];
+}
+
+/** Not by the runtime's way from a Duplex: there the writer's close waits for the end of what is read. */
+export function webStreams(connection: Connection, allowHalfOpen: boolean): WebStreams {
+  const disconnect = async (): Promise<void> => {
+    await connection.disconnect(false);
+  };
+  const closed = connection.whenClosed("closed");
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          controller.enqueue(await read(connection));
+        } catch (error) {
+          if (!isCode(error, "END_OF_STREAM")) throw (await closed).error ?? error;
+          controller.close();
+          if (!allowHalfOpen) end(connection);
+        }
+      },
+      cancel: disconnect,
+    },
+    { highWaterMark: 0 },
+  );
+  const writable = new WritableStream<Bytes>({
+    start(controller) {
+      void closed.then(({ error }) => controller.error(error ?? badState("write", "the socket is closed")));
+    },
+    async write(chunk) {
+      const bytes = toBytes("chunk", chunk);
+      if (connection.writing.endEntry !== null) throw badState("write", "the peer has ended, and allowHalfOpen is off");
+      await write(connection, "write", bytes);
+    },
+    close: async () => await end(connection),
+    abort: disconnect,
+  });
+  return { readable, writable };
+}
