@@ -259,6 +259,7 @@ describe("dialing from an interface", () => {
     const stage = new Stage({ host: "both.test", port: 7, interface: "no-such-interface" }).start();
     assert.match(stage.error?.message ?? "", /^Cannot connect: there is no network interface "no-such-interface"/);
     assert.deepEqual(stage.factory.made, []);
+    assert.deepEqual(stage.dialer.tried, [{ where: "", error: stage.error }]);
     assert.equal(stage.log.length, 1);
   });
 });
@@ -362,6 +363,17 @@ describe("dialing a service", () => {
     stage.asked[0]?.answer(null, [srv("a.test", 1)]);
     stage.dialer.cancel();
     assert.equal(stage.log.includes("the question is given up"), false);
+  });
+
+  it("heeds one answer alone", () => {
+    const stage = new Stage(SERVICE).start();
+    const [question] = stage.asked;
+    question?.answer(null, [srv("a.test", 1)]);
+    question?.answer(null, [srv("b.test", 1)]);
+    assert.deepEqual(stage.log, ["a descriptor more", "192.0.2.10: connect"]);
+    stage.factory.to("192.0.2.10").open();
+    question?.answer(null, [srv("b.test", 1)]);
+    assert.deepEqual(stage.log, ["connected"]);
   });
 
   for (const [name, answer] of [
