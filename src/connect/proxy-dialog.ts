@@ -48,8 +48,8 @@ export class ProxyDialog {
       return await request;
     } catch (error) {
       const { closeReason, peerEnded } = this.#socket;
-      // Where its FIN came between two reads, the second one finds the socket closed.
-      const wasLeft = isCode(error, "CLOSED") && peerEnded && closeReason?.by !== "local" && !closeReason?.error;
+      // Where its FIN came between two reads, the second one finds the socket closed, or on the way there.
+      const wasLeft = isCode(error, "CLOSED") && peerEnded && (closeReason?.by ?? "remote") === "remote";
       if (isCode(error, "END_OF_STREAM") || wasLeft) {
         throw this.failure("it closed the connection before its answer was complete", error);
       }
