@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import type { SrvRecord } from "node:dns";
 import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
-import type { AsyncSocketError, ConnectOptions, ResolveSrv } from "asyncsocket";
+import type { ConnectOptions } from "asyncsocket";
 import { connectTarget } from "#dist/connect-arguments.js";
 import { Dialer, whereOf } from "#dist/connect/dialer.js";
-import type { Reached, RouteOwner } from "#dist/connect/route.js";
+import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory, type Hosts } from "./scripted-factory.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
@@ -25,21 +25,17 @@ interface Asked {
   readonly answer: (error: Error | null, records?: readonly SrvRecord[]) => void;
 }
 
-/** A dialer, and a factory that notes what is done, what the owner is told included. */
-class Stage implements RouteOwner {
-  readonly factory: ScriptedFactory & { resolveSrv?: ResolveSrv };
+/** A dialer, and its owner. */
+class Stage extends NotingOwner {
   readonly dialer: Dialer;
   /** The questions for SRV records. */
   readonly asked: Asked[] = [];
-  error: AsyncSocketError | null = null;
-  reached: Reached | null = null;
-  isReferenced = true;
 
   constructor(options: ConnectOptions, hosts: Hosts = HOSTS) {
-    this.factory = new ScriptedFactory(hosts);
+    super(new ScriptedFactory(hosts));
     this.factory.resolveSrv = (name, answer) => {
       this.asked.push({ name, answer: (error, records = []) => answer(error, records) });
-      return () => this.#note("the question is given up");
+      return () => this.note("the question is given up");
     };
     this.dialer = new Dialer(this, this.factory, connectTarget(options), SETTINGS);
   }
@@ -47,36 +43,6 @@ class Stage implements RouteOwner {
   start(): this {
     this.dialer.start();
     return this;
-  }
-
-  #note(what: string): void {
-    this.factory.log.push(what);
-  }
-
-  get log(): string[] {
-    return this.factory.take();
-  }
-
-  get clock(): ScriptedFactory["clock"] {
-    return this.factory.clock;
-  }
-
-  didConnect(reached: Reached): void {
-    this.reached = reached;
-    this.#note("connected");
-  }
-
-  didFailToConnect(error: AsyncSocketError): void {
-    this.error = error;
-    this.#note(error.message);
-  }
-
-  didOpenDescriptor(): void {
-    this.#note("a descriptor more");
-  }
-
-  didCloseDescriptor(): void {
-    this.#note("a descriptor less");
   }
 }
 

@@ -5,6 +5,7 @@ import type {
   AcceptedTransport,
   ConnectSink,
   Endpoint,
+  ResolveSrv,
   SocketSettings,
   Transport,
   TransportFactory,
@@ -90,6 +91,8 @@ export class ScriptedFactory implements TransportFactory {
   /** All that was done, in order. */
   readonly log: string[] = [];
   readonly made: ScriptedTransport[] = [];
+  /** The services of this network. */
+  resolveSrv?: ResolveSrv;
   readonly #hosts: Hosts;
 
   constructor(hosts: Hosts = {}) {
