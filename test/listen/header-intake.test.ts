@@ -48,10 +48,12 @@ class Stage implements HeaderOwner {
     return this.factory.take();
   }
 
-  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer): void {
+  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
     assert.equal(intake, this.intake);
     const from = proxied?.remote;
-    this.factory.log.push(`from ${from?.family === "IPv4" ? from.address : "?"}, then ${rest.toString()}`);
+    this.factory.log.push(
+      `from ${from?.family === "IPv4" ? from.address : "?"}, then ${rest.toString()}${hasEnded ? ", then the end" : ""}`,
+    );
   }
 
   didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void {
@@ -95,6 +97,15 @@ describe("a connection before its PROXY header", () => {
     stage.intake.cancel();
     stage.intake.handOver();
     assert.deepEqual(stage.log, []);
+  });
+
+  it("may end right behind its header", async () => {
+    const stage = new Stage();
+    stage.receive(`${HEADER}hello`);
+    stage.sink.didEnd();
+    assert.deepEqual(stage.log, [ROOM]);
+    await settled();
+    assert.deepEqual(stage.log, ["room Infinity", "from 192.0.2.1, then hello, then the end"]);
   });
 
   it("is not handed over before its header is complete", () => {
