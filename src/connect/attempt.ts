@@ -57,7 +57,9 @@ export class ConnectAttempt implements RequestOwner {
     this.#route.change(settings);
   }
 
+  /** Too late once the delegate is told that it is through, as for a signal, or that the socket is closing. */
   cancelRequest(): boolean {
+    if (this.#connection.attempt !== this || this.#connection.reason !== null) return false;
     this.#cancel(undefined);
     return true;
   }

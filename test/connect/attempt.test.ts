@@ -79,6 +79,26 @@ describe("the request of a connect", () => {
     assert.equal(stage.request.state, "canceled");
   });
 
+  it("can neither be canceled nor extended from didConnect on", async () => {
+    const { factory, socket, request } = connecting({ timeout: 500 });
+    const told: boolean[] = [];
+    socket.delegate = { didConnect: () => void told.push(request.cancel(), request.extend(1)) };
+    factory.to(PATH).open();
+    await request;
+    assert.deepEqual(told, [false, false]);
+    assert.equal(socket.state, "open");
+  });
+
+  it("can be canceled once, and not when the socket is closing", async () => {
+    const canceled = connecting();
+    assert.deepEqual([canceled.request.cancel(), canceled.request.cancel()], [true, false]);
+    await failed(canceled, "CANCELED");
+    const closing = connecting();
+    closing.socket.disconnect();
+    assert.equal(closing.request.cancel(), false);
+    await failed(closing, "CLOSED");
+  });
+
   it("can neither be canceled nor extended when it is settled", async () => {
     const { socket, request } = await connected({ timeout: 500 });
     assert.equal(request.cancel(), false);
