@@ -189,6 +189,12 @@ describe("dialing a name", () => {
     assert.deepEqual(slow.dialer.pending, ["the name lookup of slow.test has not answered yet"]);
   });
 
+  it("tells of a lookup that failed among what it tried, in its own words", () => {
+    const stage = new Stage({ host: "nobody.test", port: 7 }).start();
+    assert.equal(stage.error?.code, "ERR_ASYNCSOCKET_DNS");
+    assert.deepEqual(stage.dialer.tried.at(-1), { where: "", error: stage.error });
+  });
+
   it("asks for the wanted family alone", () => {
     const stage = new Stage({ ...options, family: 4 }).start();
     assert.deepEqual(stage.log, ["a descriptor more", "192.0.2.1: connect"]);
