@@ -105,13 +105,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     if (this.#refuses(transport, transport.remote)) return;
     if (this.expectsHeader) {
       this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.#limits.handshakeMs));
-    } else this.#open(transport, null, NOTHING);
+    } else this.#open(transport, null, NOTHING, false);
   }
 
-  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer): void {
+  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
     this.#intakes.delete(intake);
     if (proxied !== null && this.#refuses(intake.transport, proxied.remote)) return;
-    this.#open(intake.transport, proxied, rest);
+    this.#open(intake.transport, proxied, rest, hasEnded);
   }
 
   didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void {
@@ -120,8 +120,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     notify(this.#socket, "didFailAccept", error, { local, remote });
   }
 
-  /** @param ahead bytes that came already; they are copied */
-  #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): void {
+  /** @param ahead bytes that came already; they are copied. `hasEnded`: the FIN has come, too */
+  #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
     const { socket, connection } = this.#socket._adopt(transport);
     connection.proxied = proxied;
     this.#connections.add(connection);
@@ -135,6 +135,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     }
     if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
     else notify(this.#socket, "didAccept", socket);
+    if (hasEnded) connection.didEnd();
     connection.drain();
   }
 
