@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Environment, Result } from "./report.js";
+import { replaced, table } from "./markdown.js";
 import { growthPlot, workloadPlot } from "./plots.js";
 import { workloadNamed } from "./workloads.js";
 
@@ -11,16 +12,9 @@ export interface Run extends Environment {
   readonly results: readonly Result[];
 }
 
+const COMMAND = "npm run pages";
 const PAGE = "docs/performance.md";
 const PLOTS = { workloads: "docs/performance.svg", growth: "docs/growth.svg" };
-
-type Cells = readonly string[];
-
-/** Numbers to the right; the widths are the formatter's business. */
-function table(header: Cells, rows: readonly Cells[]): string {
-  const marks = header.map((_, i) => (i === 0 ? "---" : "--:"));
-  return [header, marks, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
 
 function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
@@ -65,14 +59,6 @@ function said({ node, cores, cpu, load, date, command }: Run): string {
   return `\`${command.replace(/ --json \S+/, "")}\`: ${machine}.`;
 }
 
-function replaced(page: string, name: string, text: string): string {
-  const [begin, end] = [`<!-- ${name}: written by npm run pages -->`, `<!-- end of ${name} -->`];
-  const [before, rest] = page.split(begin);
-  const after = rest?.split(end)[1];
-  if (before === undefined || after === undefined) throw new Error(`Expected the marks of ${name} in ${PAGE}`);
-  return `${before}${begin}\n\n${text}\n\n${end}${after}`;
-}
-
 async function main(files: readonly string[]): Promise<void> {
   if (files.length === 0) throw new Error("Expected files that npm run bench -- --json wrote");
   let page = readFileSync(PAGE, "utf8");
@@ -80,8 +66,8 @@ async function main(files: readonly string[]): Promise<void> {
     const run = JSON.parse(readFileSync(file, "utf8")) as Run;
     const kinds = unique(run.results.map(({ workload }) => workloadNamed(workload).growth?.of ?? ""));
     for (const of of kinds) {
-      if (of === "") page = replaced(page, "workloads", `${said(run)}\n\n${ratios(run.results)}`);
-      else page = replaced(page, of, `${said(run)}\n\n${growth(run.results, of)}`);
+      if (of === "") page = replaced(PAGE, page, "workloads", COMMAND, `${said(run)}\n\n${ratios(run.results)}`);
+      else page = replaced(PAGE, page, of, COMMAND, `${said(run)}\n\n${growth(run.results, of)}`);
     }
     if (kinds.includes("")) writeFileSync(PLOTS.workloads, await workloadPlot(run.results));
     else writeFileSync(PLOTS.growth, await growthPlot(run.results));

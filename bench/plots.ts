@@ -78,3 +78,30 @@ export function growthPlot(results: readonly Result[]): Promise<string> {
     },
   });
 }
+
+/** Of one listener. */
+export interface Gap {
+  readonly atMs: number;
+  readonly gapMs: number;
+}
+
+/** What one listener waited for each frame, of each way to serve it. */
+export function gapPlot(gaps: readonly (Gap & { readonly of: string })[]): Promise<string> {
+  const ways = [...new Set(gaps.map(({ of }) => of))];
+  return svgOf({
+    data: { values: gaps.map(({ atMs, gapMs, of }) => ({ seconds: atMs / 1000, gapMs: Math.max(1, gapMs), of })) },
+    facet: {
+      row: { field: "of", type: "nominal", sort: ways, title: null, header: { labelAngle: 0, labelAlign: "left" } },
+    },
+    spec: {
+      width: 520,
+      height: 90,
+      mark: { type: "bar", width: 2 },
+      encoding: {
+        x: { field: "seconds", type: "quantitative", title: "seconds" },
+        y: { field: "gapMs", type: "quantitative", scale: { domain: [0, 550] }, title: "ms since the last" },
+        color: { field: "of", type: "nominal", sort: ways, scale: { scheme: "tableau10" }, legend: null },
+      },
+    },
+  });
+}

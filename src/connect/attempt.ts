@@ -3,7 +3,6 @@ import type { Connection } from "../connection.js";
 import { isCode, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { ConnectTarget, SocketSettings } from "../options.js";
-import { isPending } from "../pump/entry.js";
 import { onAbort, settle, SocketRequest, type RequestOwner } from "../request.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { Dialer, whereOf } from "./dialer.js";
@@ -22,9 +21,8 @@ export interface ConnectPlan {
 }
 
 function routeOf(owner: RouteOwner, { factory, target, settings, openSocket }: ConnectPlan): Route {
-  const proxy = target.path === null ? target.proxy : undefined;
-  if (target.path !== null || proxy === undefined) return new Dialer(owner, factory, target, settings);
-  return new ProxyRoute(owner, factory, target, proxy, settings, openSocket);
+  if (target.path !== null || target.proxy === undefined) return new Dialer(owner, factory, target, settings);
+  return new ProxyRoute(owner, factory, target, target.proxy, settings, openSocket);
 }
 
 /** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
@@ -59,14 +57,14 @@ export class ConnectAttempt implements RequestOwner {
     this.#route.change(settings);
   }
 
-  cancelRequest(request: SocketRequest<unknown>): boolean {
-    if (!isPending(request)) return false;
+  /** Too late once the delegate is told that it is through, as for a signal, or that the socket is closing. */
+  cancelRequest(): boolean {
+    if (this.#connection.attempt !== this || this.#connection.reason !== null) return false;
     this.#cancel(undefined);
     return true;
   }
 
-  extendRequest(request: SocketRequest<unknown>, ms: number): boolean {
-    if (!isPending(request)) return false;
+  extendRequest(_request: SocketRequest<unknown>, ms: number): boolean {
     const { timer } = this.#connection;
     timer.connectDueAt += ms;
     return timer.connectDueAt !== Infinity;

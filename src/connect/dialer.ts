@@ -33,7 +33,8 @@ export class Dialer implements Route, Caller {
   /** Those to come. */
   #places: Place[] = [];
   #place: Place | null = null;
-  #cancelLookup: (() => void) | null = null;
+  /** The question for SRV records, as long as it has no answer. */
+  #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
   #isOver = false;
 
   constructor(
@@ -63,8 +64,8 @@ export class Dialer implements Route, Caller {
 
   cancel(): void {
     this.#isOver = true;
-    this.#cancelLookup?.();
-    this.#cancelLookup = null;
+    this.#lookup?.cancel();
+    this.#lookup = null;
     this.#place?.cancel();
     for (const call of this.#calls) call.hangUp();
   }
@@ -84,11 +85,9 @@ export class Dialer implements Route, Caller {
 
   /** What is being looked up. */
   get pending(): string[] {
-    const target = this.#target;
-    if (this.#cancelLookup !== null && target.path === null) {
-      return [lookupInWords(srvName(target.service ?? "", target.host))];
-    }
-    return this.#place?.isLookingUp === true ? [lookupInWords(this.#place.host)] : [];
+    const place = this.#place;
+    const name = this.#lookup?.name ?? (place?.isLookingUp === true ? place.host : undefined);
+    return name === undefined ? [] : [lookupInWords(name)];
   }
 
   #dialPath(path: string): void {
@@ -102,11 +101,11 @@ export class Dialer implements Route, Caller {
     const name = srvName(service, target.host);
     const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
       if (this.#isOver || this.#place !== null) return;
-      this.#cancelLookup = null;
+      this.#lookup = null;
       this.#didFindService(target, name, error, records);
     });
     const isUnanswered = this.#place === null && !this.#isOver;
-    if (isUnanswered) this.#cancelLookup = cancel;
+    if (isUnanswered) this.#lookup = { name, cancel };
   }
 
   #didFindService(target: IpTarget, name: string, error: Error | null, records: readonly SrvRecord[]): void {

@@ -44,9 +44,9 @@ export async function httpConnectHandshake(
   for (;;) {
     const answer = await readAnswer(dialog, left);
     left = answer.left;
-    if (answer.status >= 200 && answer.status < 300) return;
+    if (answer.status >= 300 || answer.status === 101) throw refusal(dialog, proxy, answer);
     // Interim answers say that it is at work.
-    if (answer.status >= 200 || answer.status === 101) throw refusal(dialog, proxy, answer);
+    if (answer.status >= 200) return;
   }
 }
 

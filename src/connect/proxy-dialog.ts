@@ -48,12 +48,12 @@ export class ProxyDialog {
       return await request;
     } catch (error) {
       const { closeReason, peerEnded } = this.#socket;
-      // Where its FIN came between two reads, the second one finds the socket closed.
-      const wasLeft = isCode(error, "CLOSED") && peerEnded && closeReason?.by !== "local" && !closeReason?.error;
+      // Where its FIN, or a RST, came between two reads, the second one finds the socket closed, or about to be.
+      const wasLeft = isCode(error, "CLOSED") && peerEnded && (closeReason?.by ?? "remote") === "remote";
       if (isCode(error, "END_OF_STREAM") || wasLeft) {
         throw this.failure("it closed the connection before its answer was complete", error);
       }
-      if (isCode(error, "CONNECTION_LOST")) throw this.failure("the connection to it was lost", error);
+      if (isCode(closeReason?.error, "CONNECTION_LOST")) throw this.failure("the connection to it was lost", error);
       throw error;
     }
   }

@@ -1,11 +1,9 @@
-import { isIP } from "node:net";
 import type { AsyncSocket } from "../async-socket.js";
 import type { Clock } from "../clock.js";
 import { AsyncSocketError, inWords } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { SocketSettings } from "../options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
-import { applySettings } from "./call.js";
 import { Dialer } from "./dialer.js";
 import { lookupInWords, type Tried } from "./failure.js";
 import { httpConnectHandshake } from "./http-connect.js";
@@ -57,15 +55,15 @@ export class ProxyRoute implements Route, RouteOwner {
 
   start(): void {
     const { host, lookup } = this.#target;
-    if (this.#proxy.resolvesNames || isIP(host) !== 0) {
+    if (this.#proxy.resolvesNames) {
       this.#dialer.start();
       return;
     }
     this.#isLookingUp = true;
     const query = { host, families: [6, 4] as const, lookup, networkLookup: this.#factory.lookup };
     ask(query, 0, (error, [first]) => {
+      if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
-      if (this.#isOver) return;
       if (first === undefined) this.#fail(error);
       else {
         this.#wanted = { host: first.address, port: this.#target.port };
@@ -87,8 +85,7 @@ export class ProxyRoute implements Route, RouteOwner {
 
   change(settings: Partial<SocketSettings>): void {
     this.#dialer.change(settings);
-    const transport = this.#socket?._connection.transport ?? null;
-    if (transport !== null) applySettings(transport, settings);
+    this.#socket?._connection.change(settings);
   }
 
   get tried(): readonly Tried[] {
@@ -136,14 +133,9 @@ export class ProxyRoute implements Route, RouteOwner {
   // ------------------------------------------------------------------ how it ends
 
   #didShakeHands(socket: AsyncSocket): void {
-    if (this.#isOver) return;
     const reached = socket._connection.release();
-    if (reached === null) {
-      this.#fail(socket.closeReason?.error);
-      return;
-    }
-    this.#isOver = true;
-    this.#owner.didConnect(reached);
+    if (reached === null) this.#fail(socket.closeReason?.error);
+    else this.#owner.didConnect(reached);
   }
 
   #fail(error: unknown): void {

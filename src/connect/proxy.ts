@@ -78,7 +78,6 @@ function hidden(name: string, expected: string): RangeError {
 }
 
 function checkHost(text: string): string {
-  if (text === "") throw hidden("the host of proxy", "a name or an address");
   if (text.startsWith("[")) {
     const address = text.slice(1, -1);
     if (!isIPv6(address)) throw hidden("the host of proxy", "an IPv6 address where it stands in brackets");

@@ -16,7 +16,7 @@ export interface Attempt<R> {
   readonly candidate: Candidate;
   /** Null while it is being begun. */
   runner: R | null;
-  state: "running" | "failed" | "over";
+  isRunning: boolean;
   /** Why it failed. */
   error: Error | null;
 }
@@ -65,7 +65,8 @@ export class Race<R> {
   #nextFamily: Family | undefined;
   #running = 0;
   #timer: Timer | null = null;
-  #isAdvancing = false;
+  /** Or not to begin yet: nothing is tried before all is asked, and answers may come from inside. */
+  #isAdvancing = true;
   #isOver = false;
 
   constructor(host: RaceHost<R>, clock: Clock, options: RaceOptions) {
@@ -82,8 +83,6 @@ export class Race<R> {
   }
 
   start(): void {
-    // Nothing is tried before all is asked: answers may come from inside.
-    this.#isAdvancing = true;
     for (const question of [...this.#unanswered]) {
       this.#host.resolve(question, (error, found) => this.#didAnswer(question, error, found));
     }
@@ -96,8 +95,8 @@ export class Race<R> {
     this.#isOver = true;
     this.#clearTimer();
     for (const attempt of this.attempts) {
-      if (attempt.state !== "running") continue;
-      attempt.state = "over";
+      if (!attempt.isRunning) continue;
+      attempt.isRunning = false;
       if (attempt.runner !== null) this.#host.hangUp(attempt.runner);
     }
   }
@@ -129,10 +128,7 @@ export class Race<R> {
       this.#begin(candidate);
     }
     this.#isAdvancing = false;
-    const isHopeless = this.#running === 0 && this.#timer === null && this.#unanswered.size === 0;
-    if (this.#isOver || !isHopeless) return;
-    this.#isOver = true;
-    this.#host.didLose();
+    if (!this.#isOver && this.#running === 0 && this.#unanswered.size === 0) this.#host.didLose();
   }
 
   #takeNext(): Candidate | undefined {
@@ -145,20 +141,19 @@ export class Race<R> {
   #begin(candidate: Candidate): void {
     this.#running++;
     this.#setTimer(this.#attemptDelayMs);
-    const attempt: Attempt<R> = { candidate, runner: null, state: "running", error: null };
+    const attempt: Attempt<R> = { candidate, runner: null, isRunning: true, error: null };
     this.attempts.push(attempt);
     attempt.runner = this.#host.dial(candidate, (error) => this.#didEnd(attempt, error));
   }
 
   #didEnd(attempt: Attempt<R>, error: Error | null): void {
-    if (this.#isOver || attempt.state !== "running") return;
+    if (!attempt.isRunning) return;
+    attempt.isRunning = false;
     if (error === null) {
-      attempt.state = "over";
       this.cancel();
       if (attempt.runner !== null) this.#host.didWin(attempt.runner);
       return;
     }
-    attempt.state = "failed";
     attempt.error = error;
     this.#running--;
     this.#clearTimer();

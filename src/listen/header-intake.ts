@@ -6,8 +6,8 @@ import { parseProxyHeader, V2_MAX_BYTES, type ProxyHeader } from "./proxy-protoc
 
 /** Who waits for the headers of accepted connections. */
 export interface HeaderOwner {
-  /** `rest` came behind the header. */
-  didReadHeader(intake: HeaderIntake, header: ProxyHeader, rest: Buffer): void;
+  /** `rest` came behind the header, and then, perhaps, the FIN. */
+  didReadHeader(intake: HeaderIntake, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
   /** The connection is being closed. */
   didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void;
 }
@@ -21,6 +21,7 @@ export class HeaderIntake implements TransportSink {
   readonly #timer: Timer | null;
   #received: Buffer = Buffer.alloc(0);
   #header: ProxyHeader | null = null;
+  #hasEnded = false;
   #isOver = false;
 
   constructor(transport: AcceptedTransport, owner: HeaderOwner, clock: Clock, timeoutMs: number) {
@@ -57,11 +58,12 @@ export class HeaderIntake implements TransportSink {
   handOver(): void {
     if (this.#header === null || !this.#end()) return;
     this.transport.setRoom(Infinity);
-    this.#owner.didReadHeader(this, this.#header, this.#received);
+    this.#owner.didReadHeader(this, this.#header, this.#received, this.#hasEnded);
   }
 
   didEnd(): void {
-    this.#fail("the stream ended before it was complete");
+    if (this.#header === null) this.#fail("the stream ended before it was complete");
+    else this.#hasEnded = true;
   }
 
   didFail(error: Error): void {

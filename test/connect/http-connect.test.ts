@@ -53,6 +53,7 @@ const SUCCESSES: readonly Success[] = [
     step: [REQUEST, "HTTP/1.1 200 OK\r\nVia: x\r\nContent-Length: 5\r\n\r\n"],
   },
   { name: "bare line feeds", step: [REQUEST, "HTTP/1.1 200 OK\nVia: x\n\n"] },
+  { name: "fields that are nearly empty", step: [REQUEST, "HTTP/1.1 200 OK\r\nx\n\rx\n\r\n"] },
   { name: "mixed line ends", step: [REQUEST, "HTTP/1.1 200 OK\r\nVia: x\n\r\n"] },
   {
     name: "interim answers",
@@ -80,12 +81,17 @@ describe("an HTTP proxy is connected through", () => {
     });
   }
 
-  it("with an answer of 16 KiB, which is the most", async (t) => {
-    const { socket, proxySide } = await connectedToProxy(t);
-    const step: Step = [REQUEST, answerOf(HEADER_MAX_BYTES)];
-    await Promise.all([play(proxySide, [step]), httpConnectHandshake(socket, OPEN, TARGET)]);
-    await assertInStep(socket, proxySide);
-  });
+  for (const [name, answer] of [
+    ["its last line ended by CR and LF", answerOf(HEADER_MAX_BYTES)],
+    ["its last line a bare LF", answerOf(HEADER_MAX_BYTES + 1).replace(/\r\n$/, "\n")],
+  ] as const) {
+    it(`with an answer of 16 KiB, which is the most, ${name}`, async (t) => {
+      const { socket, proxySide } = await connectedToProxy(t);
+      const step: Step = [REQUEST, answer];
+      await Promise.all([play(proxySide, [step]), httpConnectHandshake(socket, OPEN, TARGET)]);
+      await assertInStep(socket, proxySide);
+    });
+  }
 });
 
 interface Failure {
@@ -113,6 +119,7 @@ const FAILURES: readonly Failure[] = [
   answering("502 Bad Gateway", /: it cannot reach that host \(/),
   answering("503 Service Unavailable", /: it cannot reach that host now \(/),
   answering("504 Gateway Timeout", /: it had no answer from that host \(/),
+  answering("300 Multiple Choices", /: it answered "HTTP\/1.1 300 Multiple Choices"$/),
   answering("302 Found", /: it answered "HTTP\/1.1 302 Found"$/),
   answering("101 Switching Protocols", /: it answered "HTTP\/1.1 101 Switching Protocols"$/),
   {
@@ -120,6 +127,7 @@ const FAILURES: readonly Failure[] = [
     proxy: LOCKED,
     name: "answers 407 to a password",
   },
+  { ...answering("403 No", /: its rules do not allow that \(/), proxy: LOCKED, name: "answers 403 to a password" },
   {
     name: "answers with control characters, which are not shown",
     answer: Buffer.from("HTTP/1.1 500 \x1b[2J\x9b\r\rno\r\n\r\n", "latin1"),
@@ -130,6 +138,13 @@ const FAILURES: readonly Failure[] = [
     answer: `HTTP/1.1 500 ${"x".repeat(5000)}\r\n\r\n`,
     message: /: it answered "HTTP\/1.1 500 x{107}…"$/,
   },
+  {
+    name: "answers with a reason that is just not too long",
+    answer: `HTTP/1.1 500 ${"x".repeat(107)}\r\n\r\n`,
+    message: /: it answered "HTTP\/1.1 500 x{107}"$/,
+  },
+  { name: "says something before", answer: "X HTTP/1.1 200 OK\r\n\r\n", message: /begins with "X HTTP\/1.1 200 OK"\)/ },
+  { name: "ends its lines by a bare LF", answer: "220 mail\n", message: /its answer begins with "220 mail"\)/ },
   {
     name: "speaks SMTP",
     answer: "220 mail.example ESMTP\r\n",

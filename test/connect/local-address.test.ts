@@ -66,7 +66,9 @@ describe("the addresses of a network interface", () => {
       } catch (one) {
         error = one;
       }
-      assert.match(thrown(error, "CONNECT").message, words);
+      const { message, operation } = thrown(error, "CONNECT");
+      assert.match(message, words);
+      assert.equal(operation, "connect");
     });
   }
 });

@@ -38,6 +38,11 @@ const GOOD: Readonly<Record<string, ProxyServer>> = {
   "socks5://user:secret@proxy.example:1": { ...SOCKS5, username: "user", password: "secret", port: 1 },
   "socks5://us%3Aer:p%40ss%2Fword@proxy.example": { ...SOCKS5, username: "us:er", password: "p@ss/word" },
   "http://user:with:colons@and@signs@proxy.example": { ...HTTP, username: "user", password: "with:colons@and@signs" },
+  [`socks5://${"u".repeat(255)}:${"p".repeat(255)}@proxy.example`]: {
+    ...SOCKS5,
+    username: "u".repeat(255),
+    password: "p".repeat(255),
+  },
   "http://J%C3%BCrgen:gr%C3%BC%C3%9Fe@[::1]:3128": {
     ...HTTP,
     username: "Jürgen",
@@ -76,23 +81,32 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ["socks5://host:0x50", /^Expected the port of proxy/],
   ["socks5://user:hunter2@[1.2.3.4]", /^Expected the host of proxy to be an IPv6 address/],
   ["socks5://user:hunter2@[]", /^Expected the host of proxy to be an IPv6 address/],
-  ["socks5://user:hunter2@ho st", /^Expected the host of proxy/],
+  ["socks5://user:hunter2@ho st", /^Expected the host of proxy to be a name or an address, got/],
   ["socks5://user:hunter2@ho%0d%0ast", /^Expected the host of proxy/],
   ["socks5://user:hunter2@ho%00st", /^Expected the host of proxy/],
   ["socks5://user:hunter2@ho%zzst", /^Expected the host of proxy/],
   [`socks5://user:hunter2@${"h".repeat(256)}`, /^Expected the host of proxy/],
   ["socks5://user:hunter2%@host", /^Expected the user name and the password of proxy to be percent-encoded UTF-8/],
   ["http://%ff:hunter2@host", /^Expected the user name and the password of proxy to be percent-encoded/],
-  ["socks5://:hunter2@host", /^Expected the user name of proxy/],
-  [`socks5://user:hunter2${"x".repeat(249)}@host`, /at most 255 bytes long each/],
-  [`socks5://${"ü".repeat(128)}:hunter2@host`, /at most 255 bytes long each/],
-  ["http://us%3Aer:hunter2@host", /without control characters, and the name without a colon/],
+  ["socks5://:hunter2@host", /^Expected the user name of proxy to be there where there is a password, got/],
+  [
+    `socks5://user:hunter2${"x".repeat(249)}@host`,
+    /^Expected the user name and the password of proxy to be at most 255 bytes long each/,
+  ],
+  [
+    `socks5://${"ü".repeat(128)}:hunter2@host`,
+    /^Expected the user name and the password of proxy to be at most 255 bytes long each/,
+  ],
+  [
+    "http://us%3Aer:hunter2@host",
+    /^Expected the user name and the password of proxy to be without control characters, and the name without a colon/,
+  ],
   ["http://user:hunter2%0d%0a@host", /without control characters/],
 ];
 
 describe("the proxy option", () => {
   for (const [url, expected] of Object.entries(GOOD)) {
-    it(`takes ${url}`, () => assert.deepEqual(checkProxy(url), expected));
+    it(`takes ${inspect(url, { maxStringLength: 60 })}`, () => assert.deepEqual(checkProxy(url), expected));
   }
 
   it("may be left out", () => assert.equal(checkProxy(undefined), undefined));

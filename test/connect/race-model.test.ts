@@ -128,9 +128,7 @@ describe("a race of addresses, against a naive model", () => {
         const of = (deed: string): string[] => deeds.filter((one) => one.startsWith(deed)).map((one) => one.slice(-2));
         assert.equal(new Set(of("dial")).size, of("dial").length);
         assert.ok(of("won").length + of("lost").length <= 1);
-        const failed = track.race.attempts
-          .filter(({ state }) => state === "failed")
-          .map((one) => one.candidate.address);
+        const failed = track.race.attempts.filter(({ error }) => error !== null).map((one) => one.candidate.address);
         const [winner] = of("won");
         if (winner === undefined) return;
         assert.deepEqual([...of("hang up"), ...failed, winner].sort(), of("dial").sort());

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
+import type { Candidate } from "#dist/connect/race.js";
 import { Track, type Plan } from "./tracks.js";
 
 const BOTH = { questions: [6, 4] } as const;
@@ -244,6 +245,62 @@ describe("a race of addresses", () => {
       track.race.lookupErrors.map(({ message }) => message),
       ["no answer to 6", "no answer to 4"],
     );
+  });
+
+  it("keeps no more than the errors", () => {
+    const track = new Track({ ...BOTH, answers: { 6: [1, ["a6"]], 4: [2, null] }, outcomes: { a6: REFUSED } }).run();
+    assert.deepEqual(
+      track.race.lookupErrors.map(({ message }) => message),
+      ["no answer to 4"],
+    );
+    assert.deepEqual(track.log, ["1 dial a6", "6 lost"]);
+  });
+
+  it("sets no timer for addresses of the other family where it has none", () => {
+    const track = new Track({ ...BOTH, answers: { 4: [0, []] }, outcomes: {} });
+    track.race.start();
+    assert.equal(track.clock.size, 0);
+    track.race.cancel();
+  });
+
+  it("sets timers that do not keep the process alive", () => {
+    const track = new Track({ ...BOTH, answers: { 4: [0, ["a4"]] }, outcomes: {} });
+    const set = mock.method(track.clock, "setTimer");
+    track.run();
+    const holding: readonly unknown[] = set.mock.calls.map(({ arguments: given }) => (given as unknown[])[2]);
+    assert.deepEqual(holding, [false, false]);
+    track.race.cancel();
+  });
+
+  it("hears of each attempt once", () => {
+    const done: ((error: Error | null) => void)[] = [];
+    const track = new Track({ ...BOTH, answers: TWO_AND_TWO, outcomes: {} });
+    mock.method(track, "dial", ({ address }: Candidate, end: (error: Error | null) => void) => {
+      done.push(end);
+      return address;
+    });
+    track.race.start();
+    const [first] = done;
+    first?.(new Error("it failed"));
+    first?.(new Error("and failed"));
+    first?.(null);
+    assert.equal(done.length, 2, "one more for one failure");
+    done[1]?.(null);
+    done[1]?.(null);
+    first?.(new Error("at last"));
+    assert.deepEqual(track.log, ["0 won a4"]);
+    assert.equal(track.clock.size, 0);
+  });
+
+  it("may be canceled from inside a dial: there is nothing to hang up yet", () => {
+    const track = new Track({ ...BOTH, answers: ONE_AND_ONE, outcomes: {} });
+    mock.method(track, "dial", ({ address }: Candidate) => {
+      track.race.cancel();
+      return address;
+    });
+    track.run();
+    assert.deepEqual(track.log, []);
+    assert.equal(track.clock.size, 0);
   });
 
   it("takes no stack for 10 000 addresses that fail at once", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { AsyncSocket, AsyncSocketError } from "asyncsocket";
+import { AsyncSocket, AsyncSocketError, type AsyncSocketOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
 import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy.js";
 
@@ -36,11 +36,12 @@ export const WHOLE: Chunking = { name: "in one piece", chunkBytes: () => Infinit
 export async function connectedToProxy(
   t: TestContext,
   { chunkBytes }: Chunking = WHOLE,
+  options: AsyncSocketOptions = {},
 ): Promise<{ socket: AsyncSocket; proxySide: AsyncSocket }> {
   const transport = new MemoryNetwork({ chunkBytes });
   const listener = await AsyncSocket.listen({ port: 1080, transport });
   const [socket, accepted] = await Promise.all([
-    AsyncSocket.connect({ port: 1080, transport }),
+    AsyncSocket.connect({ ...options, port: 1080, transport }),
     listener.connections().next(),
   ]);
   assert.ok(accepted.value !== undefined);

@@ -17,7 +17,8 @@ const GRACE_MS = 5_000;
 /** Server programs live in folders that the PATH of a user need not have. */
 const FOLDERS = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
 
-function findProgram(name: string): string | undefined {
+/** Where it is installed. */
+export function findProgram(name: string): string | undefined {
   return FOLDERS.map((folder) => join(folder, name)).find((path) => {
     try {
       accessSync(path, constants.X_OK);

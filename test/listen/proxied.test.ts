@@ -87,6 +87,20 @@ describe("a listener with proxyProtocol", () => {
     });
   }
 
+  for (const { name, chunkBytes } of CHUNKINGS) {
+    it(`accepts a connection that ends right behind the header, and what came with it, ${name}`, async (t) => {
+      const { server, connect } = await start(t, { transport: new MemoryNetwork({ chunkBytes }) });
+      const client = await connect(`${HEADER}hello`);
+      client.end();
+      await server.sees(1);
+      const socket = only(server.accepted);
+      let text = "";
+      for await (const bytes of socket) text += bytes.toString();
+      assert.equal(text, "hello");
+      assert.equal((await socket.closed).by, "remote");
+    });
+  }
+
   it("accepts over TCP, with much behind the header", async (t) => {
     const { server, connect } = await start(t, {}, { host: "127.0.0.1", port: 0 });
     const much = Buffer.alloc(300_000, "0123456789");

@@ -1,6 +1,7 @@
 /** Entries as the argument checks would make them, for tests that have no socket. */
 
 import { delimiterSet } from "#dist/pump/delimiter.js";
+import type { RequestOwner } from "#dist/request.js";
 import { ReadEntry, type FrameHeader, type ReadKind } from "#dist/pump/read-entry.js";
 import { WriteEntry } from "#dist/pump/write-queue.js";
 
@@ -17,11 +18,11 @@ export interface ReadSpec {
 }
 
 /** A request that nobody carries out: the queues never ask about it. */
-const nobody = { cancelRequest: () => false, extendRequest: () => false, bytesDoneOf: () => 0 };
+export const NOBODY: RequestOwner = { cancelRequest: () => false, extendRequest: () => false, bytesDoneOf: () => 0 };
 
 export function readEntry(spec: ReadSpec): ReadEntry {
   const { kind, length, delimiters, frame, encoding, intoSlack } = spec;
-  const entry = new ReadEntry(kind, undefined, nobody, -1, length);
+  const entry = new ReadEntry(kind, undefined, NOBODY, -1, length);
   if (delimiters !== undefined) entry.mark = delimiterSet(delimiters);
   if (frame !== undefined) entry.mark = frame;
   if (encoding !== undefined) entry.target = encoding;
@@ -37,9 +38,9 @@ export function memoryOf(entry: ReadEntry): Uint8Array | null {
 /** A list of them, none empty; a single one, or none, as `write` takes it without a list. */
 export function writeEntry(parts: readonly Uint8Array[]): WriteEntry {
   const data = parts.length > 1 ? parts : (parts[0] ?? new Uint8Array(0));
-  return new WriteEntry("write", undefined, nobody, -1, data);
+  return new WriteEntry("write", undefined, NOBODY, -1, data);
 }
 
 export function endEntry(): WriteEntry {
-  return new WriteEntry("end", undefined, nobody, -1, []);
+  return new WriteEntry("end", undefined, NOBODY, -1, []);
 }

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { ReadQueue } from "#dist/pump/read-queue.js";
 import { bytesCopied, growth, Watch } from "./counting.js";
-import { readEntry, type ReadSpec } from "./entries.js";
+import { NOBODY, readEntry, type ReadSpec } from "./entries.js";
+import { ReadEntry } from "#dist/pump/read-entry.js";
 import { Model, type Outcome } from "./model.js";
 import { anyRead, bytesUpTo, fixedRead, longBytes } from "./programs.js";
 import { cut, QueueDriver } from "./queue-driver.js";
@@ -386,6 +387,68 @@ describe("the queue of reads", () => {
       }),
     );
     assert.equal(queue.room(400), 54 + 400 - 300);
+  });
+
+  it("has room for what is left of a skip, and of a frame whose header has come", () => {
+    const driver = new QueueDriver(0);
+    driver.push({ kind: "skip", length: 1000 });
+    driver.receive(Buffer.alloc(400));
+    assert.equal(driver.queue.room(100), 600 + 100);
+    driver.receive(Buffer.alloc(600));
+    driver.push({
+      kind: "readFrame",
+      length: 50,
+      frame: { lengthBytes: 1, littleEndian: false, lengthIncludesHeader: false },
+    });
+    driver.receive(Buffer.of(9, 1, 2));
+    assert.equal(driver.queue.room(100), 10 + 100 - 3);
+  });
+
+  it("tells what a skip has dropped, and of what is here no more than it can take", () => {
+    const driver = new QueueDriver(0);
+    driver.push({ kind: "skip", length: 150 });
+    const skip = driver.queue.head;
+    assert.ok(skip !== null);
+    driver.receive(Buffer.alloc(100));
+    assert.equal(driver.queue.bytesDone(skip), 100);
+    driver.queue.buffer.borrow(Buffer.alloc(80), 80);
+    assert.equal(driver.queue.bytesDone(skip), 150);
+    assert.equal(driver.queue.attempt(skip, 0), "ready");
+    driver.queue.take(skip);
+    assert.equal((skip as unknown as { readonly _bytesDone: number })._bytesDone, 150);
+    assert.equal(driver.queue.buffer.length, 30);
+  });
+
+  it("serves a short read from what was kept, while more is lent", () => {
+    const driver = new QueueDriver(0);
+    driver.receive(Buffer.from("12345"));
+    driver.queue.buffer.borrow(Buffer.from("67890"), 5);
+    for (const length of [3, 2]) driver.push({ kind: "read", length });
+    assert.deepEqual(driver.outcomes, [hex("123"), hex("45")]);
+    driver.push({ kind: "read", length: 9 });
+    assert.deepEqual(driver.outcomes[2], hex("67890"));
+  });
+
+  it("lets no byte pass an upgrade", () => {
+    const queue = new ReadQueue();
+    const upgrade = new ReadEntry("startTLS", undefined, NOBODY, -1, 0);
+    queue.push(upgrade);
+    assert.equal(queue.attempt(upgrade, 0), "wait");
+    queue.buffer.borrow(Buffer.alloc(9), 9);
+    assert.equal(queue.attempt(upgrade, 0), "wait");
+    assert.equal(queue.buffer.length, 9);
+  });
+
+  it("keeps what a skip has dropped when a read behind it is taken back", () => {
+    const driver = new QueueDriver(0);
+    driver.push({ kind: "skip", length: 10 });
+    driver.receive(Buffer.from("1234"));
+    const behind = readEntry({ kind: "readExactly", length: 1 });
+    driver.queue.push(behind);
+    driver.queue.remove(behind);
+    driver.receive(Buffer.from("567890x"));
+    assert.deepEqual(driver.outcomes, ["nothing"]);
+    assert.equal(driver.unread.toString(), "x");
   });
 
   it("begins a search anew for the read behind one that was taken back", () => {
