@@ -124,13 +124,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   didAccept(transport: AcceptedTransport): void {
     if (this.#refuses(transport, transport.remote)) return;
     if (this.expectsHeader) {
-<<<<<<< HEAD
       this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.limits.handshakeMs));
-    } else this.#open(transport, null, NOTHING);
-=======
-      this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.#limits.handshakeMs));
     } else this.#open(transport, null, NOTHING, false);
->>>>>>> main
   }
 
   didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
@@ -145,14 +140,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     notify(this.#socket, "didFailAccept", error, { local, remote });
   }
 
-<<<<<<< HEAD
-  /** @param ahead bytes that came already; they are copied */
-  #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): void {
-    if (this.dispatch.isOn && this.dispatch.send(transport, proxied, ahead)) return;
-=======
   /** @param ahead bytes that came already; they are copied. `hasEnded`: the FIN has come, too */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
->>>>>>> main
+    if (this.dispatch.isOn && this.dispatch.send(transport, proxied, ahead)) return;
     const { socket, connection } = this.#socket._adopt(transport);
     connection.proxied = proxied;
     this.#connections.add(connection);
