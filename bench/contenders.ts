@@ -40,6 +40,13 @@ export const CONTENDERS: readonly Contender[] = [
   { name: "hand-joined", file: "hand-joined", optional: true, takesPart: framing },
   { name: "library", file: "library", style: "node", takesPart: everywhere },
   { name: "native", file: "library", style: "native", takesPart: inTheClear },
+  ...[1, 2].map((loops) => ({
+    name: `loops-${loops}`,
+    file: "loops",
+    style: String(loops),
+    optional: true,
+    takesPart: inTheClear,
+  })),
   ...PEERS.map(({ name, needs, protocols, isThere }) => ({
     name,
     file: "program",
