@@ -154,6 +154,22 @@ async function storm(attack: Attack): Promise<void> {
   });
 }
 
+async function dyingLoops(attack: Attack): Promise<void> {
+  const { loops } = attack.ports;
+  if (loops === null) return attack.count("no run loops here");
+  const greet = (socket: Socket): void => {
+    socket.write("hello\n");
+    socket.on("data", () => {
+      attack.count("answered");
+      const lot = attack.below(200);
+      if (lot === 0) attack.count("killed");
+      socket.write(lot > 0 ? "again\n" : attack.below(2) === 0 ? "crash\n" : "exit\n");
+    });
+    socket.once("end", () => socket.destroy());
+  };
+  await attack.keepOpen(attack.connections, () => attack.dial(loops, greet));
+}
+
 export const ATTACKS: readonly AttackKind[] = [
   { name: "many connections", run: many, holdsAll: true },
   {
@@ -170,5 +186,6 @@ export const ATTACKS: readonly AttackKind[] = [
   { name: "resets in every phase", most: 500, run: resets, ending: { code: "CONNECTION_LOST", afterMs: 500 } },
   { name: "handshakes that stop", most: 500, run: stoppedHandshakes, ending: { code: "TLS_TIMEOUT", afterMs: 2500 } },
   { name: "half-open ones", most: 500, run: halfOpen, ending: { code: "LINGER_TIMEOUT", afterMs: 2500 } },
+  { name: "run loops that die", most: 200, run: dyingLoops },
   { name: "connection storms", most: 500, run: storm, ending: { code: "remote", afterMs: 500 } },
 ];

@@ -4,9 +4,14 @@ import type { Identity } from "../test/certificates.js";
 
 export type TransportKind = Extract<AsyncSocketOptions["transport"], string>;
 
+/** How a server reads lines. */
+export const LINE = { timeout: 5_000, maxLength: 8_192 };
+
 export interface Ports {
   readonly plain: number;
   readonly tls: number;
+  /** Whose connections live on run loops; null where there can be none. */
+  readonly loops: number | null;
 }
 
 /** Planted in the server, to see that the checks find it: what it keeps of each connection that has ended. */

@@ -2,11 +2,10 @@
 import { timersUnderWay } from "./timers.js";
 import { openSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { AsyncSocket, type AsyncSocketDelegate, type CloseReason } from "asyncsocket";
+import { AsyncSocket, RunLoop, type AsyncSocketDelegate, type CloseReason } from "asyncsocket";
 import { answerRequests } from "../bench/ipc/answers.js";
-import type { Holdings, Leak, ServerRequests, Tally } from "./requests.js";
+import { LINE, type Holdings, type Leak, type ServerRequests, type Tally } from "./requests.js";
 
-const LINE = { timeout: 5_000, maxLength: 8_192 };
 const LIMITS = { handshakeMs: 1_000, lingerMs: 1_000, writeQueue: 256 * 1024, connections: 15_000 };
 const FRAME = { lengthBytes: 4, timeout: 2_000, maxLength: 2 ** 20 } as const;
 
@@ -80,6 +79,9 @@ function tally(): Tally {
   return result;
 }
 
+// A loop that a peer has brought down is what this is about, and no news.
+process.removeAllListeners("warning");
+
 answerRequests<ServerRequests>({
   async listen(options) {
     leak = options.leak;
@@ -90,11 +92,25 @@ answerRequests<ServerRequests>({
     ];
     await plain.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
     await tls.listen({ port: 0, host: "127.0.0.1", backlog: 4096, tls: options.identity });
-    return { plain: portOf(plain), tls: portOf(tls) };
+    return { plain: portOf(plain), tls: portOf(tls), loops: transport === "node" ? null : await listenOnLoops() };
   },
   holdings,
   tally,
 });
+
+/** Loops that end are replaced; what cannot be sent to one meanwhile is refused. */
+async function listenOnLoops(): Promise<number> {
+  const pool = await RunLoop.pool(new URL("./loop.js", import.meta.url), 2, { respawn: true });
+  const sender: AsyncSocketDelegate = {
+    didFailAccept() {
+      refused++;
+    },
+    wantsRunLoopForNewSocket: () => pool,
+  };
+  const listener = new AsyncSocket({ limits: LIMITS, delegate: sender });
+  await listener.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
+  return portOf(listener);
+}
 
 function portOf({ local }: AsyncSocket): number {
   if (local === undefined || local.family === "unix") throw new Error("Expected a port");
