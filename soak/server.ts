@@ -105,7 +105,10 @@ async function listenOnLoops(): Promise<number> {
     didFailAccept() {
       refused++;
     },
-    wantsRunLoopForNewSocket: () => pool,
+    wantsRunLoopForNewSocket() {
+      accepted++;
+      return pool;
+    },
   };
   const listener = new AsyncSocket({ limits: LIMITS, delegate: sender });
   await listener.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
