@@ -4,6 +4,11 @@
 const CANNOT_HAVE = {
   bun: [
     {
+      reason:
+        "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
+      files: ["loops/", "node/cluster"],
+    },
+    {
       reason: "Bun's test runner reports what a test throws on purpose as uncaught, and takes no capture callback",
       files: ["simulation/", "tls/trust", "conformance/reads-memory"],
     },
@@ -48,6 +53,11 @@ const CANNOT_HAVE = {
     },
   ],
   deno: [
+    {
+      reason:
+        "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
+      files: ["loops/", "node/cluster"],
+    },
     {
       reason: "TLS: handshakes go through, but resets, errors, close_notify, sessions and client certificates differ",
       kinds: ["TLSv1.2", "TLSv1.3"],
