@@ -5,6 +5,11 @@
 const CANNOT_HAVE = {
   bun: [
     {
+      reason:
+        "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
+      files: ["loops/", "node/cluster", "examples/audio"],
+    },
+    {
       reason: "Bun's test runner reports what a test throws on purpose as uncaught, and takes no capture callback",
       files: ["simulation/"],
       tests: ["tls/trust.test.js: "],
@@ -54,6 +59,11 @@ const CANNOT_HAVE = {
     },
   ],
   deno: [
+    {
+      reason:
+        "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
+      files: ["loops/", "node/cluster", "examples/audio"],
+    },
     {
       reason: "TLS: half-closes, resets, close_notify, sessions, keys and client certificates differ from Node's",
       kinds: ["TLSv1.2", "TLSv1.3"],

@@ -1,5 +1,6 @@
-// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests,
-// those of run loops and the conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays. Linux with g++.
+// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests, those of
+// run loops and the conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays.
+// Linux with g++.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";

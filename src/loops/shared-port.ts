@@ -50,6 +50,9 @@ export interface AcceptedThere {
   readonly info: AcceptInfo;
 }
 
+/** Others have workers that differ in what is needed here. */
+const isNode = !("bun" in process.versions || "deno" in process.versions);
+
 /** Whether accepted sockets cannot be moved here, by whatever way. */
 export function needsSharedPort(): boolean {
   return nativeProblem() !== null && !canTransfer;
@@ -78,6 +81,8 @@ export class SharedPort implements TransportListener {
   }
 
   async #start(target: ListenTarget, loops: readonly RunLoop[], options: Common): Promise<void> {
+    if (!isNode)
+      throw new Error("threads of this runtime do not listen for one another: let each listen, with reusePort");
     if (target.path !== null) throw new Error("a path cannot be shared between threads");
     if (options.blockList !== undefined && !(options.blockList instanceof BlockList)) {
       throw new Error("a block list that is no net.BlockList cannot go to other threads");

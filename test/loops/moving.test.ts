@@ -2,6 +2,10 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, it } from "node:test";
 import { AsyncSocket, RunLoop } from "asyncsocket";
 import { failure, pattern, shortCode, until } from "../conformance/delegates.js";
@@ -139,6 +143,48 @@ for (const transport of MOVABLE) {
       socket.write("hello\n");
       assert.equal(await client.readLine(), "hello");
       await until(() => loop.sockets === 0, "it has left");
+    });
+
+    it(
+      "takes a socket that connected, over a Unix-domain socket too",
+      { skip: process.platform === "win32" },
+      async (t) => {
+        const loop = await loopOf(t, TELLS);
+        const belongings = Belongings.of(t);
+        const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
+        t.after(() => rmSync(folder, { recursive: true, force: true }));
+        const path = join(folder, "s");
+        const listener = belongings.add(await AsyncSocket.listen({ path }));
+        const client = belongings.add(new AsyncSocket({ transport }));
+        await client.connect({ path });
+        const { value: peer } = await listener.connections().next();
+        belongings.add(peer as AsyncSocket);
+        peer?.write("one\ntwo\n");
+        assert.equal(await client.readLine(), "one");
+        const told = once(loop.worker as NonNullable<typeof loop.worker>, "message");
+        await client.moveTo(loop);
+        const [{ remote, unreadBytes }] = (await told) as [{ remote: unknown; unreadBytes: number }];
+        assert.deepEqual(remote, { family: "unix", path });
+        assert.equal(unreadBytes, 4);
+        assert.equal(await peer?.readLine(), "at two");
+      },
+    );
+
+    it("closes no descriptor twice: a stranger that got its number is left alone", async (t) => {
+      const loop = await loopOf(t);
+      const { accepted, client } = await pairOf(t, { transport });
+      await accepted.moveTo(loop);
+      // They take the numbers that are free now.
+      const strangers = Array.from({ length: 20 }, () => openSync(fileURLToPath(import.meta.url), "r"));
+      await accepted.disconnect();
+      accepted.reset();
+      await client.disconnect();
+      await until(() => loop.sockets === 0, "it is closed there");
+      await loop.close();
+      for (const stranger of strangers) {
+        assert.ok(fstatSync(stranger).isFile());
+        closeSync(stranger);
+      }
     });
 
     it("loses, doubles and reorders no byte of a stream that goes on meanwhile, in either direction", async (t) => {
