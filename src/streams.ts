@@ -1,4 +1,3 @@
-import { Duplex } from "node:stream";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { toBytes } from "./arguments.js";
 import type { Connection } from "./connection.js";
@@ -9,8 +8,7 @@ import { NO_TIMEOUT } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import { readEntry } from "./read-arguments.js";
-
-type Done = (error?: Error | null) => void;
+import { GatheredDuplex, type Done } from "./transport/gathered-duplex.js";
 
 /** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
 const BATCH_BYTES = 1024 * 1024;
@@ -19,7 +17,7 @@ const BATCH_BYTES = 1024 * 1024;
  * A socket as a stream of the runtime's: what it reads is queued one read at a time, what is written is a write each, or
  * one for all that gathered meanwhile. It keeps the socket's limits, and ends with it.
  */
-export class SocketDuplex extends Duplex {
+export class SocketDuplex extends GatheredDuplex {
   readonly #connection: Connection;
   #isReading = false;
 
@@ -48,20 +46,9 @@ export class SocketDuplex extends Duplex {
     if (isCode(error, "END_OF_STREAM")) this.push(null);
   };
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#send([chunk], done);
-  }
-
-  override _writev(chunks: readonly { chunk: Buffer }[], done: Done): void {
-    this.#send(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    );
-  }
-
-  #send(chunks: readonly Buffer[], done: Done): void {
+  protected override send(chunks: readonly Buffer[], done: Done): void {
     const [batch, rest] = divided(chunks, Math.min(BATCH_BYTES, this.#connection.limits.writeQueue));
-    const goOn = rest.length === 0 ? () => done() : () => this.#send(rest, done);
+    const goOn = rest.length === 0 ? () => done() : () => this.send(rest, done);
     write(this.#connection, "write", batch).then(goOn, (error: unknown) => done(error as Error));
   }
 

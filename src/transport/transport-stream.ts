@@ -1,13 +1,11 @@
-import { Duplex } from "node:stream";
+import { GatheredDuplex, type Done } from "./gathered-duplex.js";
 import type { Transport, TransportSink } from "./transport.js";
-
-type Done = (error?: Error | null) => void;
 
 /** Room that is as good as endless: what the stream holds back is bounded by its own high-water mark. */
 const ROOM = 65_536;
 
 /** A transport as a stream of the runtime's, for what is made to run over one. */
-export class TransportStream extends Duplex implements TransportSink {
+export class TransportStream extends GatheredDuplex implements TransportSink {
   readonly #transport: Transport;
   #resets = false;
   #whenWritten: Done | null = null;
@@ -23,18 +21,7 @@ export class TransportStream extends Duplex implements TransportSink {
     this.#transport.setRoom(ROOM);
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#send([chunk], done);
-  }
-
-  override _writev(chunks: readonly { chunk: Buffer }[], done: Done): void {
-    this.#send(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    );
-  }
-
-  #send(parts: readonly Buffer[], done: Done): void {
+  protected override send(parts: readonly Buffer[], done: Done): void {
     if (this.#transport.write(parts)) done();
     else this.#whenWritten = done;
   }

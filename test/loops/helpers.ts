@@ -1,6 +1,5 @@
 /** What the tests of run loops share: modules for threads, and loops that end with their test. */
 
-import { Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { AsyncSocket, RunLoop, RunLoopPool, type AsyncSocketOptions, type RunLoopPoolOptions } from "asyncsocket";
 import { Belongings } from "../conformance/lifecycle-helpers.js";
@@ -68,21 +67,3 @@ export async function pairOf(
 
 /** The transports whose sockets move in mid-stream. */
 export const MOVABLE = NO_NATIVE === false ? (["native", "node"] as const) : [];
-
-/** Whether this runtime itself sends sockets to threads. */
-export const CAN_TRANSFER = transfers();
-
-function transfers(): boolean {
-  const { port1, port2 } = new MessageChannel();
-  const probe = new Socket();
-  try {
-    port1.postMessage(probe, [probe as unknown as ArrayBuffer]);
-    return true;
-  } catch (error) {
-    return (error as { code?: unknown }).code === "ERR_WORKER_HANDLE_NOT_TRANSFERABLE";
-  } finally {
-    probe.destroy();
-    port1.close();
-    port2.close();
-  }
-}

@@ -6,7 +6,8 @@ import { AsyncSocket } from "asyncsocket";
 import { Authority } from "../certificates.js";
 import { Belongings, child, type Child } from "../conformance/lifecycle-helpers.js";
 import { SAFETY } from "../conformance/transports.js";
-import { CAN_TRANSFER, ECHO } from "./helpers.js";
+import { canTransfer } from "#dist/transport/internals.js";
+import { ECHO } from "./helpers.js";
 
 const PRELUDE = `
   process.env.ASYNCSOCKET_NATIVE = "0";
@@ -27,7 +28,7 @@ async function clientOf(t: TestContext, port: string, tls?: object): Promise<Asy
 
 describe(
   "without the addon, where the runtime transfers sockets",
-  { ...SAFETY, skip: CAN_TRANSFER ? false : "it does not" },
+  { ...SAFETY, skip: canTransfer ? false : "it does not" },
   () => {
     it("accepted sockets go to run loops, and half-open ones stay so", async (t) => {
       const server = child(
@@ -104,7 +105,7 @@ describe(
 );
 
 const PORT_IS_SHARED = await sharesPorts();
-const SHARES = CAN_TRANSFER ? "sockets are transferred" : !PORT_IS_SHARED ? "ports cannot be shared" : false;
+const SHARES = canTransfer ? "sockets are transferred" : !PORT_IS_SHARED ? "ports cannot be shared" : false;
 
 describe("without the addon, where ports can be shared", { ...SAFETY, skip: SHARES }, () => {
   it("each loop listens by itself, and the listener counts, limits and ends what they accept", async (t) => {
@@ -138,7 +139,7 @@ describe("without the addon, where ports can be shared", { ...SAFETY, skip: SHAR
   });
 });
 
-describe("without the addon, where nothing is possible", { ...SAFETY, skip: CAN_TRANSFER || PORT_IS_SHARED }, () => {
+describe("without the addon, where nothing is possible", { ...SAFETY, skip: canTransfer || PORT_IS_SHARED }, () => {
   it("listening with loops fails with LISTEN, and the error says what to do", async (t) => {
     const server = child(
       t,

@@ -1,0 +1,19 @@
+import { Duplex } from "node:stream";
+
+export type Done = (error?: Error | null) => void;
+
+/** A stream that sends at once what was written while it sent before. */
+export abstract class GatheredDuplex extends Duplex {
+  protected abstract send(parts: readonly Buffer[], done: Done): void;
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.send([chunk], done);
+  }
+
+  override _writev(chunks: readonly { chunk: Buffer }[], done: Done): void {
+    this.send(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+}
