@@ -10,7 +10,7 @@ import { badState, socketError } from "./failures.js";
 import type { Start } from "./loops/bootstrap.js";
 import { onCensus, openSocketsHere } from "./loops/census.js";
 import { host, type SocketHandler } from "./loops/host.js";
-import { Link, type LinkOwner, type Passage, type Sender } from "./loops/link.js";
+import { Link, type Passage, type Sender } from "./loops/link.js";
 import type { Luggage, Message } from "./loops/messages.js";
 import { RunLoopPool, type PoolPolicy } from "./loops/pool.js";
 import type { SharedOptions, SharedPortOwner } from "./loops/shared-port.js";
@@ -22,7 +22,7 @@ import type { Freight } from "./transport/freight.js";
 /** What `RunLoop.spawn` takes: what `new Worker` does (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
 export interface RunLoopOptions extends Omit<WorkerOptions, "eval"> {
   /** For messages, and for whoever looks at threads. @default "run loop N" */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What `RunLoop.pool` takes besides. */
@@ -50,7 +50,7 @@ let spawned = 0;
  *
  * A loop that was spawned keeps the process alive while it has sockets, or some are on their way to it.
  */
-export class RunLoop implements LinkOwner {
+export class RunLoop {
   /** As it was spawned; `"main"` of the first thread. */
   readonly name: string;
   /** Node's number of its thread. */
