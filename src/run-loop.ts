@@ -50,7 +50,7 @@ let spawned = 0;
  *
  * A loop that was spawned keeps the process alive while it has sockets, or some are on their way to it.
  */
-export class RunLoop implements LinkOwner {
+export class RunLoop {
   /** As it was spawned; `"main"` of the first thread. */
   readonly name: string;
   /** Node's number of its thread. */
@@ -77,7 +77,7 @@ export class RunLoop implements LinkOwner {
     this.threadId = thread;
     this.worker = worker;
     this.parent = parent;
-    this.#link = port === null ? null : new Link(port, this);
+    this.#link = port === null ? null : new Link(port, this.#owner);
   }
 
   /** The loop of this thread. */
@@ -121,6 +121,14 @@ export class RunLoop implements LinkOwner {
   }
 
   // ------------------------------------------------------------------ what can be seen
+
+  get #owner(): LinkOwner {
+    return {
+      name: this.name,
+      didReceive: (message) => this.#didReceive(message),
+      didChange: () => this.#didChange(),
+    };
+  }
 
   get state(): RunLoopState {
     return this.#state;
@@ -246,7 +254,7 @@ export class RunLoop implements LinkOwner {
       this.#whenReady = () => {
         this.#whenReady = null;
         ready();
-        this.didChange();
+        this.#didChange();
       };
       worker.on("error", (error) => (cause = error));
       worker.on("exit", (code) => {
@@ -256,8 +264,7 @@ export class RunLoop implements LinkOwner {
     });
   }
 
-  /** @internal */
-  didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void {
+  #didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void {
     if (message.kind === "ready") this.#whenReady?.();
     else if (message.kind === "closed") {
       this.#state = "closing";
@@ -265,8 +272,7 @@ export class RunLoop implements LinkOwner {
     } else RunLoop.current.#drain(message.graceMs);
   }
 
-  /** @internal */
-  didChange(): void {
+  #didChange(): void {
     const { worker } = this;
     if (worker === null || this.#whenReady !== null || this.#state !== "running") return;
     const holds = this.sockets > 0;
