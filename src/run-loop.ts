@@ -10,7 +10,7 @@ import { badState, socketError } from "./failures.js";
 import type { Start } from "./loops/bootstrap.js";
 import { onCensus, openSocketsHere } from "./loops/census.js";
 import { host, type SocketHandler } from "./loops/host.js";
-import { Link, type Passage, type Sender } from "./loops/link.js";
+import { Link, type LinkOwner, type Passage, type Sender } from "./loops/link.js";
 import type { Luggage, Message } from "./loops/messages.js";
 import { RunLoopPool, type PoolPolicy } from "./loops/pool.js";
 import type { SharedOptions, SharedPortOwner } from "./loops/shared-port.js";
@@ -77,7 +77,7 @@ export class RunLoop {
     this.threadId = thread;
     this.worker = worker;
     this.parent = parent;
-    this.#link = port === null ? null : new Link(port, this);
+    this.#link = port === null ? null : new Link(port, this.#owner);
   }
 
   /** The loop of this thread. */
@@ -121,6 +121,14 @@ export class RunLoop {
   }
 
   // ------------------------------------------------------------------ what can be seen
+
+  get #owner(): LinkOwner {
+    return {
+      name: this.name,
+      didReceive: (message) => this.#didReceive(message),
+      didChange: () => this.#didChange(),
+    };
+  }
 
   get state(): RunLoopState {
     return this.#state;
@@ -246,7 +254,7 @@ export class RunLoop {
       this.#whenReady = () => {
         this.#whenReady = null;
         ready();
-        this.didChange();
+        this.#didChange();
       };
       worker.on("error", (error) => (cause = error));
       worker.on("exit", (code) => {
@@ -256,8 +264,7 @@ export class RunLoop {
     });
   }
 
-  /** @internal */
-  didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void {
+  #didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void {
     if (message.kind === "ready") this.#whenReady?.();
     else if (message.kind === "closed") {
       this.#state = "closing";
@@ -265,8 +272,7 @@ export class RunLoop {
     } else RunLoop.current.#drain(message.graceMs);
   }
 
-  /** @internal */
-  didChange(): void {
+  #didChange(): void {
     const { worker } = this;
     if (worker === null || this.#whenReady !== null || this.#state !== "running") return;
     const holds = this.sockets > 0;

@@ -124,12 +124,6 @@ export function takeTicket(ticket: number): number {
   return id;
 }
 
-/** The descriptor of a ticket, the caller's from then on. */
-export function takeDescriptor(ticket: number): number {
-  const id = takeTicket(ticket);
-  return addon.detach(id);
-}
-
 export function dropTicket(ticket: number): void {
   addon.drop(ticket);
 }

@@ -6,16 +6,17 @@
  * - the runtime transfers a `net.Socket` in a message: TCP of which nothing was read or written.
  */
 
-import { Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Address } from "../address.js";
 import { canTransfer, descriptorOf } from "./internals.js";
-import { dropTicket, nativeProblem, parkDescriptor, takeDescriptor } from "./addon.js";
+import { dropTicket, nativeProblem, parkDescriptor } from "./addon.js";
 import { NativeTransport } from "./native.js";
 import { NodeTransport } from "./node.js";
 import type { AcceptedTransport, Transport } from "./transport.js";
 
 /** What crosses to the other thread, in a message. */
 export interface Freight {
+  /** What carries it on the other thread: the native transport whatever was the first, where the addon moved it. */
   readonly carrier: "native" | "node";
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
@@ -69,7 +70,7 @@ export function pack(transport: Transport): Packed {
   }
   // The connection lives on in the copy: closing one of two descriptors sends no FIN.
   socket.on("error", ignore).destroy();
-  return { freight: { carrier: "node", local, remote, ticket, socket: null }, surplus };
+  return { freight: { carrier: "native", local, remote, ticket, socket: null }, surplus };
 }
 
 function ignore(): void {
@@ -77,12 +78,11 @@ function ignore(): void {
 }
 
 /** Makes it a connection of this thread's. @throws where it is gone, or cannot be carried here */
-export function unpack({ carrier, ticket, socket, local, remote }: Freight): AcceptedTransport {
-  if (carrier === "native" && ticket !== null) return NativeTransport.taken(ticket, local, remote);
-  const options = { allowHalfOpen: true, readable: true, writable: true, manualStart: true };
-  const arrived = ticket === null ? (socket as Socket) : new Socket({ fd: takeDescriptor(ticket), ...options });
-  arrived.allowHalfOpen = true;
-  const transport = new NodeTransport(arrived);
+export function unpack({ ticket, socket, local, remote }: Freight): AcceptedTransport {
+  if (ticket !== null) return NativeTransport.taken(ticket, local, remote);
+  if (socket === null) throw new Error("there is neither a ticket nor a socket");
+  socket.allowHalfOpen = true;
+  const transport = new NodeTransport(socket);
   transport.local = local;
   transport.remote = remote;
   return transport;
