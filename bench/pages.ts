@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import type { Environment, Result } from "./report.js";
 import { replaced, table } from "./markdown.js";
 import { growthPlot, workloadPlot } from "./plots.js";
+import { summarize } from "./statistics.js";
 import { workloadNamed } from "./workloads.js";
 
 export interface Run extends Environment {
@@ -54,6 +55,15 @@ function growth(results: readonly Result[], of: string): string {
   return table([of, ...contenders], rows);
 }
 
+/** With run loops what counts is how much gets through, by the clock; and what it costs. */
+function throughput(results: readonly Result[]): string {
+  const rows = results.map(({ workload, contender, median, samples }) => {
+    const perSecond = summarize(samples.map((sample) => sample.perSecond)).median;
+    return [`\`${workload}\``, contender, Math.round(perSecond).toLocaleString("en"), `${figure(median)} µs`];
+  });
+  return table(["workload", "server", "messages a second", "CPU time for a message"], rows);
+}
+
 function said({ node, cores, cpu, load, date, command }: Run): string {
   const machine = `Node ${node.slice(1)}, ${cores} x ${cpu}, load ${load.toFixed(1)} at the begin, ${date.slice(0, 10)}`;
   return `\`${command.replace(/ --json \S+/, "")}\`: ${machine}.`;
@@ -64,6 +74,10 @@ async function main(files: readonly string[]): Promise<void> {
   let page = readFileSync(PAGE, "utf8");
   for (const file of files) {
     const run = JSON.parse(readFileSync(file, "utf8")) as Run;
+    if (run.results.some(({ contender }) => contender === "loops-1")) {
+      page = replaced(PAGE, page, "loops", COMMAND, `${said(run)}\n\n${throughput(run.results)}`);
+      continue;
+    }
     const kinds = unique(run.results.map(({ workload }) => workloadNamed(workload).growth?.of ?? ""));
     for (const of of kinds) {
       if (of === "") page = replaced(PAGE, page, "workloads", COMMAND, `${said(run)}\n\n${ratios(run.results)}`);
