@@ -7,7 +7,7 @@ import { Guests } from "./guests.js";
 import type { Holdings, HostileRequests, Leak, Ports, ServerRequests, Tally, TransportKind } from "./requests.js";
 
 /** The server's process never takes more, whatever is done to it, with up to 10 000 connections: SECURITY.md. */
-export const PEAK_RSS_MIB = 256;
+export const PEAK_RSS_MIB = 512;
 /** What the heap may differ by afterwards: code that was compiled meanwhile, and caches of the runtime's. */
 const HEAP_SLACK_MIB = 4;
 const GUESTS = 4;
