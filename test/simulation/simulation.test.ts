@@ -2,13 +2,14 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { runs } from "../runs.js";
 import { randomProgram, type Op, type Program } from "./program.js";
 import { runSeed } from "./run.js";
 import { shrink } from "./shrink.js";
 import { UpgradeWorld } from "./upgrade-world.js";
 import { World } from "./world.js";
 
-const RUNS = 20_000;
+const RUNS = runs(20_000);
 const PIECE = 2000;
 
 describe("random programs against the model", { timeout: 300_000 }, () => {
@@ -20,8 +21,9 @@ describe("random programs against the model", { timeout: 300_000 }, () => {
 });
 
 describe("random programs with a TLS mark", { timeout: 300_000 }, () => {
-  it("seeds 1 to 3000", async () => {
-    for (let seed = 1; seed <= 3000; seed++) assert.equal(await new UpgradeWorld(seed).run(), null);
+  const most = runs(3000);
+  it(`seeds 1 to ${most}`, async () => {
+    for (let seed = 1; seed <= most; seed++) assert.equal(await new UpgradeWorld(seed).run(), null);
   });
 });
 
