@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import type { AsyncSocketError } from "./errors.js";
 import type { RunLoop } from "./run-loop.js";
 
@@ -7,7 +8,7 @@ export type CloseReason = {
   readonly bytesRead: number;
   /** Taken by the operating system. */
   readonly bytesWritten: number;
-  /** Received, and never read. */
+  /** Received, and never read. Not enumerable, so that no log shows what the peer sent. */
   readonly unread: Buffer;
   /** How many were queued, and never taken by the operating system. */
   readonly unsentBytes: number;
@@ -25,3 +26,18 @@ export type CloseReason = {
       readonly error: AsyncSocketError;
     }
 );
+
+/** What marks `unread` as hidden, and prints a reason without it even where hidden properties are to be shown. */
+const HIDDEN: PropertyDescriptorMap = {
+  unread: { enumerable: false },
+  [inspect.custom]: {
+    value(this: CloseReason): object {
+      return { ...this };
+    },
+  },
+};
+
+/** @internal Makes `unread` a property that nothing shows which prints or serializes the reason. */
+export function withoutPayload<R extends CloseReason>(reason: R): R {
+  return Object.defineProperties(reason, HIDDEN);
+}

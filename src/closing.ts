@@ -1,6 +1,6 @@
 /** How a connection ends: when a graceful close begins and is over, and who is told of the end, in which order. */
 
-import type { CloseReason } from "./close-reason.js";
+import { withoutPayload, type CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import type { AsyncSocketError } from "./errors.js";
 import { closeCode } from "./failures.js";
@@ -82,7 +82,7 @@ export function closeReason(
     unread: buffer.copyOut(buffer.length),
     unsentBytes: writing.queue.unsentBytes,
   };
-  return error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts };
+  return withoutPayload(error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts });
 }
 
 /** After `close`: tells everybody, in order, and then waits for the descriptors. */

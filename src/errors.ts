@@ -50,8 +50,7 @@ export class AsyncSocketError extends Error {
   declare readonly tag?: unknown;
   /** How many bytes the failed operation had received or sent. */
   readonly bytesDone: number;
-  /** For a read: a copy of the bytes that had come for it. They stay in the socket for the next read. */
-  declare readonly partial?: Buffer;
+  readonly #partial: Buffer | undefined;
 
   /** @internal */
   constructor(code: ShortCode, message: string, details: ErrorDetails) {
@@ -60,7 +59,15 @@ export class AsyncSocketError extends Error {
     this.operation = details.operation;
     this.bytesDone = details.bytesDone ?? 0;
     if (details.tag !== undefined) this.tag = details.tag;
-    if (details.partial !== undefined) this.partial = details.partial;
+    this.#partial = details.partial;
+  }
+
+  /**
+   * For a read: a copy of the bytes that had come for it. They stay in the socket for the next read. Neither a print nor
+   * JSON shows them: errors end up in logs.
+   */
+  get partial(): Buffer | undefined {
+    return this.#partial;
   }
 }
 

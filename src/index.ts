@@ -37,7 +37,7 @@ export {
   type RunLoopPoolOptions,
   type RunLoopState,
 } from "./run-loop.js";
-export type { SocketState } from "./socket-view.js";
+export type { SocketState, SocketSummary } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./clock.js";
 export type { Endpoint, ListenTarget, SocketSettings } from "./options.js";

@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** What a request was made by: the name of the method. */
 export type RequestKind =
   | "read"
@@ -110,6 +112,19 @@ export class SocketRequest<T> implements Promise<T> {
 
   finally(onFinally?: (() => void) | null): Promise<T> {
     return promiseOf(this).finally(onFinally);
+  }
+
+  /** One line, without what was read or is to be written. */
+  [inspect.custom](): string {
+    const { bytesDone, bytesTotal } = this;
+    const count = bytesTotal === undefined ? `${bytesDone}` : `${bytesDone} of ${bytesTotal}`;
+    return `SocketRequest ${this.kind} ${this._state}, ${count} bytes`;
+  }
+
+  /** The same for JSON. */
+  toJSON(): { kind: RequestKind; state: RequestState; bytesDone: number; bytesTotal: number | undefined } {
+    const { kind, state, bytesDone, bytesTotal } = this;
+    return { kind, state, bytesDone, bytesTotal };
   }
 
   /** @internal Settles the promise, if there is one, by the outcome that was set before. */

@@ -10,6 +10,12 @@ import { UpgradeGate } from "./tls/securing.js";
 /** Where a socket stands. */
 export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
 
+/** A socket in JSON. */
+export type SocketSummary = Pick<
+  SocketView,
+  "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
+>;
+
 let lastId = 0;
 
 /** What can be seen of a socket: readable at any time, after its close too, until it is used again. */
@@ -117,6 +123,12 @@ export abstract class SocketView {
   /** One line, without any payload. */
   [inspect.custom](): string {
     return describe(this);
+  }
+
+  /** What can be told of it in JSON, without any payload. */
+  toJSON(): SocketSummary {
+    const { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes } = this;
+    return { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes };
   }
 }
 

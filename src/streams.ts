@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { toBytes } from "./arguments.js";
 import type { Connection } from "./connection.js";
@@ -8,6 +9,7 @@ import { NO_TIMEOUT } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import { readEntry } from "./read-arguments.js";
+import type { SocketSummary } from "./socket-view.js";
 import { GatheredDuplex, type Done } from "./transport/gathered-duplex.js";
 
 /** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
@@ -57,6 +59,16 @@ export class SocketDuplex extends GatheredDuplex {
       () => done(),
       (error: unknown) => done(error as Error),
     );
+  }
+
+  /** One line: what is on its way is nobody's business but that of whoever reads and writes it. */
+  [inspect.custom](): string {
+    return `SocketDuplex of ${inspect(this.#connection.socket)}`;
+  }
+
+  /** The same for JSON. */
+  toJSON(): SocketSummary {
+    return this.#connection.socket.toJSON();
   }
 
   override _destroy(error: Error | null, done: Done): void {

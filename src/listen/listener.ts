@@ -1,7 +1,7 @@
 import type { Address, ProxiedAddresses } from "../address.js";
 import type { AsyncSocket } from "../async-socket.js";
 import type { Clock, Timer } from "../clock.js";
-import type { CloseReason } from "../close-reason.js";
+import { withoutPayload, type CloseReason } from "../close-reason.js";
 import type { Connection } from "../connection.js";
 import { AsyncSocketError, inWords } from "../errors.js";
 import { badState, socketError } from "../failures.js";
@@ -257,7 +257,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   #close(reason: CloseReason): void {
     if (this.phase !== "listening") return;
     this.phase = "closing";
-    this.reason = reason;
+    this.reason = withoutPayload(reason);
     this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
     this.dispatch.stop();

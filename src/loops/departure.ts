@@ -1,6 +1,6 @@
 import type { AsyncSocket } from "../async-socket.js";
 import { realClock } from "../clock.js";
-import type { CloseReason } from "../close-reason.js";
+import { withoutPayload, type CloseReason } from "../close-reason.js";
 import { closeReason } from "../closing.js";
 import type { Connection } from "../connection.js";
 import { inWords, type AsyncSocketError } from "../errors.js";
@@ -71,7 +71,7 @@ export class Departure implements TransportSink, Sender {
     connection.timer.disarm();
     connection.phase = "closing";
     const reason = closeReason(connection, "local", null) as Extract<CloseReason, { error: null }>;
-    connection.reason = { ...reason, movedTo: this.#loop };
+    connection.reason = withoutPayload({ ...reason, unread: reason.unread, movedTo: this.#loop });
     this.#transport.adopt(this);
     connection.schedule();
     // Of the batch that is being told of, there may be more for it.

@@ -12,7 +12,8 @@ export class SecureInfo implements TLSInfo {
   readonly peerCertificate: DetailedPeerCertificate | null;
   readonly resumed: boolean;
   authorizationError: Error | null = null;
-  session: Buffer | undefined;
+  /** A secret: whoever has it can go on as this client. So it is private, and no print shows it. */
+  #session: Buffer | undefined;
   truncated = false;
 
   constructor(socket: TLSSocket, settings: SecureSettings) {
@@ -24,6 +25,14 @@ export class SecureInfo implements TLSInfo {
     this.resumed = socket.isSessionReused();
     const known = this.resumed && settings.session !== undefined ? certificateIn(settings.session) : null;
     this.peerCertificate = certificateOf(socket) ?? known;
+  }
+
+  get session(): Buffer | undefined {
+    return this.#session;
+  }
+
+  set session(session: Buffer | undefined) {
+    this.#session = session;
   }
 
   get authorized(): boolean {
