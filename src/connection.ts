@@ -7,7 +7,7 @@ import { ConnectionTimer } from "./connection-timer.js";
 import { ConnectAttempt, type ConnectPlan } from "./connect/attempt.js";
 import { applySettings } from "./connect/call.js";
 import type { Reached, RouteOwner } from "./connect/route.js";
-import { AsyncSocketError, inWords } from "./errors.js";
+import { inWords, isOurs, type AsyncSocketError } from "./errors.js";
 import { socketClosed, socketOpened } from "./loops/census.js";
 import type { Passage } from "./loops/link.js";
 import { socketError } from "./failures.js";
@@ -297,7 +297,7 @@ export class Connection implements SecureSink, RouteOwner {
   didFail(error: Error): void {
     const words = inWords(error);
     if (this.securing?.state === "shaking") this.securing.fail("TLS", `The TLS handshake failed: ${words}`, error);
-    else if (error instanceof AsyncSocketError) this.close("error", error);
+    else if (isOurs(error)) this.close("error", error);
     else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
     this.drain();
   }

@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** Every way in which a socket can fail, each with a code of its own. All start with `ERR_ASYNCSOCKET_`. */
 export type AsyncSocketErrorCode =
   | "ERR_ASYNCSOCKET_READ_TIMEOUT"
@@ -71,16 +73,72 @@ export class AsyncSocketError extends Error {
   }
 }
 
-/** @internal */
+/** Whether it is one of these errors, with this code. */
 export function isCode(error: unknown, code: ShortCode): error is AsyncSocketError {
-  return error instanceof AsyncSocketError && error.code === `ERR_ASYNCSOCKET_${code}`;
+  return isOurs(error) && error.code === `ERR_ASYNCSOCKET_${code}`;
 }
 
-/** @internal The errno name of a system error ("ECONNREFUSED"), or its message where it has none. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  return code ?? error.message;
+/** Whether it is one of these errors. It may be asked of anything: of a proxy, `instanceof` itself can throw. */
+export function isOurs(thrown: unknown): thrown is AsyncSocketError {
+  try {
+    return thrown instanceof AsyncSocketError;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * What was thrown, as an error: itself where it is one whose code and message can be read. Else, since anything
+ * can be thrown, an error in words that has it as its cause.
+ */
+export function asError(thrown: unknown): Error {
+  try {
+    if (thrown instanceof Error && canBeRead(thrown)) return thrown;
+  } catch {
+    // One of its getters has thrown, or it is a proxy whose handler has.
+  }
+  return new Error(reasonOf(thrown), { cause: thrown });
+}
+
+/**
+ * The errno name of a system error ("ECONNREFUSED"), or its message where it has none. Whatever was thrown, it
+ * is a string: codes can be numbers (those of databases, of gRPC, of a DOMException), and getters can throw.
+ */
+export function reasonOf(thrown: unknown): string {
+  const code = propertyOf(thrown, "code");
+  if (isText(code)) return code;
+  const message = propertyOf(thrown, "message");
+  if (isText(message)) return message;
+  const name = propertyOf(thrown, "name");
+  if (isText(name) && isText(propertyOf(thrown, "stack"))) return name;
+  return isText(thrown) ? thrown : printed(thrown);
+}
+
+/** @throws what its getters do */
+function canBeRead({ code, message }: NodeJS.ErrnoException): boolean {
+  return typeof message === "string" && typeof code !== "symbol";
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+function propertyOf(value: unknown, name: string): unknown {
+  if ((typeof value !== "object" || value === null) && typeof value !== "function") return undefined;
+  try {
+    return (value as Record<string, unknown>)[name];
+  } catch {
+    return undefined;
+  }
+}
+
+/** What has no words of its own, as the runtime prints it. */
+function printed(value: unknown): string {
+  try {
+    return inspect(value, { depth: 0, breakLength: Infinity });
+  } catch {
+    return "something that cannot be printed";
+  }
 }
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -111,15 +169,28 @@ const WORDS: Readonly<Record<string, string>> = {
   ENODATA: "the name exists but has no address",
 };
 
-/** @internal The errno in words a person can read: `nothing listens there (ECONNREFUSED)`. */
-export function inWords(error: unknown): string {
-  const reason = reasonOf(error);
-  const words = WORDS[reason] ?? wordsOfOpenSSL(error);
+/** The errno in words a person can read: `nothing listens there (ECONNREFUSED)`. */
+export function inWords(thrown: unknown): string {
+  const reason = reasonOf(thrown);
+  const words = wordsFor(reason, WORDS) ?? wordsOfOpenSSL(thrown, reason) ?? ownWords(thrown, reason);
   return words === undefined ? reason : `${words} (${reason})`;
 }
 
+/** What the runtime's own errors say, and these here: their codes tell a person little. */
+function ownWords(thrown: unknown, code: string): string | undefined {
+  if (!code.startsWith("ERR_")) return undefined;
+  const message = propertyOf(thrown, "message");
+  return isText(message) && message !== code ? message : undefined;
+}
+
+/** The words that a table has for a reason. A reason may be any text, `"constructor"` too. */
+export function wordsFor(reason: string, table: Readonly<Record<string, string>>): string | undefined {
+  return Object.hasOwn(table, reason) ? table[reason] : undefined;
+}
+
 /** What OpenSSL itself says: `peer did not return a certificate`. */
-function wordsOfOpenSSL(error: unknown): string | undefined {
-  const { reason } = error as { reason?: unknown };
-  return reasonOf(error).startsWith("ERR_SSL_") && typeof reason === "string" ? reason : undefined;
+function wordsOfOpenSSL(thrown: unknown, code: string): string | undefined {
+  if (!code.startsWith("ERR_SSL_")) return undefined;
+  const reason = propertyOf(thrown, "reason");
+  return isText(reason) ? reason : undefined;
 }

@@ -42,6 +42,11 @@ export interface RunLoopEnd {
 /** Where a run loop stands. */
 export type RunLoopState = "running" | "closing" | "closed";
 
+/** An exception that has ended a thread. Anything can be thrown, `undefined` too. */
+interface Crash {
+  readonly thrown: unknown;
+}
+
 let spawned = 0;
 
 /**
@@ -97,7 +102,7 @@ export class RunLoop {
     const workerData: unknown = rest.workerData;
     const { port1, port2 } = new MessageChannel();
     const start: Start = { name: checkString("name", name), port: port2, module, workerData };
-    const worker = new Worker(new URL("./loops/bootstrap.js", import.meta.url), {
+    const worker = new Worker(bootstrapUrl(), {
       ...inherited(),
       ...rest,
       name,
@@ -248,7 +253,7 @@ export class RunLoop {
   // ------------------------------------------------------------------ the thread, seen from outside
 
   #start(worker: Worker): Promise<void> {
-    let cause: unknown;
+    let crash: Crash | null = null;
     this.#link?.hold(false);
     return new Promise((ready, failed) => {
       this.#whenReady = () => {
@@ -256,9 +261,9 @@ export class RunLoop {
         ready();
         this.#didChange();
       };
-      worker.on("error", (error) => (cause = error));
+      worker.on("error", (thrown: unknown) => (crash = { thrown }));
       worker.on("exit", (code) => {
-        this.#didExit(code, cause);
+        this.#didExit(code, crash);
         if (this.#whenReady !== null) failed(this.#error ?? new Error("it was closed"));
       });
     });
@@ -282,10 +287,11 @@ export class RunLoop {
     else worker.unref();
   }
 
-  #didExit(code: number, cause: unknown): void {
+  #didExit(code: number, crash: Crash | null): void {
     // What it said last may say that it was closed.
-    const why = cause === undefined ? `its thread exited with ${code}` : inWords(cause);
-    const error = socketError("TRANSFER", "run loop", `The run loop ${JSON.stringify(this.name)} ended: ${why}`, cause);
+    const why = crash === null ? `its thread exited with ${code}` : inWords(crash.thrown);
+    const words = `The run loop ${JSON.stringify(this.name)} ended: ${why}`;
+    const error = socketError("TRANSFER", "run loop", words, crash?.thrown);
     this.#link?.lose(error);
     const result = this.#result;
     this.#error = result === null ? error : null;
@@ -295,7 +301,7 @@ export class RunLoop {
     if (closing !== null) settle(closing, result === null ? "failed" : "done", result ?? error);
     settle(this.#closedRequest, "done", { error: this.#error });
     // Nobody else may be there to hear of an exception.
-    if (cause !== undefined && this.#whenReady === null) process.emitWarning(error);
+    if (crash !== null && this.#whenReady === null) process.emitWarning(error);
   }
 
   // ------------------------------------------------------------------ the thread, seen from inside
@@ -331,6 +337,15 @@ export class RunLoop {
 /** @internal Makes this thread a run loop's. @returns what tells that its module has run */
 export function enterRunLoop(name: string, port: MessagePort): () => void {
   return RunLoop._enter(name, port);
+}
+
+/** @throws TRANSFER in a bundle of CommonJS, which does not know where this file was */
+function bootstrapUrl(): URL {
+  const here = import.meta.url as string | undefined;
+  if (here !== undefined) return new URL("./loops/bootstrap.js", here);
+  const words =
+    "A run loop cannot be started: asyncsocket is part of a CommonJS bundle, and its file for threads is not. Leave asyncsocket out of the bundle (esbuild: --external:asyncsocket), so that it is loaded from node_modules";
+  throw socketError("TRANSFER", "spawn", words);
 }
 
 /** A program given by `--eval` and its kind are no module's: a worker refuses to start with them. */

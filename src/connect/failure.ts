@@ -1,7 +1,7 @@
 /** The words of connects, lookups and listens that failed: one sentence that a person can read. */
 
 import { isIP } from "node:net";
-import { AsyncSocketError, inWords, reasonOf } from "../errors.js";
+import { inWords, isCode, isOurs, reasonOf, wordsFor, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { ListenTarget } from "../options.js";
 import type { Candidate, Family } from "./race.js";
@@ -28,14 +28,14 @@ const DNS_WORDS: Readonly<Record<string, string>> = {
 
 /** Whether a lookup has shown that there is none, rather than failed. */
 export function isAbsence(error: Error): boolean {
-  return ABSENT.includes(reasonOf(error instanceof AsyncSocketError ? (error.cause ?? "ENODATA") : error));
+  return ABSENT.includes(reasonOf(isOurs(error) ? (error.cause ?? "ENODATA") : error));
 }
 
 /** A failed connect, with every address tried and why each one failed. */
 export function connectFailure(where: string, tried: readonly Tried[]): AsyncSocketError {
   const [first] = tried;
-  if (tried.length === 1 && first?.error instanceof AsyncSocketError) return first.error;
-  const isDns = tried.every(({ error }) => error instanceof AsyncSocketError && error.code === "ERR_ASYNCSOCKET_DNS");
+  if (tried.length === 1 && isOurs(first?.error)) return first.error;
+  const isDns = tried.every(({ error }) => isCode(error, "DNS"));
   const message = `Cannot connect to ${where}: ${tried.map(inList).join("; ")}`;
   return socketError(isDns ? "DNS" : "CONNECT", "connect", message, causeOf(tried));
 }
@@ -57,7 +57,7 @@ export function connectTimeout(
 }
 
 function inList({ where, error }: Tried): string {
-  const words = error === null ? "no answer yet" : error instanceof AsyncSocketError ? error.message : inWords(error);
+  const words = error === null ? "no answer yet" : isOurs(error) ? error.message : inWords(error);
   return where === "" ? words : `${where}: ${words}`;
 }
 
@@ -118,13 +118,13 @@ export function srvWords(cause: Error | null): string {
 
 function dnsWords(cause: Error): string {
   const reason = reasonOf(cause);
-  const words = DNS_WORDS[reason];
+  const words = wordsFor(reason, DNS_WORDS);
   return words === undefined ? inWords(cause) : `${words} (${reason})`;
 }
 
 /** A failed listen as one sentence that says where. */
 export function listenFailure(target: ListenTarget, cause: Error): AsyncSocketError {
-  if (cause instanceof AsyncSocketError) return cause;
+  if (isOurs(cause)) return cause;
   const port = target.path === null ? `port ${target.port}` : target.path;
   const where = target.path === null && target.host !== undefined ? `${target.host} ${port}` : port;
   return socketError("LISTEN", "listen", `Cannot listen on ${where}: ${inWords(cause)}`, cause);

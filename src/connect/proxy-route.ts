@@ -1,6 +1,6 @@
 import type { AsyncSocket } from "../async-socket.js";
 import type { Clock } from "../clock.js";
-import { AsyncSocketError, inWords } from "../errors.js";
+import { inWords, isOurs, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { SocketSettings } from "../options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
@@ -142,8 +142,7 @@ export class ProxyRoute implements Route, RouteOwner {
     if (this.#isOver) return;
     this.#isOver = true;
     void this.#socket?.disconnect();
-    const isOurs = error instanceof AsyncSocketError;
     const message = `Cannot connect through ${this.#name}: ${inWords(error)}`;
-    this.#owner.didFailToConnect(isOurs ? error : socketError("PROXY", "connect", message, error));
+    this.#owner.didFailToConnect(isOurs(error) ? error : socketError("PROXY", "connect", message, error));
   }
 }

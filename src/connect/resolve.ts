@@ -1,5 +1,6 @@
 import dns, { type LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
+import { asError } from "../errors.js";
 import { dnsFailure, isAbsence, noAddress } from "./failure.js";
 import type { Candidate, Family, Question } from "./race.js";
 
@@ -80,20 +81,21 @@ function explainAbsence(query: NameQuery, error: Error, answer: Answer): void {
 function lookUp(lookup: LookupFunction, host: string, family: Question, answer: Answer): void {
   try {
     lookup(host, { all: true, family }, (error, address) => {
-      if (error !== null && (error as unknown) !== undefined) answer(error, []);
+      if (error !== null && (error as unknown) !== undefined) answer(asError(error), []);
       else answer(null, candidates(typeof address === "string" ? [{ address }] : address));
     });
   } catch (error) {
-    answer(error instanceof Error ? error : new Error(String(error)), []);
+    answer(asError(error), []);
   }
 }
 
 /** What is no address is left out, and the family is that of the address, whatever it is said to be. */
 function candidates(found: unknown): Candidate[] {
-  const all = Array.isArray(found) ? (found as readonly Pick<LookupAddress, "address">[]) : [];
-  return all.flatMap(({ address }) => {
-    const family = isIP(address);
-    return family === 0 ? [] : [{ address, family: family as Family }];
+  const all = Array.isArray(found) ? (found as readonly (Partial<LookupAddress> | null | undefined)[]) : [];
+  return all.flatMap((one) => {
+    const address = one?.address;
+    const family = typeof address === "string" ? isIP(address) : 0;
+    return address === undefined || family === 0 ? [] : [{ address, family: family as Family }];
   });
 }
 

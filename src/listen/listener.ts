@@ -3,7 +3,7 @@ import type { AsyncSocket } from "../async-socket.js";
 import type { Clock, Timer } from "../clock.js";
 import { withoutPayload, type CloseReason } from "../close-reason.js";
 import type { Connection } from "../connection.js";
-import { AsyncSocketError, inWords } from "../errors.js";
+import { inWords, isOurs, type AsyncSocketError } from "../errors.js";
 import { badState, socketError } from "../failures.js";
 import { notify } from "../notices.js";
 import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
@@ -166,8 +166,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   }
 
   didFail(error: Error): void {
-    const isOurs = error instanceof AsyncSocketError;
-    this.#closeFor(isOurs ? error : socketError("LISTEN", "listen", `Cannot listen: ${inWords(error)}`, error));
+    this.#closeFor(isOurs(error) ? error : socketError("LISTEN", "listen", `Cannot listen: ${inWords(error)}`, error));
   }
 
   didClose(): void {

@@ -3,7 +3,7 @@ import { wrongType } from "../arguments.js";
 import type { AsyncSocket } from "../async-socket.js";
 import type { Connection } from "../connection.js";
 import type { AcceptInfo } from "../delegate.js";
-import { AsyncSocketError, inWords } from "../errors.js";
+import { inWords, isOurs, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { Listener } from "../listen/listener.js";
 import { notify } from "../notices.js";
@@ -77,7 +77,7 @@ export class Dispatch {
       this.#send(loop, transport, proxied, ahead, info);
     } catch (error) {
       transport.destroy(true);
-      const cause = error instanceof AsyncSocketError ? (error.cause ?? error) : error;
+      const cause = isOurs(error) ? (error.cause ?? error) : error;
       const words = `A connection could not be sent to a run loop: ${inWords(cause)}`;
       this.tell(socketError("TRANSFER", "listen", words, error), info);
     }

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { wrongType } from "../arguments.js";
 import type { AcceptInfo } from "../delegate.js";
+import { asError } from "../errors.js";
 import { badState } from "../failures.js";
 import type { ShutdownOptions, ShutdownResult } from "../options.js";
 import { RunLoop } from "../run-loop.js";
@@ -82,7 +83,7 @@ export class RunLoopPool {
       loop._whenEnded(() => void this.#replace(loop));
       if (this.#hasClosed) await loop.close({ graceMs: 0 });
     } catch (error) {
-      process.emitWarning(error as Error);
+      process.emitWarning(asError(error));
     }
   }
 

@@ -12,6 +12,7 @@ import {
   wrongRange,
   wrongType,
 } from "../arguments.js";
+import { asError } from "../errors.js";
 import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
 
 /** What every handshake made by one set of options shares. */
@@ -68,7 +69,7 @@ function contextOf(options: Certificate, common: SecureContextOptions): SecureCo
     return createSecureContext({ minVersion: "TLSv1.2", ...common, ...withoutUndefined(options) });
   } catch (error) {
     // OpenSSL's words name what does not fit, never a key.
-    throw new TypeError(`Expected usable TLS keys and certificates, got an error: ${(error as Error).message}`, {
+    throw new TypeError(`Expected usable TLS keys and certificates, got an error: ${asError(error).message}`, {
       cause: error,
     });
   }

@@ -71,7 +71,9 @@ function open(): string | null {
   if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
   // Loading an addon can end their process: there is nothing to probe.
   if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
-  const load = createRequire(import.meta.url);
+  const here = import.meta.url as string | undefined;
+  if (here === undefined) return "asyncsocket is part of a CommonJS bundle, and its addon is not: leave it out of that";
+  const load = createRequire(here);
   const problems: string[] = [];
   for (const place of PLACES) {
     try {

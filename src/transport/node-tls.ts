@@ -3,6 +3,7 @@
 import type { Duplex } from "node:stream";
 import { checkServerIdentity, connect, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { realClock } from "../clock.js";
+import { asError } from "../errors.js";
 import { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { clientProblem } from "./internals.js";
@@ -67,7 +68,7 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
       const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
       choice.then(
         (chosen) => done(null, chosen),
-        (error: unknown) => done(error instanceof Error ? error : new Error(`no certificate: ${String(error)}`)),
+        (error: unknown) => done(asError(error)),
       );
     };
   }
@@ -124,7 +125,13 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
   if (typeof chain === "string") return problem(chain, "");
   if (chain instanceof Error) return inWords(chain);
   if (peerCertificate === null) return problem("NO_CERTIFICATE", "");
-  return (check ?? checkServerIdentity)(identity ?? "", peerCertificate) ?? null;
+  try {
+    const found: unknown = (check ?? checkServerIdentity)(identity ?? "", peerCertificate);
+    return found === undefined || found === null ? null : asError(found);
+  } catch (error) {
+    // Whom it cannot judge, it has not let in.
+    return asError(error);
+  }
 }
 
 const WORDS: Readonly<Record<string, string>> = {
