@@ -1,6 +1,7 @@
 /** Checks of what callers pass in. Each throws at once, before any state has changed: `Expected …, got …`. */
 
 import { constants } from "node:buffer";
+import { types } from "node:util";
 import { delimiterSet, type DelimiterSet } from "./pump/delimiter.js";
 import type { Bytes } from "./options.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
@@ -104,8 +105,11 @@ export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[
 
 export function checkSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  if (!(value instanceof AbortSignal)) throw wrongType("signal", "an AbortSignal", value);
-  return value;
+  // By what it can do, as below by what it is made of: those of another realm (a vm context, Jest) are as good.
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";
+  if (!isSignal) throw wrongType("signal", "an AbortSignal", value);
+  return value as AbortSignal;
 }
 
 export function checkEncoding(value: unknown): BufferEncoding | null {
@@ -115,7 +119,7 @@ export function checkEncoding(value: unknown): BufferEncoding | null {
 }
 
 export function checkInto(value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw wrongType("into", "a Uint8Array", value);
+  if (!types.isUint8Array(value)) throw wrongType("into", "a Uint8Array", value);
   if (value.length === 0) throw wrongRange("into", "longer than 0 bytes", value);
   return value;
 }
@@ -123,9 +127,10 @@ export function checkInto(value: unknown): Uint8Array {
 /** Views, never copies, but for strings. */
 export function toBytes(name: string, value: unknown): Uint8Array {
   if (typeof value === "string") return Buffer.from(value);
-  if (value instanceof Uint8Array) return value;
+  // The first for speed: it is what nearly every write gives.
+  if (value instanceof Uint8Array || types.isUint8Array(value)) return value;
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (types.isArrayBuffer(value)) return new Uint8Array(value);
   throw wrongType(name, "a string, bytes, or a list of them", value);
 }
 

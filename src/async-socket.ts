@@ -1,14 +1,14 @@
 import type { Duplex } from "node:stream";
-import { checkMs, checkBoolean, checkOptions, checkSignal } from "./arguments.js";
+import { checkMs, checkBoolean, checkOptions } from "./arguments.js";
 import type { CloseReason } from "./close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "./closing.js";
 import {
+  checkConnect,
   checkDelegate,
   checkFilter,
   checkKeepAlive,
   checkLimits,
   checkTransport,
-  connectTarget,
   listenTarget,
   socketSettings,
 } from "./connect-arguments.js";
@@ -40,7 +40,7 @@ import { SocketWriter } from "./socket-writer.js";
 import { SocketDuplex, webStreams } from "./streams.js";
 import type { TLSOptions } from "./tls/options.js";
 import { Securing } from "./tls/securing.js";
-import { clientSettings, isAskedFor, serverSettings } from "./tls/settings.js";
+import { isAskedFor, serverSettings } from "./tls/settings.js";
 import { DuplexTransport, duplexFactory } from "./transport/duplex.js";
 import { nativeTransports } from "./transport/native.js";
 import { nodeTransports } from "./transport/node.js";
@@ -138,11 +138,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
    * @throws BAD_STATE unless the socket is idle or closed
    */
   connect(options: ConnectOptions): SocketRequest<this> {
-    const target = connectTarget(options);
-    const settings = socketSettings(options);
-    const timeoutMs = checkMs("timeout", options.timeout);
-    const signal = checkSignal(options.signal);
-    const secure = isAskedFor(options.tls) ? clientSettings(options.tls) : null;
+    const { secure, ...checked } = checkConnect(options);
+    const { target } = checked;
     this.#begin("connect");
     const connection = this._connection;
     if (secure !== null) {
@@ -152,8 +149,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
     const openSocket = (transport: AcceptedTransport) => this.#openHelper(transport);
-    const plan = { factory: this.#factory, target, settings, timeoutMs, signal, openSocket };
-    return connection.connect(plan) as unknown as SocketRequest<this>;
+    return connection.connect({ ...checked, factory: this.#factory, openSocket }) as unknown as SocketRequest<this>;
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   checkMs,
   checkOneOf,
   checkOptions,
+  checkSignal,
   checkString,
   needOptions,
   wrongRange,
@@ -29,6 +30,7 @@ import type { IpTarget } from "./connect/place.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "./connect/proxy.js";
 import { withoutBrackets } from "./connect/resolve.js";
 import { badState } from "./failures.js";
+import { clientSettings, isAskedFor, type SecureSettings } from "./tls/settings.js";
 import { nativeProblem } from "./transport/addon.js";
 import { nativeTransports } from "./transport/native.js";
 import { nodeTransports } from "./transport/node.js";
@@ -75,14 +77,48 @@ export function socketSettings(options: TcpOptions): SocketSettings {
   };
 }
 
-/** True is the system's own delay, which a delay of 0 stands for. */
+/** What Linux takes (MAX_TCP_KEEPIDLE); elsewhere what goes into 32 bits of milliseconds, as runtimes hand it on. */
+const KEEP_ALIVE_MAX_SECONDS = process.platform === "linux" ? 32_767 : 2_147_483;
+
+/**
+ * True is the system's own delay, which a delay of 0 stands for. Systems count in whole seconds, and leave everything as
+ * it was where they are given too many: so it is rounded up here, and too many are refused.
+ */
 export function checkKeepAlive(name: string, value: unknown): number | false {
   if (value === true) return 0;
   if (value === false) return false;
   if (typeof value !== "number") throw wrongType(name, "a number of milliseconds, or a boolean", value);
-  if (!(value >= 0) || value === Infinity) throw wrongRange(name, "a non-negative, finite number", value);
-  return value;
+  const seconds = Math.ceil(value / 1000);
+  if (!(value >= 0) || seconds > KEEP_ALIVE_MAX_SECONDS) {
+    const bound = `at most ${KEEP_ALIVE_MAX_SECONDS * 1000}, which are the ${KEEP_ALIVE_MAX_SECONDS} s that the system takes`;
+    throw wrongRange(name, `a number of milliseconds from 0 on, ${bound}`, value);
+  }
+  return seconds * 1000;
 }
+
+/** The options of a `connect`, all of them checked. */
+export interface ConnectCheck {
+  readonly target: ConnectTarget;
+  readonly settings: SocketSettings;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** Null: in the clear. */
+  readonly secure: SecureSettings | null;
+}
+
+/** Whoever takes options of `connect` checks them by this, so that what is wrong is wrong at the call. */
+export function checkConnect(options: ConnectOptions): ConnectCheck {
+  return {
+    target: connectTarget(options),
+    settings: socketSettings(options),
+    timeoutMs: checkMs("timeout", options.timeout),
+    signal: checkSignal(options.signal),
+    secure: isAskedFor(options.tls) ? clientSettings(options.tls) : null,
+  };
+}
+
+/** How long a full backlog is waited for where the connect has no timeout of its own. */
+const BACKLOG_PATIENCE_MS = 10_000;
 
 export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);
@@ -97,7 +133,10 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     lookup,
     proxy: checkProxyOption(options),
   };
-  if (path !== undefined) return { path: checkPath(path, options) };
+  if (path !== undefined) {
+    const hasTimeout = options.timeout !== undefined && options.timeout !== Infinity;
+    return { path: checkPath(path, options), patienceMs: hasTimeout ? Infinity : BACKLOG_PATIENCE_MS };
+  }
   const host = options.host === undefined ? "localhost" : withoutBrackets(checkString("host", options.host));
   const needsNoPort = route.service !== undefined && options.port === undefined;
   if (route.proxy !== undefined) checkTargetHost(host);

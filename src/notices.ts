@@ -90,5 +90,9 @@ export function askForTime(
   elapsedMs: number,
 ): number {
   const more = notify(socket, method, entry.tag, elapsedMs, entry.bytesDone);
+  // The deadline is now: an answer that comes later is none, and whoever gives one has to learn of it.
+  if (typeof (more as PromiseLike<unknown> | undefined | null)?.then === "function") {
+    surface(new TypeError(`Expected ${method} to return a number of milliseconds at once, got a promise`));
+  }
   return typeof more === "number" && more > 0 ? more : 0;
 }

@@ -73,7 +73,10 @@ export interface ConnectOptions extends TcpOptions {
    * @default none: `host` and `port` are where to connect to
    */
   service?: string | undefined;
-  /** A Unix-domain socket instead of host and port. */
+  /**
+   * A Unix-domain socket instead of host and port. Where its backlog is full it is tried again within `timeout`, without
+   * one for 10 seconds.
+   */
   path?: string | undefined;
   /**
    * Ms from the call, lookups, proxy and TLS included, until the socket is usable; then `CONNECT_TIMEOUT`.
@@ -274,7 +277,11 @@ export type Endpoint =
 
 /** @internal Checked, with the defaults in place. Where a `connect` goes to. */
 export type ConnectTarget =
-  | { readonly path: string }
+  | {
+      readonly path: string;
+      /** How long a listener with a full backlog is tried again; `Infinity`: as long as the connect may take. */
+      readonly patienceMs: number;
+    }
   | {
       readonly path: null;
       readonly host: string;

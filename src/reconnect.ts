@@ -1,7 +1,7 @@
 import { checkFunction, checkInteger, checkMs, checkOptions, checkSignal, wrongRange, wrongType } from "./arguments.js";
 import { AsyncSocket } from "./async-socket.js";
 import { realClock, type Clock } from "./clock.js";
-import { connectTarget, socketSettings } from "./connect-arguments.js";
+import { checkConnect } from "./connect-arguments.js";
 import { isCode } from "./errors.js";
 import type { AsyncSocketOptions, ConnectOptions } from "./options.js";
 import { onAbort, SocketRequest } from "./request.js";
@@ -79,10 +79,7 @@ function connectorOf<Tag, UserData>(
   if (checkOptions(connect, "connect") === undefined) throw wrongType("connect", "options or a function", connect);
   // What is wrong with them is wrong now, not at the first try.
   new AsyncSocket<Tag, UserData>(connect);
-  connectTarget(connect);
-  socketSettings(connect);
-  checkMs("timeout", connect.timeout);
-  checkSignal(connect.signal);
+  checkConnect(connect);
   return () => AsyncSocket.connect<Tag, UserData>(connect);
 }
 

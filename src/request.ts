@@ -165,13 +165,42 @@ export const nobody: RequestOwner = {
   bytesDoneOf: () => 0,
 };
 
-/** @internal Calls `abort` when the signal is aborted, at once if it is already. @returns what stops that */
+/** Whom to tell of an aborted signal: however many there are, the signal has one listener of ours. */
+interface Watch {
+  readonly told: Set<(reason: unknown) => void>;
+  readonly listener: () => void;
+}
+
+const watches = new WeakMap<AbortSignal, Watch>();
+
+function watch(signal: AbortSignal): Watch {
+  const told = new Set<(reason: unknown) => void>();
+  const listener = (): void => {
+    watches.delete(signal);
+    for (const abort of told) abort(signal.reason);
+  };
+  signal.addEventListener("abort", listener, { once: true });
+  return { told, listener };
+}
+
+/**
+ * @internal Calls `abort` when the signal is aborted, at once if it is already. Requests that share a signal share its
+ * listener, which goes with the last of them: runtimes warn of a leak where a signal has more than ten.
+ * @param abort a function of this call's own
+ * @returns what stops that
+ */
 export function onAbort(signal: AbortSignal, abort: (reason: unknown) => void): (() => void) | null {
-  const listener = (): void => abort(signal.reason);
   if (signal.aborted) {
-    listener();
+    abort(signal.reason);
     return null;
   }
-  signal.addEventListener("abort", listener, { once: true });
-  return () => signal.removeEventListener("abort", listener);
+  let present = watches.get(signal);
+  if (present === undefined) watches.set(signal, (present = watch(signal)));
+  const { told, listener } = present;
+  told.add(abort);
+  return () => {
+    if (!told.delete(abort) || told.size > 0 || signal.aborted) return;
+    watches.delete(signal);
+    signal.removeEventListener("abort", listener);
+  };
 }

@@ -358,7 +358,8 @@ function inherited(): WorkerOptions {
 }
 
 function checkModule(given: unknown): string {
-  if (given instanceof URL) return given.href;
+  const { href } = (given ?? {}) as Partial<URL>;
+  if (typeof href === "string") return href;
   const text = checkString("moduleUrl", given);
   if (isAbsolute(text)) return pathToFileURL(text).href;
   if (URL.canParse(text)) return text;

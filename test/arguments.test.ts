@@ -5,8 +5,10 @@ import { constants } from "node:buffer";
 import { Duplex, PassThrough, Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { inspect } from "node:util";
+import { runInNewContext } from "node:vm";
 import { AsyncSocket } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
+import { checkKeepAlive } from "#dist/connect-arguments.js";
 
 /** The public face without its types: for calls that they forbid. */
 type Loose = Record<string, (...args: unknown[]) => unknown>;
@@ -28,7 +30,7 @@ const NOT_HOST: Bad = ["", 5, null, {}, ["localhost"]];
 const NOT_PORT: Bad = ["80", -1, 1.5, NaN, 65_536, Infinity, null, 80n, {}];
 const NOT_PATH: Bad = ["", 5, null, {}, "x".repeat(120), "/tmp/a\0b", new URL("file:///tmp/x")];
 const NOT_FAMILY: Bad = [5, 0, "4", "IPv4", null, NaN];
-const NOT_KEEP_ALIVE: Bad = [null, -1, NaN, Infinity, "1", {}];
+const NOT_KEEP_ALIVE: Bad = [null, -1, NaN, Infinity, 2 ** 31, "1", {}];
 const NOT_FUNCTION: Bad = [null, {}, "x", 5];
 const NOT_DELEGATE: Bad = [5, "x", true, nothing, Symbol("s")];
 const NOT_DELIMITER: Bad = [undefined, null, 5, {}, "", new Uint8Array(0), [], [""], ["a", ""], [5], [["a"]]];
@@ -426,5 +428,71 @@ describe("values at the edge", () => {
     assert.equal(socket.pendingReads, 13);
     assert.equal(socket.pendingWrites, 3);
     socket.delegate = null;
+  });
+});
+
+describe("values of another realm, as vm contexts and Jest make them", () => {
+  /** Bytes of various kinds, in a list. */
+  const foreign = (source: string): [Uint8Array, ...(DataView | ArrayBuffer)[]] =>
+    runInNewContext(`[${source}]`) as [Uint8Array, ...(DataView | ArrayBuffer)[]];
+
+  it("are bytes to write, delimiters, and memory to read into", async () => {
+    const socket = await openSocket();
+    const { value: peer } = await (sockets.at(-2) ?? assert.fail()).connections().next();
+    assert.ok(peer !== undefined);
+    const views = "Uint8Array.of(97, 98), new DataView(Uint8Array.of(99, 100).buffer), Uint8Array.of(101, 10).buffer";
+    await socket.write(foreign(views));
+    await socket.write(foreign("Uint8Array.of(102, 10)")[0]);
+    await socket.write(foreign("0, Uint8Array.of(103).buffer")[1] ?? assert.fail());
+    assert.equal((await peer.readUntil(foreign("Uint8Array.of(101, 10)")[0])).toString(), "abcde\n");
+    const [into] = foreign("new Uint8Array(4)");
+    assert.equal((await peer.readExactly(3, { into })).toString(), "f\ng");
+    assert.deepEqual([...into], [102, 10, 103, 0]);
+  });
+
+  it("are signals", () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const unlike = {
+      get aborted() {
+        return signal.aborted;
+      },
+      get reason(): unknown {
+        return signal.reason as unknown;
+      },
+      addEventListener: signal.addEventListener.bind(signal),
+      removeEventListener: signal.removeEventListener.bind(signal),
+    };
+    const request = idle().read({ signal: unlike as AbortSignal });
+    controller.abort();
+    assert.equal(request.state, "canceled");
+  });
+});
+
+describe("keepAlive", () => {
+  const taken = (keepAlive: number | boolean): number | false => checkKeepAlive("keepAlive", keepAlive);
+
+  it("is rounded up to whole seconds, which is what systems count in", () => {
+    for (const [ms, expected] of [
+      [0, 0],
+      [0.5, 1000],
+      [400, 1000],
+      [1000, 1000],
+      [1001, 2000],
+    ] as const) {
+      assert.equal(taken(ms), expected);
+    }
+    assert.deepEqual([taken(true), taken(false)], [0, false]);
+  });
+
+  it("refuses more than the system takes, and names the bound", { skip: process.platform !== "linux" }, () => {
+    assert.equal(taken(32_767_000), 32_767_000);
+    assert.throws(() => taken(32_767_001), { name: "RangeError", message: /32767 s.*got 32767001/ });
+    for (const call of [
+      () => idle().connect({ port: 1, keepAlive: 40_000_000 }),
+      () => idle().listen({ port: 1, keepAlive: 40_000_000 }),
+    ]) {
+      assert.throws(call, RangeError);
+    }
   });
 });

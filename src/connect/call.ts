@@ -1,3 +1,5 @@
+import { constants } from "node:os";
+import { addressText, isOneEnd, type Address } from "../address.js";
 import type { SocketSettings } from "../options.js";
 import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
@@ -31,7 +33,14 @@ export class Call implements ConnectSink {
   }
 
   didOpen(): void {
-    this.#done(null);
+    const { local, remote } = this.#transport ?? {};
+    if (!isOneEnd(local, remote)) {
+      this.#done(null);
+      return;
+    }
+    // With a RST, so that the port, which a server may be about to listen on, is free at once.
+    this.#transport?.destroy(true);
+    this.#done(refusal(remote));
   }
 
   didFail(error: Error): void {
@@ -47,4 +56,12 @@ export class Call implements ConnectSink {
 export function applySettings(transport: Transport, { noDelay, keepAliveMs }: Partial<SocketSettings>): void {
   if (noDelay !== undefined) transport.setNoDelay(noDelay);
   if (keepAliveMs !== undefined) transport.setKeepAlive(keepAliveMs);
+}
+
+/** Nobody listens there, or the connection would not have met itself. */
+function refusal(remote: Address | undefined): Error {
+  const message = `connect ECONNREFUSED ${addressText(remote)}: nobody but the connecting socket itself was there`;
+  const { address, port } = remote as Exclude<Address, { family: "unix" }>;
+  const errno = -constants.errno.ECONNREFUSED;
+  return Object.assign(new Error(message), { code: "ECONNREFUSED", errno, syscall: "connect", address, port });
 }

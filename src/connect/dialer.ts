@@ -1,5 +1,6 @@
 import type { SrvRecord } from "node:dns";
-import type { Clock } from "../clock.js";
+import type { Clock, Timer } from "../clock.js";
+import { reasonOf } from "../errors.js";
 import type { ConnectTarget, Endpoint, SocketSettings } from "../options.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { applySettings, Call } from "./call.js";
@@ -11,6 +12,9 @@ import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
 
 const NOTHING = Buffer.alloc(0);
+/** Between two tries at a listener with a full backlog: the first wait, and the longest. */
+const BACKLOG_WAIT_MS = 1;
+const BACKLOG_WAIT_MAX_MS = 50;
 
 /** Where a target is, for people. */
 export function whereOf(target: ConnectTarget): string {
@@ -35,6 +39,8 @@ export class Dialer implements Route, Caller {
   #place: Place | null = null;
   /** The question for SRV records, as long as it has no answer. */
   #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
+  /** The last try at a path whose listener was busy, and the wait for the next one. */
+  #busy: { readonly tried: Tried; readonly timer: Timer } | null = null;
   #isOver = false;
 
   constructor(
@@ -57,7 +63,7 @@ export class Dialer implements Route, Caller {
 
   start(): void {
     const target = this.#target;
-    if (target.path !== null) this.#dialPath(target.path);
+    if (target.path !== null) this.#dialPath(target.path, this.clock.now() + target.patienceMs, BACKLOG_WAIT_MS);
     else if (target.service !== undefined) this.#findService(target, target.service);
     else this.#try(target, [{ name: target.host, port: target.port }]);
   }
@@ -67,6 +73,7 @@ export class Dialer implements Route, Caller {
     this.#lookup?.cancel();
     this.#lookup = null;
     this.#place?.cancel();
+    if (this.#busy !== null) this.clock.clearTimer(this.#busy.timer);
     for (const call of this.#calls) call.hangUp();
   }
 
@@ -80,7 +87,8 @@ export class Dialer implements Route, Caller {
   }
 
   get tried(): Tried[] {
-    return [...this.#failed, ...(this.#place?.tried ?? [])];
+    const busy = this.#busy === null ? [] : [this.#busy.tried];
+    return [...this.#failed, ...busy, ...(this.#place?.tried ?? [])];
   }
 
   /** What is being looked up. */
@@ -90,10 +98,25 @@ export class Dialer implements Route, Caller {
     return name === undefined ? [] : [lookupInWords(name)];
   }
 
-  #dialPath(path: string): void {
+  /**
+   * A Unix-domain socket does not queue up where the listener's backlog is full, as one of TCP does: the system fails it
+   * at once. So it is tried again, after waits that double.
+   */
+  #dialPath(path: string, giveUpAt: number, waitMs: number): void {
     const call = this.call({ path }, (error) => {
-      if (error === null) this.didReach(call);
-      else this.#fail({ where: "", error });
+      if (error === null) {
+        this.didReach(call);
+        return;
+      }
+      const leftMs = giveUpAt - this.clock.now();
+      if (reasonOf(error) !== "EAGAIN" || leftMs <= 0) {
+        this.#fail({ where: "", error });
+        return;
+      }
+      if (this.#isOver) return;
+      const again = (): void => this.#dialPath(path, giveUpAt, Math.min(2 * waitMs, BACKLOG_WAIT_MAX_MS));
+      const timer = this.clock.setTimer(again, Math.min(waitMs, leftMs), this.#owner.isReferenced);
+      this.#busy = { tried: { where: "", error }, timer };
     });
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from "node:crypto";
+import { types } from "node:util";
 import type { TLSOptions } from "../tls/options.js";
 
 /** TLS options of which nothing is shared with the thread they come from. */
@@ -63,7 +64,7 @@ export function unpackSecrets(value: PackedSecrets): TLSOptions {
 }
 
 function unpacked(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (types.isUint8Array(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   if (Array.isArray(value)) return value.map(unpacked);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, unpacked(one)]));
