@@ -4,7 +4,7 @@ import type { DetailedPeerCertificate, SecureContext, SecureContextOptions } fro
 export type Certificate = SecureContextOptions | SecureContext;
 
 /** A listener's certificate for the name that a client asks for; undefined: the listener's own. */
-export type CertificateChooser = (name: string) => Certificate | undefined | Promise<Certificate | undefined>;
+export type CertificateChooser = (name: string) => Certificate | undefined | PromiseLike<Certificate | undefined>;
 
 /**
  * How a connection is secured. What is not named here is as in Node's `tls` module: `ca`, `cert`, `key`, `pfx`,

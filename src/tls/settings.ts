@@ -1,6 +1,6 @@
 /** From what callers pass as TLS options: checked at once, ready for every handshake. */
 
-import { createHash } from "node:crypto";
+import { constants, createHash, type Hash } from "node:crypto";
 import { isIP } from "node:net";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import {
@@ -34,6 +34,8 @@ export interface SecureSettings {
     ((name: string) => SecureContext | undefined | Promise<SecureContext | undefined>) | undefined;
   readonly keyLog: ((line: Buffer) => void) | undefined;
   readonly requireCloseNotify: boolean;
+  /** Server: whether a resumed session says anything of who the client is. */
+  readonly mayResume: boolean;
 }
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
@@ -87,16 +89,45 @@ function withoutUndefined(options: SecureContextOptions): SecureContextOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
+/** Without tickets nothing is resumed: the runtime's servers remember no sessions. */
+const NO_TICKETS: SecureContextOptions = { secureOptions: constants.SSL_OP_NO_TICKET };
+
+/** The options that say which clients are let in, besides `requestCert`. A `pfx` may bring authorities along. */
+const CLIENTS_BY = ["ca", "crl", "pfx", "allowPartialTrustChain"] as const;
+
 /**
  * A session is resumed by no other server than those that ask for the same clients, even if they share ticket keys.
  * With none, OpenSSL ends every attempt to resume where clients are asked for certificates.
  */
-function contextIdOf({ requestCert, ca }: TLSOptions): string {
-  const hash = createHash("sha256").update(requestCert === true ? "clients of " : "anybody");
-  for (const one of [ca ?? []].flat() as unknown[]) {
-    if (typeof one === "string" || Buffer.isBuffer(one)) hash.update(one);
+function contextIdOf(options: TLSOptions): string {
+  const hash = createHash("sha256").update(options.requestCert === true ? "clients of " : "anybody");
+  for (const name of CLIENTS_BY) {
+    hash.update(`\0${name}\0`);
+    for (const one of [(options as Record<string, unknown>)[name] ?? []].flat() as unknown[]) addTo(hash, one);
   }
   return hash.digest("hex").slice(0, 32);
+}
+
+function addTo(hash: Hash, value: unknown): void {
+  if (typeof value === "string" || ArrayBuffer.isView(value)) hash.update(value as string | Uint8Array);
+  else if (typeof value === "object" && value !== null) for (const one of Object.values(value)) addTo(hash, one);
+  else hash.update(String(value));
+}
+
+/**
+ * Whether all names of a listener let in the same clients. The runtime looks at a session before it asks for the name's
+ * context, and by the listener's own: a session made under one name would be good under all, whomever they ask for.
+ */
+function namesAgree(options: TLSOptions): boolean {
+  const { certificates, requestCert, fingerprints, secureContext } = options;
+  // A fingerprint is checked of every connection, resumed or not, and under every name.
+  if (certificates === undefined || requestCert !== true || fingerprints !== undefined) return true;
+  // Whom they let in cannot be seen in a function, nor in a context.
+  if (typeof certificates === "function" || secureContext !== undefined) return false;
+  const common = sharedByNames(options);
+  return Object.values(certificates).every(
+    (one) => !("context" in one) && contextIdOf({ ...common, ...withoutUndefined(one) }) === contextIdOf(options),
+  );
 }
 
 function fingerprintsOf(list: unknown): readonly string[] | undefined {
@@ -136,17 +167,23 @@ function chosen(
   common: SecureContextOptions,
 ): SecureContext | undefined | Promise<SecureContext | undefined> {
   const answer = choose(name);
-  if (answer instanceof Promise) return answer.then((one) => (one === undefined ? undefined : contextOf(one, common)));
-  return answer === undefined ? undefined : contextOf(answer, common);
+  const contextFor = (one: Certificate | undefined) => (one === undefined ? undefined : contextOf(one, common));
+  return isThenable(answer) ? Promise.resolve(answer).then(contextFor) : contextFor(answer);
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | undefined)?.then === "function";
 }
 
 function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "servername" | "identity"> {
   checkTLS(options);
   const fingerprints = fingerprintsOf(options.fingerprints);
   const common = { sessionIdContext: contextIdOf(options), ...withoutUndefined(options) };
+  const chooseContext = chooserOf(options.certificates, sharedByNames(common));
+  const mayResume = !isServer || namesAgree(options);
   return {
     isServer,
-    context: options.secureContext ?? contextOf(options, common),
+    context: options.secureContext ?? contextOf(options, mayResume ? common : { ...common, ...NO_TICKETS }),
     protocols: options.ALPNProtocols,
     // Whoever names a certificate means it.
     rejectUnauthorized:
@@ -155,9 +192,10 @@ function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "s
     checkServerIdentity: options.checkServerIdentity,
     fingerprints,
     session: options.session,
-    chooseContext: chooserOf(options.certificates, sharedByNames(common)),
+    chooseContext,
     keyLog: options.keyLog,
     requireCloseNotify: checkBoolean("requireCloseNotify", options.requireCloseNotify, false),
+    mayResume,
   };
 }
 

@@ -7,9 +7,10 @@
  * machinery but no option, so it is reached through the symbols that the option sets; else 'data' events do.
  */
 
+import { constants } from "node:crypto";
 import { Socket, type OnReadOpts } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import { reasonOf } from "../errors.js";
 
 /** More saves system calls, but copies of such size make malloc give its memory back each time (measured: twice the cost). */
@@ -168,4 +169,10 @@ export function clientProblem(socket: TLSSocket): Error | null {
   const handle = (socket as unknown as Internals)._handle;
   if (typeof handle?.verifyError === "function") return handle.verifyError() ?? null;
   return new Error("this runtime does not tell whether the client's certificate is valid");
+}
+
+/** Has a context that somebody else has made give and take no session tickets any more, where the runtime can. */
+export function stopTickets(context: SecureContext): void {
+  const inner = context.context as { setOptions?: (options: number) => void } | undefined;
+  inner?.setOptions?.(constants.SSL_OP_NO_TICKET);
 }

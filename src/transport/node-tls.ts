@@ -6,7 +6,7 @@ import { realClock } from "../clock.js";
 import { asError } from "../errors.js";
 import { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
-import { clientProblem } from "./internals.js";
+import { clientProblem, stopTickets } from "./internals.js";
 
 /** Told how a handshake went: one of the two, once. */
 export interface HandshakeListener {
@@ -61,6 +61,7 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
     requestCert,
     rejectUnauthorized: requestCert && rejectUnauthorized,
   };
+  if (!settings.mayResume) stopTickets(context);
   if (protocols !== undefined) options.ALPNProtocols = [...protocols];
   if (chooseContext !== undefined) {
     options.SNICallback = (name, done) => {
@@ -117,6 +118,7 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
       : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
   }
   if (isServer) {
+    if (info.resumed && !settings.mayResume) return problem("RESUMED", "");
     // To the runtime a resumed session without a certificate is a good one.
     return inWords(clientProblem(socket)) ?? (peerCertificate === null ? problem("NO_CERTIFICATE", "") : null);
   }
@@ -135,6 +137,7 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
 }
 
 const WORDS: Readonly<Record<string, string>> = {
+  RESUMED: "its session may be that of another name, which asks for other clients: it has to shake hands in full",
   NO_CERTIFICATE: "it has shown no certificate",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, and not among those trusted",
   SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a certificate authority that is not among those trusted",

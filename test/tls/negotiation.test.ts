@@ -42,6 +42,12 @@ async function shownTo(t: TestContext, server: TLSOptions, servername: string): 
 
 const later = <T>(value: T): Promise<T> => new Promise((resolve) => setImmediate(resolve, value));
 
+/** A promise of another library's. */
+function thenable<T>(value: T): PromiseLike<T> {
+  const real = later(value);
+  return { then: (done, failed) => real.then(done, failed) };
+}
+
 describe("A server with several certificates", SAFETY, () => {
   const map = { "one.example": one, "*.wild.example": createSecureContext(wild) };
   const choose = (name: string): TLSOptions | undefined => (name === "one.example" ? one : undefined);
@@ -55,6 +61,7 @@ describe("A server with several certificates", SAFETY, () => {
     ["by a function", choose, "one.example", "one.example"],
     ["its own where the function says nothing", choose, "two.example", "localhost"],
     ["by a function that answers later", (name) => later(choose(name)), "one.example", "one.example"],
+    ["by a function that gives a thenable", (name) => thenable(choose(name)), "one.example", "one.example"],
     ["by a function that gives a context", () => Promise.resolve(createSecureContext(wild)), "a.b", "*.wild.example"],
   ];
   for (const [how, certificates, name, shown] of cases) {
@@ -201,7 +208,8 @@ describe("A server may ask its clients for certificates", SAFETY, () => {
       }
     });
 
-    it(`resumes sessions of clients with certificates under every name, ${how}`, async (t) => {
+    const mayResume = typeof certificates !== "function";
+    it(`${mayResume ? "resumes" : "resumes no"} sessions of clients with certificates under every name, ${how}`, async (t) => {
       const { target, accepted } = await listening(t, { ...identity, ...required, certificates });
       const tls = { ...trusting, ...member, servername: "one.example", maxVersion: "TLSv1.2" } as const;
       const first = idle(t);
@@ -209,7 +217,8 @@ describe("A server may ask its clients for certificates", SAFETY, () => {
       await secured(await accepted());
       const again = idle(t);
       await again.connect({ ...target, tls: { ...tls, session: first.tls?.session } });
-      assert.equal(again.tls?.resumed, true);
+      // Whom else a function would let in, nobody knows.
+      assert.equal(again.tls?.resumed, mayResume);
       await secured(await accepted());
     });
   }
