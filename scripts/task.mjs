@@ -1,0 +1,88 @@
+// `npm run NAME`: builds what has changed, and runs one of the tasks below. `npm run tasks` lists them.
+
+import { spawnSync } from "node:child_process";
+
+const C8 = ["npx", "c8", "--reporter=text", "--check-coverage", "--lines", "97", "--branches", "93"];
+
+/** By name: what it does, its options, the program that is run behind the build, and the page that it writes. */
+const TASKS = {
+  build: { about: "compiles what has changed", command: null },
+  start: { about: "shows the library at work", command: ["node", "build/examples/start.js"] },
+  test: {
+    options: "FILE …, --watch, or options of the test runner of Node",
+    about: "format, lint, and all tests; with FILES or --watch only those",
+    command: ["node", "scripts/check.mjs"],
+  },
+  coverage: { about: "the tests, and what they do not reach", command: [...C8, "node", "scripts/check.mjs"] },
+  mutate: { about: "faults put in by a machine that no test notices", command: ["npx", "stryker", "run"] },
+  simulate: {
+    options: "--runs N (20000), --seed N (1)",
+    about: "random programs against the model",
+    command: ["node", "build/test/simulation/simulate.js"],
+  },
+  soak: {
+    options:
+      "--seconds N (60), --connections N (10000), --only NAME, --seed N, --transport auto|native|node, --leak WHAT",
+    about: "hostile peers over real sockets",
+    command: ["node", "build/soak/main.js"],
+  },
+  "soak:moves": {
+    options: "--sockets N, --at-once N, --seed N, --nodes 22,24,26",
+    about: "sockets that move to other threads",
+    command: ["node", "build/soak/moves.js"],
+  },
+  sanitize: { about: "the addon under sanitizers and valgrind", command: ["node", "scripts/sanitize.mjs"] },
+  "test:runtimes": {
+    options: "22 24 26 bun deno (all of them)",
+    about: "the tests on other runtimes",
+    command: ["node", "scripts/runtimes.mjs"],
+  },
+  "test:install": {
+    options: "22 24 26 besides this Node (none)",
+    about: "the package, installed in several ways",
+    command: ["node", "scripts/installs.mjs"],
+  },
+  bench: {
+    options:
+      "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --json FILE, --profile FOLDER, --list",
+    about: "CPU per operation against code by hand",
+    command: ["node", "build/bench/main.js"],
+  },
+  pages: {
+    options: "FILE, as --json of the benchmark has written it",
+    about: "figures of a bench run into docs/performance.md",
+    command: ["node", "build/bench/pages.js"],
+    writes: "docs/performance.md",
+  },
+  audio: {
+    options: "--runs N (5), --seconds N (4), --listeners N (8), --write",
+    about: "what listeners wait for, into docs/audio.md",
+    command: ["node", "build/bench/audio.js"],
+    writes: "docs/audio.md",
+  },
+  docs: { about: "API pages into docs/api", command: ["npx", "typedoc"] },
+};
+
+function run([command, ...args]) {
+  const { status } = spawnSync(command, args, { stdio: "inherit", shell: process.platform === "win32" });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function list() {
+  const width = Math.max(...Object.keys(TASKS).map((name) => name.length));
+  for (const [name, { about }] of Object.entries(TASKS)) console.log(`npm run ${name.padEnd(width)}  ${about}`);
+  console.log(
+    "\nOptions follow two hyphens (npm run bench -- --help); npm test -- test/pump/text.test.ts runs one file.",
+  );
+}
+
+const [name, ...args] = process.argv.slice(2);
+const task = TASKS[name];
+if (task === undefined) list();
+else if (args.includes("--help")) console.log(`npm run ${name}: ${task.about}\nOptions: ${task.options ?? "none"}`);
+else {
+  run(["node", "scripts/setup.mjs"]);
+  run(["node", "node_modules/typescript/bin/tsc", "-b"]);
+  if (task.command !== null) run([...task.command, ...args]);
+  if (task.writes !== undefined) run(["npx", "prettier", "--write", "--log-level", "warn", task.writes]);
+}
