@@ -2,6 +2,7 @@
 
 import { constants } from "node:buffer";
 import { types } from "node:util";
+import { asciiName } from "./host-name.js";
 import { delimiterSet, type DelimiterSet } from "./pump/delimiter.js";
 import type { Bytes } from "./options.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
@@ -91,6 +92,14 @@ export function checkString(name: string, value: unknown): string {
   if (typeof value !== "string") throw wrongType(name, "a string", value);
   if (value === "") throw wrongRange(name, "a non-empty string", value);
   return value;
+}
+
+/** A name, which is then in ASCII, or an address. */
+export function checkHostName(name: string, value: unknown): string {
+  const text = checkString(name, value);
+  const ascii = asciiName(text);
+  if (ascii === undefined) throw wrongRange(name, "a host name or an address", text);
+  return ascii;
 }
 
 export function checkFunction(name: string, value: unknown): void {

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import {
   checkBoolean,
   checkFunction,
+  checkHostName,
   checkInteger,
   checkMs,
   checkOneOf,
@@ -137,7 +138,7 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     const hasTimeout = options.timeout !== undefined && options.timeout !== Infinity;
     return { path: checkPath(path, options), patienceMs: hasTimeout ? Infinity : BACKLOG_PATIENCE_MS };
   }
-  const host = options.host === undefined ? "localhost" : withoutBrackets(checkString("host", options.host));
+  const host = options.host === undefined ? "localhost" : withoutBrackets(checkHostName("host", options.host));
   const needsNoPort = route.service !== undefined && options.port === undefined;
   if (route.proxy !== undefined) checkTargetHost(host);
   return { path: null, host, port: needsNoPort ? 0 : checkInteger("port", options.port, 1, 65_535), ...route };
@@ -189,7 +190,7 @@ export function listenTarget(options: ListenOptions): ListenTarget {
   if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
   return {
     path: null,
-    host: options.host === undefined ? undefined : checkString("host", options.host),
+    host: options.host === undefined ? undefined : checkHostName("host", options.host),
     port: checkInteger("port", options.port, 0, 65_535),
     backlog,
     ipv6Only: checkBoolean("ipv6Only", options.ipv6Only, false),

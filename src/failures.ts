@@ -52,9 +52,14 @@ function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string 
 
 function commonWords(code: ShortCode, cause: unknown): string {
   if (code === "CANCELED") return "was canceled";
-  if (code === "CONNECTION_LOST") return "failed: the connection was lost";
+  if (code === "CONNECTION_LOST") return `failed: the connection was lost${whyLost(cause)}`;
   const why = cause instanceof Error ? `: ${cause.message}` : "";
   return `failed: the socket is closed${why}`;
+}
+
+/** @param cause the error of the connection, which says why after the same words */
+function whyLost(cause: unknown): string {
+  return cause instanceof Error ? `: ${cause.message.replace(/^Connection lost: /, "")}` : "";
 }
 
 /** What entries fail with that a close takes along. */

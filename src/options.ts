@@ -96,14 +96,17 @@ export interface ConnectOptions extends TcpOptions {
   interface?: string | undefined;
   /** Only addresses of this family. @default both */
   family?: 4 | 6 | undefined;
-  /** The family to try first. @default IPv6; with a `lookup`, the family of the first address that it finds */
+  /** The family to try first. @default that of the first address found, which is the system's choice */
   preferFamily?: 4 | 6 | undefined;
   /**
    * Ms after which the next address is tried as well, where none has failed before (RFC 8305, section 5); at least 10.
    * @default 250
    */
   attemptDelay?: number | undefined;
-  /** In place of `dns.lookup`, of the same form. Called once, with `all` set; what it finds is all that is tried. */
+  /**
+   * In place of `dns.lookup`, of the same form. Called once, with `all` set, and the name in ASCII; what it finds is all
+   * that is tried.
+   */
   lookup?: LookupFunction | undefined;
   /**
    * Connect through a proxy: `"socks5://user:password@host:port"` (the addresses of `host` are looked up here),

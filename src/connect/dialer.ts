@@ -1,11 +1,12 @@
 import type { SrvRecord } from "node:dns";
+import { isIP } from "node:net";
 import type { Clock, Timer } from "../clock.js";
 import { reasonOf } from "../errors.js";
 import type { ConnectTarget, Endpoint, SocketSettings } from "../options.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { applySettings, Call } from "./call.js";
 import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from "./failure.js";
-import { InterfaceAddresses } from "./local-address.js";
+import { InterfaceAddresses, zoned } from "./local-address.js";
 import { Place, type Caller, type IpTarget } from "./place.js";
 import type { Family } from "./race.js";
 import type { Route, RouteOwner } from "./route.js";
@@ -21,6 +22,13 @@ export function whereOf(target: ConnectTarget): string {
   if (target.path !== null) return target.path;
   if (target.service !== undefined) return `the service ${target.service} of ${target.host}`;
   return `${target.host} port ${target.port}`;
+}
+
+/** Those of addresses that may be tried: of an address to connect to, its own. */
+function wantedFamilies({ family, host, service }: IpTarget): readonly Family[] {
+  if (family !== undefined) return [family];
+  const own = service === undefined ? isIP(host) : 0;
+  return own === 0 ? [6, 4] : [own as Family];
 }
 
 /** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
@@ -144,17 +152,21 @@ export class Dialer implements Route, Caller {
   #try(target: IpTarget, addresses: readonly { readonly name: string; readonly port: number }[]): void {
     const { lookup } = target;
     const networkLookup = this.#factory.lookup;
-    let families: readonly Family[] = target.family === undefined ? [6, 4] : [target.family];
+    let families: readonly Family[] = wantedFamilies(target);
     let near: InterfaceAddresses | null = null;
+    let localAddress: string | undefined;
     try {
       if (target.interface !== undefined) near = new InterfaceAddresses(target.interface, families);
+      if (target.localAddress !== undefined) localAddress = zoned(target.localAddress);
     } catch (error) {
       this.#fail({ where: "", error: error as Error });
       return;
     }
     families = near?.families ?? families;
+    const because = near?.inWords ?? (localAddress === undefined ? undefined : `localAddress is ${localAddress}`);
+    const from = { ...target, localAddress };
     this.#places = addresses.map(
-      ({ name, port }) => new Place(this, { host: name, families, lookup, networkLookup }, port, target, near),
+      ({ name, port }) => new Place(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
     );
     this.#tryNext();
   }

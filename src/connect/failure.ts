@@ -91,17 +91,23 @@ export function dnsFailure(
   return socketError("DNS", operation, message, cause);
 }
 
-/** A name that is there, without an address that would do. @param others those that it has */
+/**
+ * A name that is there, without an address that would do.
+ * @param others those that it has
+ * @param because what it is that wants these families, as a part of a sentence
+ */
 export function noAddress(
   host: string,
   families: readonly Family[],
   others: readonly Candidate[],
+  because?: string,
   operation = "connect",
 ): AsyncSocketError {
   const all = others.map(({ address }) => address).join(", ");
   let why = "the name exists but has no address";
   if (isIP(host) !== 0) why = `it is an IPv${isIP(host)} address`;
   else if (all !== "") why = `the name exists but has other addresses only: ${all}`;
+  if (because !== undefined) why += ` (${because})`;
   return socketError("DNS", operation, `Cannot find ${inFamilies(families)} of the host "${host}": ${why}`);
 }
 

@@ -6,6 +6,8 @@ const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
 
 /** The addresses to connect from that an interface has. */
 export class InterfaceAddresses {
+  /** What it has, as a part of a sentence. */
+  readonly inWords: string;
   readonly #name: string;
   readonly #addresses: readonly Candidate[];
 
@@ -13,17 +15,15 @@ export class InterfaceAddresses {
   constructor(name: string, families: readonly Family[], interfaces = networkInterfaces()) {
     this.#name = name;
     const found = interfaces[name];
-    if (found === undefined) {
-      const names = Object.keys(interfaces).join(", ");
-      const there = names === "" ? "there is none that is up" : `there are ${names}`;
-      throw cannot(`there is no network interface "${name}" with an address; ${there}`);
-    }
+    if (found === undefined) throw cannot(notThere(`"${name}" with an address`, interfaces));
+    const all = found.map(({ address }) => address).join(", ");
+    this.inWords = `the network interface "${name}" has ${all}`;
     this.#addresses = found
       .map(({ address, family }): Candidate => ({ address, family: family === "IPv4" ? 4 : 6 }))
       .filter(({ family }) => families.includes(family));
     if (this.#addresses.length > 0) return;
     const wanted = families.map((family) => `IPv${family}`).join(" or ");
-    throw cannot(`the network interface "${name}" has no ${wanted} address`);
+    throw cannot(`the network interface "${name}" has no ${wanted} address${all === "" ? "" : `; it has ${all}`}`);
   }
 
   get families(): Family[] {
@@ -44,6 +44,34 @@ export class InterfaceAddresses {
   }
 }
 
-function cannot(why: string): Error {
-  return socketError("CONNECT", "connect", `Cannot connect: ${why}`);
+type Interfaces = ReturnType<typeof networkInterfaces>;
+
+/** Whose address it is, and so what fails. */
+type Operation = "connect" | "listen";
+
+/**
+ * An address whose zone, if it has one, is named as the system wants it: by the interface (`fe80::1%eth0`), where people
+ * may write its number (`fe80::1%2`). Windows alone goes by numbers.
+ * @throws CONNECT or LISTEN where there is no such interface: the system would say no more than EINVAL
+ */
+export function zoned(address: string, operation: Operation = "connect", find = networkInterfaces): string {
+  const at = address.indexOf("%");
+  if (at === -1 || process.platform === "win32") return address;
+  const zone = address.slice(at + 1);
+  const interfaces = find();
+  if (interfaces[zone] !== undefined) return address;
+  const name = Object.keys(interfaces).find((one) =>
+    interfaces[one]?.some((own) => own.family === "IPv6" && own.scopeid !== 0 && String(own.scopeid) === zone),
+  );
+  if (name === undefined) throw cannot(notThere(`"${zone}" for the zone of ${address}`, interfaces), operation);
+  return `${address.slice(0, at)}%${name}`;
+}
+
+function notThere(which: string, interfaces: Interfaces): string {
+  const names = Object.keys(interfaces).join(", ");
+  return `there is no network interface ${which}; ${names === "" ? "there is none that is up" : `there are ${names}`}`;
+}
+
+function cannot(why: string, operation: Operation = "connect"): Error {
+  return socketError(operation === "connect" ? "CONNECT" : "LISTEN", operation, `Cannot ${operation}: ${why}`);
 }

@@ -61,9 +61,11 @@ export class ProxyRoute implements Route, RouteOwner {
     }
     this.#isLookingUp = true;
     const query = { host, families: [6, 4] as const, lookup, networkLookup: this.#factory.lookup };
-    ask(query, 0, (error, [first]) => {
+    ask(query, 0, (error, found) => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
+      // It can be asked for one address alone: of localhost for the one that more programs listen on.
+      const first = found.find(({ address }) => address === "127.0.0.1") ?? found[0];
       if (first === undefined) this.#fail(error);
       else {
         this.#wanted = { host: first.address, port: this.#target.port };

@@ -1,8 +1,8 @@
 /** The `proxy` option: what callers write, checked. Nothing here ever shows a password, nor what might hold one. */
 
 import { isIPv6 } from "node:net";
-import { domainToASCII } from "node:url";
 import { wrongRange, wrongType } from "../arguments.js";
+import { asciiName } from "../host-name.js";
 import { ipFamily } from "../ip-bytes.js";
 
 /** A proxy to connect through. */
@@ -83,7 +83,7 @@ function checkHost(text: string): string {
     if (!isIPv6(address)) throw hidden("the host of proxy", "an IPv6 address where it stands in brackets");
     return address;
   }
-  const name = asciiName(decode(text) ?? "");
+  const name = safeName(decode(text) ?? "");
   if (name === undefined) throw hidden("the host of proxy", "a name or an address");
   return name;
 }
@@ -125,9 +125,8 @@ function decode(text: string): string | undefined {
 }
 
 /** A host as it goes over the wire: in ASCII, and nothing in it that could pass for anything else in a request. */
-function asciiName(name: string): string | undefined {
-  // The conversion takes "1.2" for an address and drops line ends: it gets only what needs it, and is worth it.
-  const ascii = /^[\x20-\x7e]*$/.test(name) || hasControls(name) ? name : domainToASCII(name);
+function safeName(name: string): string | undefined {
+  const ascii = asciiName(name) ?? "";
   return /^[\w.-]{1,255}$/.test(ascii) ? ascii : undefined;
 }
 
@@ -138,7 +137,7 @@ function asciiName(name: string): string | undefined {
 export function checkTargetHost(host: string): { readonly family: "IPv4" | "IPv6" | "name"; readonly text: string } {
   const family = ipFamily(host);
   if (family !== undefined) return { family, text: host };
-  const text = asciiName(host);
+  const text = safeName(host);
   if (text !== undefined) return { family: "name", text };
   throw wrongRange("host", "a name of at most 255 bytes, or an address without a zone, to reach it by a proxy", host);
 }

@@ -1,8 +1,10 @@
-import dns, { type LookupAddress } from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { asError } from "../errors.js";
 import { dnsFailure, isAbsence, noAddress } from "./failure.js";
+import { zoned } from "./local-address.js";
 import type { Candidate, Family, Question } from "./race.js";
+import { systemLookup } from "./system-lookup.js";
 
 /** Whose addresses are wanted, and who is asked for them. */
 export interface NameQuery {
@@ -10,19 +12,15 @@ export interface NameQuery {
   readonly host: string;
   /** Addresses of other families are left out. */
   readonly families: readonly Family[];
+  /** What it is that leaves others out, for people; undefined: the caller has said so. */
+  readonly because?: string | undefined;
   /** The caller's own, which is asked once, and whose answer is taken as it is. */
   readonly lookup: LookupFunction | undefined;
   /** That of a network of one's own; the system's where there is none. */
   readonly networkLookup: LookupFunction | undefined;
 }
 
-/** By way of the object, so that a `dns.lookup` put in its place by a caching package is heeded, as by the runtime. */
-const systemLookup: LookupFunction = (host, options, done) => dns.lookup(host, options, done);
-
 type Answer = (error: Error | null, found: readonly Candidate[]) => void;
-
-const LOCALHOST = /^localhost\.?$/i;
-const LOOPBACK: Readonly<Record<Family, string>> = { 4: "127.0.0.1", 6: "::1" };
 
 /** `[::1]`, as in a URL, is the address in it. */
 export function withoutBrackets(host: string): string {
@@ -30,50 +28,58 @@ export function withoutBrackets(host: string): string {
   return isIP(inner) === 6 ? inner : host;
 }
 
-/** What a race asks: both families at once, so that a name server slow with one does not hold up the other. */
-export function questionsOf({ host, families, lookup }: NameQuery): readonly Question[] {
+/**
+ * What a race asks. A lookup is asked once for both families: the system merges what it finds, and orders it by what can
+ * be reached from here (RFC 6724). Networks of one's own, which have names of their own, are asked family by family.
+ */
+export function questionsOf({ host, families, lookup, networkLookup }: NameQuery): readonly Question[] {
   if (isIP(host) !== 0) return [isIP(host) as Family];
   if (families.length === 1) return families;
-  return lookup === undefined ? [6, 4] : [0];
+  return lookup === undefined && networkLookup !== undefined ? [6, 4] : [0];
 }
 
 /** Asks one of those questions. Errors are `DNS` errors, in words. */
 export function ask(query: NameQuery, question: Question, answer: Answer): void {
-  const { host, families, lookup, networkLookup } = query;
-  const family = isIP(host);
-  if (family !== 0) {
-    const isWanted = families.includes(family as Family);
-    answer(
-      isWanted ? null : noAddress(host, families, []),
-      isWanted ? [{ address: host, family: family as Family }] : [],
-    );
+  const { host, families, because, lookup, networkLookup } = query;
+  if (isIP(host) !== 0) {
+    askNobody(query, isIP(host) as Family, answer);
     return;
   }
   lookUp(lookup ?? networkLookup ?? systemLookup, host, question, (error, all) => {
-    const isOurs = lookup === undefined && networkLookup === undefined;
-    // Either may be the only one in the hosts file, and programs listen on either.
-    if (isOurs && question !== 0 && LOCALHOST.test(host)) {
-      answer(null, all.length > 0 ? all : [{ address: LOOPBACK[question], family: question }]);
-      return;
-    }
     const found = all.filter((one) => families.includes(one.family));
     if (found.length > 0) answer(null, found);
-    else if (error === null) answer(noAddress(host, families, all), []);
+    else if (error === null) answer(noAddress(host, families, all, because), []);
     else if (families.length === 1 && lookup === undefined) explainAbsence(query, error, answer);
     else answer(dnsFailure(host, families, error), []);
   });
 }
 
+/** An address is its own answer, in the form that the system takes. */
+function askNobody({ host, families, because }: NameQuery, family: Family, answer: Answer): void {
+  if (!families.includes(family)) {
+    answer(noAddress(host, families, [], because), []);
+    return;
+  }
+  let address: string;
+  try {
+    address = zoned(host);
+  } catch (error) {
+    answer(error as Error, []);
+    return;
+  }
+  answer(null, [{ address, family }]);
+}
+
 /** Resolvers do not tell "no such name" from "no address of that family": the other family does. */
 function explainAbsence(query: NameQuery, error: Error, answer: Answer): void {
-  const { host, families, networkLookup } = query;
+  const { host, families, because, networkLookup } = query;
   if (!isAbsence(error)) {
     answer(dnsFailure(host, families, error), []);
     return;
   }
   const other = families.includes(4) ? 6 : 4;
   lookUp(networkLookup ?? systemLookup, host, other, (_error, found) => {
-    answer(found.length > 0 ? noAddress(host, families, found) : dnsFailure(host, families, error), []);
+    answer(found.length > 0 ? noAddress(host, families, found, because) : dnsFailure(host, families, error), []);
   });
 }
 
@@ -102,9 +108,14 @@ function candidates(found: unknown): Candidate[] {
 /** All addresses of a host, as the system orders them, to listen on. */
 export function addressesOf(host: string): Promise<string[]> {
   return new Promise((found, failed) => {
+    if (isIP(host) !== 0) {
+      found([zoned(host, "listen")]);
+      return;
+    }
     lookUp(systemLookup, host, 0, (error, all) => {
       if (error === null && all.length > 0) found([...new Set(all.map(({ address }) => address))]);
-      else failed(error === null ? noAddress(host, [6, 4], [], "listen") : dnsFailure(host, [6, 4], error, "listen"));
+      else if (error === null) failed(noAddress(host, [6, 4], [], undefined, "listen"));
+      else failed(dnsFailure(host, [6, 4], error, "listen"));
     });
   });
 }

@@ -1,4 +1,5 @@
 import type { SrvRecord } from "node:dns";
+import { domainToUnicode } from "node:url";
 import { isIP, type LookupFunction } from "node:net";
 import type { Address } from "../address.js";
 import { realClock, type Clock, type Timer } from "../clock.js";
@@ -125,19 +126,29 @@ export class MemoryNetwork implements TransportFactory {
   // ------------------------------------------------------------------ names
 
   readonly lookup: LookupFunction = (name, { family, all }, done) => {
-    answerName(this.clock, "getaddrinfo", this.#options.hosts?.[name] ?? ["127.0.0.1"], (error, addresses) => {
-      const found = addresses
-        .map((address) => ({ address, family: isIP(address) }))
-        .filter((one) => (family !== 4 && family !== 6 ? true : one.family === family));
-      const [first] = found;
-      if (first === undefined) done(error ?? systemError("ENOTFOUND", "getaddrinfo"), []);
-      else if (all === true) done(null, found);
-      else done(null, first.address, first.family);
-    });
+    answerName(
+      this.clock,
+      "getaddrinfo",
+      this.#ofName(this.#options.hosts, name) ?? ["127.0.0.1"],
+      (error, addresses) => {
+        const found = addresses
+          .map((address) => ({ address, family: isIP(address) }))
+          .filter((one) => (family !== 4 && family !== 6 ? true : one.family === family));
+        const [first] = found;
+        if (first === undefined) done(error ?? systemError("ENOTFOUND", "getaddrinfo"), []);
+        else if (all === true) done(null, found);
+        else done(null, first.address, first.family);
+      },
+    );
   };
 
   readonly resolveSrv: ResolveSrv = (name, done) =>
-    answerName(this.clock, "querySrv", this.#options.services?.[name], done);
+    answerName(this.clock, "querySrv", this.#ofName(this.#options.services, name), done);
+
+  /** Names are asked for in ASCII, and may have been given in their own script. */
+  #ofName<T>(all: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+    return all?.[name] ?? all?.[domainToUnicode(name)];
+  }
 
   // ------------------------------------------------------------------ connecting
 

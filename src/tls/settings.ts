@@ -6,6 +6,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import {
   checkBoolean,
   checkFunction,
+  checkHostName,
   checkOneOf,
   checkOptions,
   checkString,
@@ -13,6 +14,7 @@ import {
   wrongType,
 } from "../arguments.js";
 import { asError } from "../errors.js";
+import { canonicalName, withoutFinalDot } from "../host-name.js";
 import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
 
 /** What every handshake made by one set of options shares. */
@@ -150,13 +152,13 @@ function chooserOf(
   common: SecureContextOptions,
 ): SecureSettings["chooseContext"] {
   if (certificates === undefined) return undefined;
-  if (typeof certificates === "function") return (name) => chosen(certificates, name, common);
+  if (typeof certificates === "function") return (name) => chosen(certificates, withoutFinalDot(name), common);
   const given: unknown = certificates;
   if (typeof given !== "object" || given === null) throw wrongType("certificates", "an object, or a function", given);
   const contexts = new Map<string, SecureContext>();
-  for (const [name, one] of Object.entries(certificates)) contexts.set(name.toLowerCase(), contextOf(one, common));
+  for (const [name, one] of Object.entries(certificates)) contexts.set(canonicalName(name), contextOf(one, common));
   return (name) => {
-    const asked = name.toLowerCase();
+    const asked = canonicalName(name);
     return contexts.get(asked) ?? contexts.get(asked.replace(/^[^.]+/, "*"));
   };
 }
@@ -208,10 +210,12 @@ export function clientSettings(given: TLSOptions | true): SecureSettings {
   const options = given === true ? {} : (checkOptions(given, "tls") ?? {});
   const { servername } = options;
   const settings = { ...shared(options, false), servername: undefined, identity: undefined };
-  return servername === undefined ? settings : withName(settings, checkString("servername", servername));
+  return servername === undefined ? settings : withName(settings, checkHostName("servername", servername));
 }
 
-function withName(settings: SecureSettings, identity: string): SecureSettings {
+/** @param host in ASCII */
+function withName(settings: SecureSettings, host: string): SecureSettings {
+  const identity = withoutFinalDot(host);
   return { ...settings, identity, servername: isIP(identity) === 0 ? identity : undefined };
 }
 

@@ -162,7 +162,9 @@ describe("a name without an address that would do", () => {
     it(`says so: ${words}`, () => {
       const found = others.map((address) => ({ address, family: 6 as const }));
       assertIs(noAddress(host, families, found), "DNS", "connect", `Cannot find ${words}`);
-      assertIs(noAddress(host, families, found, "listen"), "DNS", "listen", `Cannot find ${words}`);
+      assertIs(noAddress(host, families, found, undefined, "listen"), "DNS", "listen", `Cannot find ${words}`);
+      const because = "localAddress is ::2";
+      assertIs(noAddress(host, families, found, because), "DNS", "connect", `Cannot find ${words} (${because})`);
     });
   }
 });

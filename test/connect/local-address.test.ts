@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { NetworkInterfaceInfo } from "node:os";
 import { describe, it } from "node:test";
 import { thrown } from "../conformance/delegates.js";
-import { InterfaceAddresses } from "#dist/connect/local-address.js";
+import { InterfaceAddresses, zoned } from "#dist/connect/local-address.js";
 
 function info(address: string): NetworkInterfaceInfo {
   const common = { address, netmask: "", mac: "", internal: false, cidr: null };
@@ -56,8 +56,8 @@ describe("the addresses of a network interface", () => {
       /^Cannot connect: there is no network interface "eth7" with an address; there are eth0, tun0$/,
     ],
     ["eth7", [6, 4], {}, / "eth7" with an address; there is none that is up$/],
-    ["tun0", [6], INTERFACES, /^Cannot connect: the network interface "tun0" has no IPv6 address$/],
-    ["tun0", [6, 4], { tun0: [] }, /"tun0" has no IPv6 or IPv4 address/],
+    ["tun0", [6], INTERFACES, /^Cannot connect: the network interface "tun0" has no IPv6 address; it has 10\.8\.0\.2$/],
+    ["tun0", [6, 4], { tun0: [] }, /"tun0" has no IPv6 or IPv4 address$/],
   ] as const) {
     it(`that are not there are CONNECT: ${String(words)}`, () => {
       let error: unknown;
@@ -69,6 +69,39 @@ describe("the addresses of a network interface", () => {
       const { message, operation } = thrown(error, "CONNECT");
       assert.match(message, words);
       assert.equal(operation, "connect");
+    });
+  }
+});
+
+describe("the zone of an address", () => {
+  const find = (): NodeJS.Dict<NetworkInterfaceInfo[]> => ({
+    lo: [info("127.0.0.1"), { ...info("::1"), family: "IPv6", scopeid: 0 }],
+    eth0: [{ ...info("fe80::5"), family: "IPv6", scopeid: 2 }],
+    "7": [info("192.0.2.7")],
+  });
+
+  for (const [given, expected] of [
+    ["192.0.2.1", "192.0.2.1"],
+    ["fe80::1", "fe80::1"],
+    ["fe80::1%eth0", "fe80::1%eth0"],
+    ["fe80::1%2", "fe80::1%eth0"],
+    ["fe80::1%7", "fe80::1%7"],
+  ] as const) {
+    it(`is named by its interface: ${given}`, { skip: process.platform === "win32" }, () => {
+      assert.equal(zoned(given, "connect", find), expected);
+    });
+  }
+
+  for (const zone of ["eth1", "3", "0"]) {
+    it(`that is not there is named in the error: ${zone}`, { skip: process.platform === "win32" }, () => {
+      const message = `there is no network interface "${zone}" for the zone of fe80::1%${zone}; there are 7, lo, eth0`;
+      for (const [operation, code] of [
+        ["connect", "CONNECT"],
+        ["listen", "LISTEN"],
+      ] as const) {
+        const expected = { code: `ERR_ASYNCSOCKET_${code}`, operation, message: `Cannot ${operation}: ${message}` };
+        assert.throws(() => zoned(`fe80::1%${zone}`, operation, find), expected);
+      }
     });
   }
 });

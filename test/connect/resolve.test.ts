@@ -1,6 +1,7 @@
 /** Names to addresses: what is asked of whom, and what is made of the answers. No name server is asked. */
 
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import dns from "node:dns";
 import type { LookupFunction } from "node:net";
 import { describe, it, mock, type TestContext } from "node:test";
@@ -84,7 +85,8 @@ describe("a host in brackets", () => {
 
 describe("what is asked for a host", () => {
   for (const [name, given, questions] of [
-    ["a name is asked for in both families, IPv6 first", {}, [6, 4]],
+    ["a name is asked for once, for both families", {}, [0]],
+    ["a name in a network of one's own is asked for family by family", { networkLookup: NOBODY }, [6, 4]],
     ["a name is asked for in the one family that is wanted", { families: [4] as const }, [4]],
     ["the caller's own lookup is asked once for both", { lookup: NOBODY }, [0]],
     [
@@ -106,6 +108,16 @@ describe("an address", () => {
     const given = { lookup: NOBODY, networkLookup: NOBODY };
     assert.deepEqual(answerTo(query({ ...given, host: "192.0.2.1" }), 4), [four("192.0.2.1")]);
     assert.deepEqual(answerTo(query({ ...given, host: "::1", families: [6] }), 6), [six("::1")]);
+  });
+
+  it("whose zone is no interface's says which there are", { skip: process.platform === "win32" }, async () => {
+    const words = /there is no network interface "nowhere7" for the zone of fe80::1%nowhere7; there are /;
+    ask(query({ host: "fe80::1%nowhere7" }), 6, (error, found) => {
+      assert.match(error?.message ?? "", words);
+      assert.deepEqual(found, []);
+    });
+    await assert.rejects(addressesOf("fe80::1%nowhere7"), { code: "ERR_ASYNCSOCKET_LISTEN", message: words });
+    assert.deepEqual(await addressesOf("::1"), ["::1"]);
   });
 
   it("of a family that is not wanted is none", () => {
@@ -240,17 +252,51 @@ describe("the runtime's lookup", () => {
   });
 
   for (const host of ["localhost", "localhost.", "LocalHost"]) {
-    it(`finds ${host} in both families, whatever it says`, (t) => {
-      runtimeFinds(t, {});
+    it(`is not asked for ${host}, which is known in both families`, async (t) => {
+      const asked = runtimeFinds(t, {});
       assert.deepEqual(answerTo(query({ host }), 4), [four("127.0.0.1")]);
       assert.deepEqual(answerTo(query({ host }), 6), [six("::1")]);
-      assert.match(wordsOf(query({ host }), 0), /no such host name/, "where both are asked for in one");
+      assert.deepEqual(answerTo(query({ host }), 0), [six("::1"), four("127.0.0.1")]);
+      assert.deepEqual(await addressesOf(host), ["::1", "127.0.0.1"]);
+      assert.deepEqual(asked, []);
     });
   }
 
-  it("is believed where it finds addresses of localhost", (t) => {
-    runtimeFinds(t, { 4: ["127.0.0.2"] });
-    assert.deepEqual(answerTo(query({ host: "localhost" }), 4), [four("127.0.0.2")]);
+  it("is asked once for what is asked already, and each is told in a context of its own", (t) => {
+    const answers: (() => void)[] = [];
+    const asked: string[] = [];
+    const slow: LookupFunction = (host, { family }, done) => {
+      asked.push(`${host} ${family}`);
+      answers.push(() => done(null, [{ address: "192.0.2.1", family: 4 }]));
+    };
+    mock.method(dns, "lookup", slow);
+    t.after(() => mock.restoreAll());
+    const who = new AsyncLocalStorage<string>();
+    const told: string[] = [];
+    const want = (name: string, host: string, question: Question): void =>
+      who.run(name, () => {
+        ask(query({ host }), question, (_, found) => told.push(`${who.getStore()} ${found.length}`));
+      });
+    want("first", "a.test", 0);
+    want("second", "a.test", 0);
+    want("third", "a.test", 4);
+    want("fourth", "b.test", 0);
+    assert.deepEqual(asked, ["a.test 0", "a.test 4", "b.test 0"]);
+    answers[0]?.();
+    assert.deepEqual(told, ["first 1", "second 1"]);
+    want("fifth", "a.test", 0);
+    assert.equal(asked.length, 4, "what has been answered is asked anew");
+    for (const answer of answers.slice(1)) answer();
+    assert.deepEqual(told.slice(2), ["third 1", "fourth 1", "fifth 1"]);
+  });
+
+  it("is asked anew where another one has been put in its place meanwhile", (t) => {
+    mock.method(dns, "lookup", () => undefined);
+    t.after(() => mock.restoreAll());
+    ask(query({ host: "replaced.test" }), 0, () => assert.fail("there is no answer"));
+    const asked = runtimeFinds(t, { 0: ["192.0.2.1"] });
+    assert.deepEqual(answerTo(query({ host: "replaced.test" }), 0), [four("192.0.2.1")]);
+    assert.equal(asked.length, 1);
   });
 
   it("is believed about names that are only like localhost", (t) => {

@@ -5,12 +5,17 @@
 
 import { execFileSync } from "node:child_process";
 import type { LookupAddress } from "node:dns";
+import { writeFileSync } from "node:fs";
 import { isIP, type LookupFunction } from "node:net";
+import { networkInterfaces } from "node:os";
 import { AsyncSocket, AsyncSocketError, type ConnectOptions } from "asyncsocket";
 import { portOf } from "../conformance/transports.js";
 
 export const LIVE = "192.0.2.1";
 export const LIVE6 = "2001:db8::1";
+/** Of an interface that has no other. */
+export const ONLY4 = "203.0.113.1";
+export const NEAR = "fe80::77";
 /** Packets go out to a card that is not there. */
 export const SILENT = "192.0.2.66";
 export const SILENT6 = "2001:db8::66";
@@ -25,7 +30,9 @@ const SETUP = [
   "link add v0 type veth peer name v1",
   `addr add ${LIVE}/24 dev v0`,
   `addr add ${LIVE6}/64 dev v0 nodad`,
+  `addr add ${NEAR}/64 dev v0 nodad`,
   "link set v0 up",
+  `addr add ${ONLY4}/24 dev v1`,
   "link set v1 up",
   `neigh add ${SILENT} lladdr ${NOBODY} dev v0 nud permanent`,
   `neigh add ${SILENT6} lladdr ${NOBODY} dev v0 nud permanent`,
@@ -36,6 +43,10 @@ const SETUP = [
 function finding(...addresses: string[]): LookupFunction {
   const found: LookupAddress[] = addresses.map((address) => ({ address, family: isIP(address) }));
   return (_host, _options, done) => done(null, found);
+}
+
+function numberOf(name: string): number {
+  return networkInterfaces()[name]?.find(({ family, scopeid }) => family === "IPv6" && scopeid !== 0)?.scopeid ?? 0;
 }
 
 async function outcome(options: ConnectOptions): Promise<Outcome> {
@@ -50,6 +61,7 @@ async function outcome(options: ConnectOptions): Promise<Outcome> {
 
 async function main(): Promise<void> {
   for (const command of SETUP) execFileSync("ip", command.split(" "));
+  writeFileSync("/proc/sys/net/ipv6/conf/v1/disable_ipv6", "1");
   await using listener = await AsyncSocket.listen({ port: 0 });
   const port = portOf(listener);
   const cases: Record<string, ConnectOptions> = {
@@ -60,6 +72,10 @@ async function main(): Promise<void> {
     "two families without a route": { lookup: finding(UNREACHABLE6, UNREACHABLE) },
     "an interface, by IPv6": { lookup: finding(LIVE6), interface: "v0" },
     "an interface, by IPv4": { lookup: finding(LIVE), interface: "v0" },
+    "a zone by its name": { host: `${NEAR}%v0` },
+    "a zone by its number": { host: `${NEAR}%${numberOf("v0")}` },
+    "a zone that is not there": { host: `${NEAR}%v7` },
+    "an interface without an address of the family": { host: "::1", interface: "v1" },
     "an interface that is not there": { lookup: finding(LIVE), interface: "v7" },
   };
   const outcomes: Record<string, Outcome> = {};
