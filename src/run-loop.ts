@@ -9,6 +9,7 @@ import { inWords, type AsyncSocketError } from "./errors.js";
 import { badState, socketError } from "./failures.js";
 import type { Start } from "./loops/bootstrap.js";
 import { onCensus, openSocketsHere } from "./loops/census.js";
+import { endAtOnce } from "./loops/departure.js";
 import { host, type SocketHandler } from "./loops/host.js";
 import { Link, type LinkOwner, type Passage, type Sender } from "./loops/link.js";
 import type { Luggage, Message } from "./loops/messages.js";
@@ -323,7 +324,7 @@ export class RunLoop {
     let forced = 0;
     const force = (): void => {
       forced = guests.size;
-      for (const connection of guests.values()) void connection.disconnect(false);
+      for (const connection of guests.values()) endAtOnce(connection);
     };
     if (graceMs !== Infinity) realClock.setTimer(force, Math.max(1, graceMs), true);
     link.drain(`the run loop ${JSON.stringify(this.name)} is closing`, () => {

@@ -9,6 +9,7 @@ import { notify } from "../notices.js";
 import type { AddressFilter, FullLimits, ShutdownResult } from "../options.js";
 import { nobody, settle, SocketRequest, type RequestOwner } from "../request.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
+import { endAtOnce } from "../loops/departure.js";
 import { Dispatch, type Loops } from "../loops/dispatch.js";
 import type { Secrets } from "../loops/secrets.js";
 import { Securing } from "../tls/securing.js";
@@ -219,7 +220,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     const { moved } = connection;
     // It is on another thread, and still one of this listener's.
     if (moved !== null && moved.state !== "over") this.dispatch.follow(connection, moved, this.#forced.has(connection));
-    else this.didEndOne(connection.reason?.by === "local" && this.#forced.has(connection));
+    else this.didEndOne(this.#forced.has(connection));
   };
 
   /** One of its connections is closed, on whatever thread. */
@@ -235,8 +236,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   #force(): void {
     for (const connection of this.#connections) {
+      // Those that are closing already have finished by themselves, but for those that move.
+      if (connection.reason !== null && !("movedTo" in connection.reason)) continue;
       this.#forced.add(connection);
-      connection.disconnect(false);
+      endAtOnce(connection);
     }
     const elsewhere = this.dispatch.endAll();
     if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size + elsewhere;

@@ -7,7 +7,7 @@ import { inWords, type AsyncSocketError } from "../errors.js";
 import { badState, socketError } from "../failures.js";
 import { nobody, settle, SocketRequest } from "../request.js";
 import type { RunLoop } from "../run-loop.js";
-import { pack, whyStuck } from "../transport/freight.js";
+import { drop, pack, whyStuck, type Freight } from "../transport/freight.js";
 import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
 import type { Sender } from "./link.js";
 import type { Luggage } from "./messages.js";
@@ -86,18 +86,26 @@ export class Departure implements TransportSink, Sender {
       this.#lose(this.#error);
       return;
     }
+    let freight: Freight | null = null;
     try {
-      const { freight, surplus } = pack(this.#transport);
-      const ahead = joined([...this.#ahead, ...surplus]);
-      connection.moved = this.#loop._send(freight, luggageOf(connection, ahead, this.#counted, this.#userData), this);
+      const packed = pack(this.#transport);
+      freight = packed.freight;
+      this.#ahead.push(...packed.surplus);
+      const luggage = luggageOf(connection, joined(this.#ahead), this.#counted, this.#userData);
+      connection.moved = this.#loop._send(freight, luggage, this);
     } catch (error) {
+      if (freight !== null) drop(freight);
       this.#lose(error);
     }
     this.#ahead = [];
   }
 
+  /** It has never left: what came ahead is unread here. */
   #lose(error: unknown): void {
     this.#transport.destroy(true);
+    const connection = this.#connection;
+    connection.bytesRead -= this.#counted;
+    connection.takeAhead(Buffer.concat(this.#ahead));
     this.lost(socketError("TRANSFER", "moveTo", `The socket was lost while it was moved: ${inWords(error)}`, error));
   }
 
@@ -135,8 +143,10 @@ export class Departure implements TransportSink, Sender {
   }
 
   lost(error: AsyncSocketError): void {
-    this.#connection.moved = null;
-    this.#connection.reason = closeReason(this.#connection, "error", error);
+    const connection = this.#connection;
+    connection.moved = null;
+    connection.reason = closeReason(connection, "error", error);
+    connection.willDisconnectDue = true;
     settle(this.#request, "failed", error);
     this.#close();
   }
@@ -150,6 +160,13 @@ export class Departure implements TransportSink, Sender {
     this.#connection.descriptors--;
     this.#connection.drain();
   }
+}
+
+/** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
+export function endAtOnce(connection: Connection): void {
+  const { moved } = connection;
+  if (moved === null) void connection.disconnect(false);
+  else if (moved.state === "waiting") moved.link.end(moved);
 }
 
 /** What of a connection goes along. */

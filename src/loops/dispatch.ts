@@ -139,7 +139,7 @@ export class Dispatch {
     passage.sender = emigrant;
     this.#watch(loop);
     this.#add(emigrant);
-    if (isForced) passage.link.post({ kind: "end", ids: [passage.id] });
+    if (isForced) passage.link.end(passage);
   }
 
   /** One that a loop has accepted by itself. */
@@ -213,8 +213,7 @@ export class Dispatch {
     for (const emigrant of this.#emigrants) {
       emigrant.isForced = true;
       const { passage } = emigrant;
-      passage?.link.flush();
-      passage?.link.post({ kind: "end", ids: [passage.id] });
+      passage?.link.end(passage);
     }
     return this.#emigrants.size;
   }

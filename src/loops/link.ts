@@ -6,14 +6,16 @@ import { inWords, type AsyncSocketError } from "../errors.js";
 import { socketError } from "../failures.js";
 import type { TLSOptions } from "../tls/options.js";
 import { serverSettings, type SecureSettings } from "../tls/settings.js";
-import { drop, unpack, type Freight } from "../transport/freight.js";
+import { drop, turnAway, unpack, type Freight } from "../transport/freight.js";
 import { arrive } from "./arrival.js";
 import { openSocketsHere } from "./census.js";
+import { endAtOnce } from "./departure.js";
 import { host } from "./host.js";
 import { Ports } from "./ports.js";
 import type { AcceptedThere } from "./shared-port.js";
 import type { Luggage, Message, Parcel } from "./messages.js";
 import { unpackSecrets, type Secrets } from "./secrets.js";
+import type { AcceptedTransport } from "../transport/transport.js";
 
 /** Who sent a socket, and is told what becomes of it. */
 export interface Sender {
@@ -51,7 +53,7 @@ export class Link {
   /** Sockets from the other side, by its numbers. */
   readonly guests = new Map<number, Connection>();
   /** Those that wait for somebody to be told of them. */
-  readonly #unadmitted = new Set<number>();
+  readonly #unadmitted = new Map<number, Parcel>();
   /** Why no more are taken. */
   refusal: string | null = null;
   readonly #port: MessagePort;
@@ -130,6 +132,12 @@ export class Link {
     } catch (error) {
       this.#refused(parcel.id, inWords(error), error);
     }
+  }
+
+  /** Has the other side close it at once, also where it still waits there for somebody to be told of it. */
+  end({ id }: Passage): void {
+    this.flush();
+    this.post({ kind: "end", ids: [id] });
   }
 
   /** @returns by which number the other side knows them from now on */
@@ -273,39 +281,51 @@ export class Link {
   #admit(parcel: Parcel): void {
     const { secrets } = parcel.luggage;
     const secure = secrets === null ? null : (this.#settings.get(secrets) ?? null);
-    this.#unadmitted.add(parcel.id);
+    this.#unadmitted.set(parcel.id, parcel);
     host.admit(() => this.#take(parcel, secure));
   }
 
   #endGuest(id: number): void {
-    if (this.#unadmitted.delete(id)) {
-      this.#news.refused.push([id, "it was closed before it was received"]);
-      this.noteNews();
-    } else void this.guests.get(id)?.disconnect(false);
+    const parcel = this.#unadmitted.get(id);
+    const guest = this.guests.get(id);
+    if (parcel !== undefined) {
+      this.#unadmitted.delete(id);
+      this.#refuse(parcel, "it was closed before it was received");
+    } else if (guest !== undefined) endAtOnce(guest);
   }
 
-  #take({ id, freight, luggage }: Parcel, secure: SecureSettings | null): void {
+  #take(parcel: Parcel, secure: SecureSettings | null): void {
+    const { id, freight, luggage } = parcel;
     if (!this.#unadmitted.delete(id)) return;
-    this.noteNews();
+    let transport: AcceptedTransport | null = null;
     try {
       if (this.refusal !== null) throw new Error(this.refusal);
       // Never in the clear what is to be encrypted.
       if (luggage.secrets !== null && secure === null) throw new Error("its TLS options are not there");
+      transport = unpack(freight);
       this.guests.set(
         id,
-        arrive(unpack(freight), freight.carrier, luggage, secure, () => this.#left(id)),
+        arrive(transport, freight.carrier, luggage, secure, () => this.#left(id)),
       );
       this.#news.arrived.push(id);
+      this.noteNews();
     } catch (error) {
-      this.#news.refused.push([id, inWords(error)]);
+      transport?.destroy(true);
+      this.#refuse(parcel, inWords(error));
     }
+  }
+
+  #refuse({ id, freight }: Parcel, why: string): void {
+    turnAway(freight);
+    this.#news.refused.push([id, why]);
+    this.noteNews();
   }
 
   #left(id: number): void {
     this.guests.delete(id);
     this.#news.ended.push(id);
     this.noteNews();
-    if (this.guests.size === 0) this.#whenEmpty?.();
+    if (this.guests.size === 0) this.#tellEmpty();
   }
 
   /** There is something to tell the other side: in the next turn, with all there is by then. */
@@ -329,7 +349,13 @@ export class Link {
     this.ports.closeAll();
     host.stopWaiting();
     this.#whenEmpty = whenEmpty;
-    if (this.guests.size === 0) realClock.soon(whenEmpty, undefined);
+    if (this.guests.size === 0) this.#tellEmpty();
+  }
+
+  /** Once the last of them has told its delegate that it is closed. */
+  #tellEmpty(): void {
+    if (this.#whenEmpty !== null) realClock.later(this.#whenEmpty, undefined);
+    this.#whenEmpty = null;
   }
 }
 

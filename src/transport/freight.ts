@@ -58,19 +58,25 @@ export function pack(transport: Transport): Packed {
   if (!(transport instanceof NodeTransport)) throw new Error("this transport has nothing to move");
   const from = transport;
   const { local, remote, socket } = from;
-  const descriptor = nativeProblem() === null ? descriptorOf(socket) : -1;
-  if (descriptor < 0)
-    return { freight: { carrier: "node", local, remote, ticket: null, socket: from.leave() }, surplus: [] };
-  const ticket = parkDescriptor(descriptor);
+  // What has destroyed it, a reset that a write has met, is told of a tick later.
+  if (socket.destroyed) throw socket.errored ?? new Error("it was closed underneath");
+  if (nativeProblem() !== null) {
+    return { freight: { carrier: "node", local, remote, ticket: null, socket: left(from) }, surplus: [] };
+  }
+  const ticket = parkDescriptor(descriptorOf(socket));
   const surplus: Buffer[] = [];
-  from.leave();
-  socket.pause();
+  left(from).pause();
   for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
     surplus.push(chunk);
   }
   // The connection lives on in the copy: closing one of two descriptors sends no FIN.
-  socket.on("error", ignore).destroy();
+  socket.destroy();
   return { freight: { carrier: "native", local, remote, ticket, socket: null }, surplus };
+}
+
+/** The runtime's socket, which has nobody to be told of errors any more: unheard, they would end the process. */
+function left(transport: NodeTransport): Socket {
+  return transport.leave().on("error", ignore);
 }
 
 function ignore(): void {
@@ -92,4 +98,9 @@ export function unpack({ ticket, socket, local, remote }: Freight): AcceptedTran
 export function drop({ ticket, socket }: Freight): void {
   if (ticket !== null) dropTicket(ticket);
   else socket?.destroy();
+}
+
+/** It has come here, and nobody takes it. What the addon has parked, its sender drops. */
+export function turnAway({ socket }: Freight): void {
+  socket?.destroy();
 }
