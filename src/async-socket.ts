@@ -344,7 +344,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
 
   /**
    * The connection as a stream of the runtime's, which alone reads and writes from then on: unread bytes come first, what
-   * was written before goes first. The socket has no delegate any more, keeps its limits, and can still be looked at and
+   * was written before goes first. The socket has no delegate any more (but for `shouldTrustPeer`, while a handshake is
+   * under way), keeps its limits, and can still be looked at and
    * closed; it cannot be used again after its close. An error of the stream is the one that closed the socket.
    * @throws BAD_STATE unless the socket is connecting or open, with no read queued, and has not been ended
    */
@@ -368,6 +369,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
       throw badState(operation, "the socket is to be ended by what was called before");
     }
     this._isStream = this.#isOneWay = true;
+    _connection.securing?.keepJudge(this.#delegate);
     this.#delegate = null;
   }
 

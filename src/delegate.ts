@@ -54,7 +54,7 @@ export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
    * Whether the owner of this certificate is to be trusted; asked once a handshake, where the method exists and the
    * peer has shown a certificate. The handshake waits for the answer, which may be a promise, within
    * `limits.handshakeMs`. It is the last word, whatever the options say: anything but true closes the connection with
-   * `TLS`.
+   * `TLS`, a promise that fails as well. It is asked also where the socket has become a stream meanwhile.
    * @param error - what the checks found wrong; null: nothing
    */
   shouldTrustPeer?(

@@ -1,15 +1,18 @@
 import { inspect } from "node:util";
 import { ReadableStream, WritableStream } from "node:stream/web";
 import { toBytes } from "./arguments.js";
+import type { CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import { isCode } from "./errors.js";
 import { badState } from "./failures.js";
+import { tellWritten } from "./notices.js";
 import type { Bytes, WebStreams } from "./options.js";
 import { NO_TIMEOUT } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import { readEntry } from "./read-arguments.js";
 import type { SocketSummary } from "./socket-view.js";
+import type { SocketRequest } from "./request.js";
 import { GatheredDuplex, type Done } from "./transport/gathered-duplex.js";
 
 /** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
@@ -18,6 +21,9 @@ const BATCH_BYTES = 1024 * 1024;
 /**
  * A socket as a stream of the runtime's: what it reads is queued one read at a time, what is written is a write each, or
  * one for all that gathered meanwhile. It keeps the socket's limits, and ends with it.
+ *
+ * Two habits of the runtime's own sockets that programs rely on are kept. It begins to read at once, so that the peer's
+ * end is noticed where nobody reads. And it hands a write on in the call, so that `write` and then `destroy` sends it.
  */
 export class SocketDuplex extends GatheredDuplex {
   readonly #connection: Connection;
@@ -30,6 +36,7 @@ export class SocketDuplex extends GatheredDuplex {
       // Where both have ended in peace, what was read may still be on its way to whoever consumes it.
       if (error !== null || by === "local") this.destroy(error ?? undefined);
     });
+    this.read(0);
   }
 
   override _read(): void {
@@ -45,20 +52,38 @@ export class SocketDuplex extends GatheredDuplex {
 
   /** Of any other failure the close tells. */
   readonly #didFailRead = (error: unknown): void => {
-    if (isCode(error, "END_OF_STREAM")) this.push(null);
+    if (!isCode(error, "END_OF_STREAM")) return;
+    this.push(null);
+    // Where nothing is left to be consumed, the stream ends without anybody who reads it.
+    this.read(0);
   };
 
   protected override send(chunks: readonly Buffer[], done: Done): void {
-    const [batch, rest] = divided(chunks, Math.min(BATCH_BYTES, this.#connection.limits.writeQueue));
-    const goOn = rest.length === 0 ? () => done() : () => this.send(rest, done);
-    write(this.#connection, "write", batch).then(goOn, (error: unknown) => done(error as Error));
+    const connection = this.#connection;
+    for (let rest = chunks; rest.length > 0;) {
+      const [batch, after] = divided(rest, Math.min(BATCH_BYTES, connection.limits.writeQueue));
+      rest = after;
+      const entry = write(connection, "write", batch);
+      handOn(connection);
+      if (entry.state !== "done") {
+        const goOn = after.length === 0 ? () => done() : () => this.send(after, done);
+        entry.then(goOn, this.#fail(done));
+        return;
+      }
+    }
+    done();
   }
 
   override _final(done: Done): void {
-    end(this.#connection).then(
-      () => done(),
-      (error: unknown) => done(error as Error),
-    );
+    end(this.#connection).then(() => done(), this.#fail(done));
+  }
+
+  #fail(done: Done): (error: unknown) => void {
+    return (error) => {
+      // Who closed the socket by himself is told no error for what was under way; its callback is.
+      if (this.#connection.reason?.error === null) this.destroy();
+      done(failureOf(this.#connection, error));
+    };
   }
 
   /** One line: what is on its way is nobody's business but that of whoever reads and writes it. */
@@ -72,8 +97,29 @@ export class SocketDuplex extends GatheredDuplex {
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    void this.#connection.disconnect(false).then(() => done(error));
+    void close(this.#connection).then(() => done(error));
   }
+}
+
+/** What ended the connection, rather than what became of the one write that met it. */
+function failureOf({ reason }: Connection, error: unknown): Error {
+  return reason?.error ?? (error as Error);
+}
+
+/** Hands on what waits, as long as the operating system takes it at once. */
+function handOn(connection: Connection): void {
+  const { socket, writing } = connection;
+  const { queue } = writing;
+  while (connection.isCarrying && queue.hasMore && queue.inFlight === 0) {
+    writing.flush();
+    for (let entry = queue.nextDone(); entry !== null; entry = queue.nextDone()) tellWritten(socket, entry);
+  }
+}
+
+/** Closes at once; what was written before still gets its chance. */
+function close(connection: Connection): SocketRequest<CloseReason> {
+  handOn(connection);
+  return connection.disconnect(false);
 }
 
 function read({ reading }: Connection): ReadEntry<Buffer> {
@@ -108,7 +154,7 @@ function divided(chunks: readonly Buffer[], bytes: number): [Buffer[], Buffer[]]
 /** Not by the runtime's way from a Duplex: there the writer's close waits for the end of what is read. */
 export function webStreams(connection: Connection, allowHalfOpen: boolean): WebStreams {
   const disconnect = async (): Promise<void> => {
-    await connection.disconnect(false);
+    await close(connection);
   };
   const closed = connection.whenClosed("closed");
   const readable = new ReadableStream<Uint8Array>(
@@ -117,14 +163,15 @@ export function webStreams(connection: Connection, allowHalfOpen: boolean): WebS
         try {
           controller.enqueue(await read(connection));
         } catch (error) {
-          if (!isCode(error, "END_OF_STREAM")) throw (await closed).error ?? error;
+          if (!isCode(error, "END_OF_STREAM")) throw failureOf(connection, error);
           controller.close();
           if (!allowHalfOpen) end(connection);
         }
       },
       cancel: disconnect,
     },
-    { highWaterMark: 0 },
+    // One is read ahead, so that the peer's end is noticed where nobody reads.
+    { highWaterMark: 1 },
   );
   const writable = new WritableStream<Bytes>({
     start(controller) {
@@ -133,7 +180,11 @@ export function webStreams(connection: Connection, allowHalfOpen: boolean): WebS
     async write(chunk) {
       const bytes = toBytes("chunk", chunk);
       if (connection.writing.endEntry !== null) throw badState("write", "the peer has ended, and allowHalfOpen is off");
-      await write(connection, "write", bytes);
+      const entry = write(connection, "write", bytes);
+      handOn(connection);
+      await entry.catch((error: unknown) => {
+        throw failureOf(connection, error);
+      });
     },
     close: async () => await end(connection),
     abort: disconnect,

@@ -1,7 +1,9 @@
+import type { DetailedPeerCertificate } from "node:tls";
 import type { Connection } from "../connection.js";
+import type { AsyncSocketDelegate } from "../delegate.js";
 import { AsyncSocketError, inWords } from "../errors.js";
 import { socketError } from "../failures.js";
-import { notify, surface } from "../notices.js";
+import { surface } from "../notices.js";
 import { isPending, NO_TIMEOUT } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import { WriteEntry } from "../pump/write-queue.js";
@@ -44,6 +46,7 @@ export class Securing implements RequestOwner {
   /** Null where the connection is secured from its start. */
   entry: UpgradeEntry | null = null;
   #gate: UpgradeGate | null = null;
+  #keptJudge: AsyncSocketDelegate | null = null;
   #readsAreHere = false;
   #writesAreHere = false;
   #handshakeDueAt = Infinity;
@@ -181,37 +184,62 @@ export class Securing implements RequestOwner {
   }
 
   #decide(): void {
-    const { socket } = this.#connection;
     const { peerCertificate, authorizationError: problem } = this.info as SecureInfo;
-    const mayAsk = socket.delegate?.shouldTrustPeer !== undefined && peerCertificate !== null;
-    if (mayAsk) {
+    const judge = this.#judge;
+    if (judge?.shouldTrustPeer !== undefined && peerCertificate !== null) {
       this.state = "asked";
-      this.#answer(notify(socket, "shouldTrustPeer", peerCertificate, problem));
+      this.#ask(judge, peerCertificate, problem);
     } else if (problem === null || !this.settings.rejectUnauthorized) this.state = "trusted";
     else this.#refuse(inWords(problem.message === "" ? problem : problem.message), problem);
   }
 
-  #answer(answer: unknown): void {
-    const isLate = typeof (answer as PromiseLike<unknown> | null | undefined)?.then === "function";
-    if (isLate) {
-      Promise.resolve(answer).then(
-        (late) => this.#take(late),
-        (error: unknown) => {
-          surface(error);
-          this.#take(false);
-        },
-      );
-    } else this.#take(answer);
+  get #judge(): AsyncSocketDelegate | null {
+    const { delegate } = this.#connection.socket;
+    return delegate?.shouldTrustPeer === undefined ? this.#keptJudge : delegate;
   }
 
-  #take(answer: unknown): void {
-    if (this.state !== "asked" || this.#connection.reason !== null) return;
+  /**
+   * The socket is turned into a stream, and has no delegate any more. Whoever was to decide about the peer still does:
+   * else anybody would be let in by a server that makes streams of what it accepts.
+   */
+  keepJudge(delegate: AsyncSocketDelegate | null): void {
+    this.#keptJudge = delegate;
+  }
+
+  #ask(judge: AsyncSocketDelegate, certificate: DetailedPeerCertificate, problem: Error | null): void {
+    let answer: unknown;
+    try {
+      answer = judge.shouldTrustPeer?.(this.#connection.socket, certificate, problem);
+    } catch (error) {
+      surface(error);
+      this.#fault(error);
+      return;
+    }
+    const isLate = typeof (answer as PromiseLike<unknown> | null | undefined)?.then === "function";
+    if (!isLate) this.#take(answer);
+    else Promise.resolve(answer).then(this.#take, this.#fault);
+  }
+
+  readonly #take = (answer: unknown): void => {
+    if (!this.#isAsked) return;
     if (answer === true) this.state = "trusted";
     else this.#refuse("the delegate does not trust it", this.info?.authorizationError ?? undefined);
     this.#connection.schedule();
+  };
+
+  /** Whoever was to answer could not: that is a refusal, and the error tells why. */
+  readonly #fault = (error: unknown): void => {
+    if (!this.#isAsked) return;
+    this.#refuse(`shouldTrustPeer failed: ${inWords(error)}`, error);
+    this.#connection.schedule();
+  };
+
+  /** Whether the answer still counts. */
+  get #isAsked(): boolean {
+    return this.state === "asked" && this.#connection.reason === null;
   }
 
-  #refuse(why: string, cause: Error | undefined): void {
+  #refuse(why: string, cause: unknown): void {
     this.fail("TLS", `The peer is not to be trusted: ${why}`, cause);
   }
 

@@ -5,6 +5,7 @@ import type { AsyncSocket } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
 import { failure, settled, until } from "../conformance/delegates.js";
 import { SAFETY } from "../conformance/transports.js";
+import { ODD_VALUES } from "../thrown-values.js";
 import {
   assertWords,
   authority,
@@ -110,21 +111,34 @@ describe("A client's delegate decides whether to trust the server", SAFETY, () =
     });
   }
 
-  const broken: Record<string, Answer> = {
-    throws: () => {
-      throw new Error("from the delegate");
-    },
-    rejects: () => Promise.reject(new Error("from the delegate")),
-  };
-  for (const [how, answer] of Object.entries(broken)) {
-    it(`one that ${how} is no trust, and surfaces as uncaught`, async (t) => {
+  it("one that throws is no trust, and surfaces as uncaught, as from any method of a delegate", async (t) => {
+    const seen = uncaught(t);
+    const { target } = await listening(t, identity);
+    const fault = new Error("from the delegate");
+    const delegate = new Asked(() => {
+      throw fault;
+    });
+    const error = await failure(idle(t, { delegate }).connect({ ...target, tls: trusting }), "TLS");
+    assert.equal(error.cause, fault);
+    await until(() => seen.length > 0, "an uncaught exception");
+    assert.deepEqual(seen, [fault]);
+  });
+
+  for (const [what, fault] of ODD_VALUES) {
+    it(`one that rejects with ${what} is no trust: that is the cause, and nothing surfaces`, async (t) => {
       const seen = uncaught(t);
       const { target } = await listening(t, identity);
-      const client = idle(t, { delegate: new Asked(answer) });
-      await failure(client.connect({ ...target, tls: trusting }), "TLS");
-      await until(() => seen.length > 0, "an uncaught exception");
-      assert.match(String(seen), /from the delegate/);
-      assert.equal(seen.length, 1);
+      const delegate = new Asked(async () => {
+        await settled(1);
+        return new Promise(() => {
+          throw fault;
+        });
+      });
+      const error = await failure(idle(t, { delegate }).connect({ ...target, tls: trusting }), "TLS");
+      assert.match(error.message, /^The peer is not to be trusted: shouldTrustPeer failed/);
+      assert.ok(Object.is(error.cause, fault));
+      await settled();
+      assert.deepEqual(seen, []);
     });
   }
 
