@@ -11,7 +11,7 @@ const CANNOT_HAVE = {
     },
     {
       reason: "Bun's test runner reports what a test throws on purpose as uncaught, and takes no capture callback",
-      files: ["simulation/"],
+      files: ["simulation/", "fuzz/"],
       tests: ["tls/trust.test.js: "],
     },
     {
@@ -104,6 +104,7 @@ const CANNOT_HAVE = {
         "examples/redis-client.test.js: the Redis client, against redis-server > reads every kind of reply",
         "node/from.test.js: from > a net.Socket that has bytes waiting",
       ],
+      files: ["fuzz/"],
     },
     {
       reason:

@@ -20,6 +20,11 @@ const TASKS = {
     about: "random programs against the model",
     command: ["node", "build/test/simulation/simulate.js"],
   },
+  fuzz: {
+    options: "--runs N (1000), --seed N (1), --over NAME (every kind of connection), --most N (5), --patience MS",
+    about: "random programs over real connections, against the model",
+    command: ["node", "build/test/fuzz/fuzz.js"],
+  },
   soak: {
     options:
       "--seconds N (60), --connections N (10000), --only NAME, --seed N, --transport auto|native|node, --leak WHAT",

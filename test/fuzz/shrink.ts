@@ -1,0 +1,95 @@
+import type { ReadProgram } from "./read-program.js";
+import { Round } from "./round.js";
+import type { Wire } from "./wires.js";
+
+/** Less patience, since much of it waits in vain. */
+const SHRINK_PATIENCE_MS = 400;
+const SHRINK_MS = 20_000;
+
+/** Real connections do not do the same each time. */
+const TRIES = 3;
+
+export interface Smallest {
+  readonly programs: readonly ReadProgram[];
+  readonly failure: string;
+}
+
+async function failureOf(wire: Wire, isSparing: boolean, programs: readonly ReadProgram[]): Promise<string | null> {
+  for (let i = 0; i < TRIES; i++) {
+    const failure = await new Round(wire, isSparing, SHRINK_PATIENCE_MS).run(programs);
+    if (failure !== null) return failure;
+  }
+  return null;
+}
+
+/** A round that fails, with as little in it as could be found in some seconds; null where it does not fail again. */
+export async function shrinkRound(
+  wire: Wire,
+  isSparing: boolean,
+  programs: readonly ReadProgram[],
+): Promise<Smallest | null> {
+  const failure = await failureOf(wire, isSparing, programs);
+  if (failure === null) return null;
+  const end = performance.now() + SHRINK_MS;
+  let smallest: Smallest = { programs, failure };
+  const tries = async (candidate: readonly ReadProgram[]): Promise<boolean> => {
+    const failure = performance.now() < end ? await failureOf(wire, isSparing, candidate) : null;
+    if (failure !== null) smallest = { programs: candidate, failure };
+    return failure !== null;
+  };
+  for (let i = smallest.programs.length - 1; i >= 0 && smallest.programs.length > 1; i--) {
+    await tries(smallest.programs.filter((_, index) => index !== i));
+  }
+  for (let i = 0; i < smallest.programs.length; i++) {
+    let isSmaller = true;
+    while (isSmaller) {
+      isSmaller = false;
+      for (const simpler of simplerOnes(smallest.programs[i] as ReadProgram)) {
+        isSmaller = await tries(smallest.programs.with(i, simpler));
+        if (isSmaller) break;
+      }
+    }
+  }
+  return smallest;
+}
+
+/** One thing less, or one thing calmer. */
+function* simplerOnes(program: ReadProgram): Generator<ReadProgram> {
+  const { steps, pieces, iteration, ...rest } = program;
+  const all = { ...rest, steps, pieces };
+  if (iteration !== undefined) yield all;
+  const full = iteration === undefined ? all : { ...all, iteration };
+  for (let count = steps.length >> 1; count >= 1; count >>= 1) {
+    for (let at = 0; at + count <= steps.length; at += count)
+      yield { ...full, steps: [...steps.slice(0, at), ...steps.slice(at + count)] };
+  }
+  for (let count = pieces.length >> 1; count >= 1; count >>= 1) yield { ...full, pieces: pieces.slice(0, -count) };
+  const total = pieces.reduce((sum, { length }) => sum + length, 0);
+  if (pieces.length > 1) yield { ...full, pieces: [{ length: total, restTurns: 0 }] };
+  if (pieces.some(({ restTurns }) => restTurns > 0))
+    yield { ...full, pieces: pieces.map((piece) => ({ ...piece, restTurns: 0 })) };
+  for (const [index, step] of steps.entries()) {
+    const { mischief, cancelTurns, ...calm } = step;
+    if (mischief !== undefined || cancelTurns !== undefined || step.restTurns > 0)
+      yield { ...full, steps: steps.with(index, { ...calm, restTurns: 0 }) };
+  }
+  if (program.drains) yield { ...full, drains: false };
+  if (program.allowHalfOpen) yield { ...full, allowHalfOpen: false };
+  if (program.width > 1) yield { ...full, width: 1 };
+  if (program.isAccepted) yield { ...full, isAccepted: false };
+  if (program.style === "delegate") yield { ...full, style: "promises" };
+  if (program.closing !== "disconnect") yield { ...full, closing: "disconnect" };
+  if (program.chunkBytes !== Infinity) yield { ...full, chunkBytes: Infinity };
+  if (program.ending !== "fin") yield { ...full, ending: "fin" };
+  if (program.readAhead !== 65_536) yield { ...full, readAhead: 65_536 };
+}
+
+export function describeReads(programs: readonly ReadProgram[]): string {
+  return programs
+    .map(({ steps, pieces, ...rest }) => {
+      const lines = steps.map((step) => `  ${JSON.stringify(step)}`);
+      const sent = pieces.map(({ length, restTurns }) => (restTurns > 0 ? `${length} after ${restTurns}` : length));
+      return [JSON.stringify(rest), `  pieces ${sent.join(", ")}`, ...lines].join("\n");
+    })
+    .join("\n");
+}
