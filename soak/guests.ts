@@ -9,14 +9,19 @@ const LONGEST = 4000;
 export class Guests {
   #isOver = false;
   #lines = 0;
+  #missing: number;
+  #whenAllAreServed: () => void = () => undefined;
+  /** Settles once each of them has had an answer, or one has failed: from then on their connections count. */
+  readonly areServed = new Promise<void>((resolve) => (this.#whenAllAreServed = resolve));
   readonly #loops: Promise<void>[];
 
   constructor(ports: Ports, tls: TLSOptions, count: number) {
+    this.#missing = count;
     this.#loops = Array.from({ length: count }, (_, i) =>
       this.#talk(i % 2 === 0 ? { port: ports.plain } : { port: ports.tls, tls }, i),
     );
     // Whoever fails is told of by `leave`.
-    for (const loop of this.#loops) loop.catch(() => undefined);
+    for (const loop of this.#loops) loop.catch(this.#whenAllAreServed);
   }
 
   async #talk(target: { port: number; tls?: TLSOptions }, number: number): Promise<void> {
@@ -28,6 +33,7 @@ export class Guests {
       const answer = await socket.readLine({ timeout: PATIENCE_MS });
       if (answer !== line) throw new Error(`A guest was owed ${line.length} bytes, and got others (${answer.length})`);
       this.#lines++;
+      if (turn === number && --this.#missing === 0) this.#whenAllAreServed();
     }
     await socket.disconnectAfterWriting();
   }

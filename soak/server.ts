@@ -2,7 +2,7 @@
 import { timersUnderWay } from "./timers.js";
 import { openSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { AsyncSocket, RunLoop, type AsyncSocketDelegate, type CloseReason } from "asyncsocket";
+import { AsyncSocket, RunLoop, type AsyncSocketDelegate, type CloseReason, type RunLoopPool } from "asyncsocket";
 import { answerRequests } from "../bench/ipc/answers.js";
 import { LINE, type Holdings, type Leak, type ServerRequests, type Tally } from "./requests.js";
 
@@ -15,6 +15,7 @@ let refused = 0;
 let ends: Record<string, number> = {};
 let mostOpen = 0;
 let leak: Leak | null = null;
+let pool: RunLoopPool | null = null;
 const leaked: unknown[] = [];
 
 const PLANTED: Readonly<Record<Leak, (socket: AsyncSocket) => unknown>> = {
@@ -60,13 +61,30 @@ function descriptors(): number {
   }
 }
 
+/** Its thread is there, whole: it answers. One that is about to die does not. */
+function answers(loop: RunLoop): Promise<boolean> {
+  const answer = new Promise<boolean>((resolve) => loop.worker?.once("message", () => resolve(true)));
+  loop.worker?.postMessage("?");
+  return Promise.race([answer, loop.closed.then(() => false)]);
+}
+
+/**
+ * A loop that has died is replaced: while its thread ends or another one starts, there are fewer descriptors than before
+ * and afterwards. So those count that are there while every loop is.
+ */
 async function holdings(): Promise<Holdings> {
-  for (let i = 0; i < 2; i++) {
-    globalThis.gc?.();
-    await delay(20);
+  for (;;) {
+    for (let i = 0; i < 2; i++) {
+      globalThis.gc?.();
+      await delay(20);
+    }
+    const loops = pool?.loops ?? [];
+    const areRunning = loops.every(({ state }) => state === "running");
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    const counts = { connections, descriptors: descriptors(), timers: timersUnderWay() };
+    const areWhole = areRunning && (await Promise.all(loops.map(answers))).every(Boolean);
+    if (areWhole) return { ...counts, heapBytes: heapUsed + arrayBuffers };
   }
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return { connections, descriptors: descriptors(), timers: timersUnderWay(), heapBytes: heapUsed + arrayBuffers };
 }
 
 function tally(): Tally {
@@ -100,7 +118,7 @@ answerRequests<ServerRequests>({
 
 /** Loops that end are replaced; what cannot be sent to one meanwhile is refused. */
 async function listenOnLoops(): Promise<number> {
-  const pool = await RunLoop.pool(new URL("./loop.js", import.meta.url), 2, { respawn: true });
+  pool = await RunLoop.pool(new URL("./loop.js", import.meta.url), 2, { respawn: true });
   const sender: AsyncSocketDelegate = {
     didFailAccept() {
       refused++;

@@ -121,7 +121,7 @@ export class Soak {
     const { ms, connections } = plan;
     const { seed } = this.#plan;
     const guests = new Guests(ports, { ca: this.#authority.cert }, GUESTS);
-    await delay(100);
+    await guests.areServed;
     const before = await server.ask("holdings", null, ANSWER_MS);
     await server.ask("tally", null, ANSWER_MS);
     const most = Math.min(connections, kind.most ?? Infinity);
