@@ -45,6 +45,8 @@ export interface ServerRequests {
   holdings: { ask: null; answer: Holdings };
   /** Since it was asked last. */
   tally: { ask: null; answer: Tally };
+  /** Whether a connection has ended in this way since. */
+  hasEnded: { ask: string; answer: boolean };
 }
 
 export interface HostileRequests {

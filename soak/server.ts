@@ -114,6 +114,7 @@ answerRequests<ServerRequests>({
   },
   holdings,
   tally,
+  hasEnded: (code) => code in ends,
 });
 
 /** Loops that end are replaced; what cannot be sent to one meanwhile is refused. */

@@ -94,7 +94,7 @@ export async function settled(turns = 20): Promise<void> {
   for (let i = 0; i < turns; i++) await turn();
 }
 
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 
 /** Turns of the event loop until something is so. The deadline is a safety net. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {

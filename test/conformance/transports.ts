@@ -159,8 +159,8 @@ export function portOf(socket: AsyncSocket): number {
   return local.port;
 }
 
-/** For suites: a safety net only, so that a test that waits in vain fails alone. */
-export const SAFETY = { timeout: 60_000 };
+/** For suites: a safety net only, so that a test that waits in vain fails alone. Wide, for machines that are busy. */
+export const SAFETY = { timeout: 180_000 };
 
 /** Runs a suite over every transport. */
 export function overEveryTransport(suite: (kind: Kind) => void): void {

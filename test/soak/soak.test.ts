@@ -7,7 +7,8 @@ import { Soak, type Plan, type Row } from "../../soak/soak.js";
 
 const SKIP = process.platform === "linux" ? false : "descriptors are counted in /proc, which this system does not have";
 const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leak: null, transport: "auto" };
-const SAFETY = { timeout: 120_000, skip: SKIP };
+/** For all of them together, on a machine that is busy. */
+const SAFETY = { timeout: 600_000, skip: SKIP };
 
 async function soaked(t: TestContext, plan: Plan): Promise<Soak> {
   const soak = await Soak.create(plan);
