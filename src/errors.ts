@@ -155,6 +155,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EPERM: "not permitted",
   ENOENT: "no such file",
+  ENOTCONN: "the peer was gone already",
   ENOTSOCK: "not a socket",
   ENOTDIR: "not a directory",
   EMFILE: "the process has no free file descriptors",

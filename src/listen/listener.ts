@@ -40,7 +40,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   readonly limits: FullLimits;
   readonly #clock: Clock;
   readonly #filter: AddressFilter | undefined;
-  readonly #connections = new Set<Connection>();
+  /** Each with the address that it counts for: what the connection itself knows may change in a handshake. */
+  readonly #connections = new Map<Connection, Address | undefined>();
   /** Connections whose PROXY header has not come yet. */
   readonly #intakes = new Set<HeaderIntake>();
   readonly #perAddress = new Map<string, number>();
@@ -144,11 +145,14 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   /** @param ahead bytes that came already; they are copied. `hasEnded`: the FIN has come, too */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
     if (this.dispatch.isOn && this.dispatch.send(transport, proxied, ahead)) return;
-    const { socket, connection } = this.#socket._adopt(transport);
+    const adopted = this.#adopt(transport);
+    if (adopted === null) return;
+    const { socket, connection } = adopted;
+    const remote = proxied?.remote ?? transport.remote;
     connection.proxied = proxied;
-    this.#connections.add(connection);
+    this.#connections.set(connection, remote);
     connection.onClosed = this.#forget;
-    this.count(remoteOf(connection), 1);
+    this.count(remote, 1);
     if (ahead.length > 0) connection.takeAhead(ahead);
     transport.adopt(connection);
     if (this.secure !== null) {
@@ -159,6 +163,16 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     else notify(this.#socket, "didAccept", socket);
     if (hasEnded) connection.didEnd();
     connection.drain();
+  }
+
+  /** A class of the user's own may fail to make a socket. */
+  #adopt(transport: AcceptedTransport): { socket: AsyncSocket; connection: Connection } | null {
+    try {
+      return this.#socket._adopt(transport);
+    } catch (error) {
+      this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
+      return null;
+    }
   }
 
   didFailAccept(cause: Error): void {
@@ -178,25 +192,33 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   /** @param remote whose connection it is: behind a proxy, who connected to that */
   #refuses(transport: AcceptedTransport, remote: Address | undefined): boolean {
-    const refusal = this.phase === "listening" ? this.#refusal(remote) : "the listener is closed";
-    if (refusal === null) return false;
-    const { local } = transport;
-    const info = { local, remote: transport.remote };
+    let refusal: string | null;
+    try {
+      refusal = this.phase === "listening" ? this.#refusal(remote) : "the listener is closed";
+    } catch (error) {
+      this.#refuse(transport, `the block list failed: ${inWords(error)}`, error);
+      return true;
+    }
+    if (refusal !== null) this.#refuse(transport, refusal);
+    return refusal !== null;
+  }
+
+  #refuse(transport: AcceptedTransport, why: string, cause?: unknown): void {
+    const { local, remote } = transport;
     transport.destroy(true);
-    notify(
-      this.#socket,
-      "didFailAccept",
-      socketError("ACCEPT", "listen", `A connection was refused: ${refusal}`),
-      info,
-    );
-    return true;
+    const error = socketError("ACCEPT", "listen", `A connection was refused: ${why}`, cause);
+    notify(this.#socket, "didFailAccept", error, { local, remote });
   }
 
   #refusal(remote: Address | undefined): string | null {
     const { connections, connectionsPerAddress } = this.limits;
     if (this.#connections.size + this.#intakes.size + this.dispatch.size >= connections)
       return `limits.connections, ${connections}, are open`;
-    if (remote === undefined || remote.family === "unix") return null;
+    if (remote === undefined) {
+      const isGuarded = this.#filter !== undefined || connectionsPerAddress !== Infinity;
+      return isGuarded ? "its address is not known, and the rules for addresses cannot be applied" : null;
+    }
+    if (remote.family === "unix") return null;
     if (this.#filter?.check(remote.address, remote.family === "IPv4" ? "ipv4" : "ipv6") === true) {
       return `${remote.address} is on the block list`;
     }
@@ -214,9 +236,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   }
 
   readonly #forget = (connection: Connection): void => {
+    this.count(this.#connections.get(connection), -1);
     this.#connections.delete(connection);
-    const remote = remoteOf(connection);
-    this.count(remote, -1);
     const { moved } = connection;
     // It is on another thread, and still one of this listener's.
     if (moved !== null && moved.state !== "over") this.dispatch.follow(connection, moved, this.#forced.has(connection));
@@ -235,7 +256,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   readonly #forced = new Set<Connection>();
 
   #force(): void {
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       // Those that are closing already have finished by themselves, but for those that move.
       if (connection.reason !== null && !("movedTo" in connection.reason)) continue;
       this.#forced.add(connection);
@@ -280,10 +301,6 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
     this.finishShutdown();
   }
-}
-
-function remoteOf({ proxied, transport }: Connection): Address | undefined {
-  return proxied?.remote ?? transport?.remote;
 }
 
 function reportClosed(listener: Listener): void {

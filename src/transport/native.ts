@@ -4,7 +4,6 @@
  */
 
 import cluster from "node:cluster";
-import { rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
@@ -30,12 +29,11 @@ import {
   WRITABLE,
 } from "./addon.js";
 import { nodeTransports, secureStream } from "./node.js";
-import { PortListener, soleAddress, type Bound, type Place } from "./port-listener.js";
+import { PortListener, soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
 import type {
   AcceptedTransport,
   ConnectSink,
-  ListenerSink,
   SecureSink,
   Transport,
   TransportFactory,
@@ -341,11 +339,11 @@ class NativeServer implements Bound {
   readonly address: Address | undefined;
   readonly #path: string | null;
   readonly #sole: Address | undefined;
-  readonly #sink: ListenerSink;
+  readonly #sink: AcceptSink;
   #id: number;
   #timer: object | null = null;
 
-  constructor(id: number, path: string | null, { noDelay, keepAliveMs }: SocketSettings, sink: ListenerSink) {
+  constructor(id: number, path: string | null, { noDelay, keepAliveMs }: SocketSettings, sink: AcceptSink) {
     this.#id = id;
     this.#path = path;
     this.#sink = sink;
@@ -376,7 +374,6 @@ class NativeServer implements Bound {
     if (this.#timer !== null) realClock.clearTimer(this.#timer);
     owners[this.#id] = null;
     addon.close(this.#id, false);
-    if (this.#path !== null && !this.#path.startsWith("\0")) rmSync(this.#path, { force: true });
   }
 
   ref(): void {
@@ -395,10 +392,10 @@ function bindAll({ port, backlog, ipv6Only, reusePort }: Place): number {
   return isAbsent && !ipv6Only ? addon.listen("0.0.0.0", port, backlog, false, reusePort) : id;
 }
 
-function bindNative(place: Place, settings: SocketSettings, sink: ListenerSink): Promise<Bound> {
-  const { path, address, port, backlog, ipv6Only, reusePort } = place;
+function bindNative(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
+  const { path, boundPath, address, port, backlog, ipv6Only, reusePort } = place;
   let id: number;
-  if (path !== null) id = addon.listen(path, PATH, backlog, false, false);
+  if (boundPath !== null) id = addon.listen(boundPath, PATH, backlog, false, false);
   else if (address === undefined) id = bindAll(place);
   else id = addon.listen(address, port, backlog, ipv6Only, reusePort);
   if (id >= 0) return Promise.resolve(new NativeServer(id, path, settings, sink));

@@ -3,11 +3,10 @@ import { ipAddress, type Address } from "../address.js";
 import { socketError } from "../failures.js";
 import type { SocketSettings } from "../options.js";
 import { NodeTransport } from "./node.js";
-import { soleAddress, type Bound, type Place } from "./port-listener.js";
-import type { ListenerSink } from "./transport.js";
+import { soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
 
 /** Listens by a server of the runtime's. */
-export async function bindNode(place: Place, settings: SocketSettings, sink: ListenerSink): Promise<Bound> {
+export async function bindNode(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
   const { noDelay, keepAliveMs } = settings;
   const server = createServer({
     allowHalfOpen: true,
@@ -35,8 +34,8 @@ function listening(server: Server, options: ListenOptions): Promise<void> {
   });
 }
 
-function listenOptions({ path, address, port, backlog, ipv6Only, reusePort }: Place): ListenOptions {
-  if (path !== null) return { path, backlog };
+function listenOptions({ boundPath, address, port, backlog, ipv6Only, reusePort }: Place): ListenOptions {
+  if (boundPath !== null) return { path: boundPath, backlog };
   const options: ListenOptions & { reusePort?: boolean } = { port, backlog, ipv6Only };
   // Without a host Node takes both families; asked for IPv6 alone it must not fall back to IPv4.
   const host = address ?? (ipv6Only ? "::" : undefined);

@@ -1,11 +1,12 @@
+import cluster from "node:cluster";
 import type { Address } from "../address.js";
 import { realClock } from "../clock.js";
 import { addressesOf } from "../connect/resolve.js";
 import { listenFailure } from "../connect/failure.js";
 import { reasonOf } from "../errors.js";
-import { clearStaleSocket } from "../listen/unix-path.js";
+import { SocketFile } from "../listen/unix-path.js";
 import type { ListenTarget, SocketSettings } from "../options.js";
-import type { ListenerSink, TransportListener } from "./transport.js";
+import type { AcceptedTransport, ListenerSink, TransportListener } from "./transport.js";
 
 /** One address to listen on. */
 export interface Place {
@@ -14,6 +15,8 @@ export interface Place {
   readonly port: number;
   /** Null: an address and a port. */
   readonly path: string | null;
+  /** Where that is bound: at a name beside it, which is linked to it. */
+  readonly boundPath: string | null;
   readonly backlog: number;
   readonly ipv6Only: boolean;
   readonly reusePort: boolean;
@@ -27,8 +30,11 @@ export interface Bound {
   unref(): void;
 }
 
+/** Who is told of what is accepted. */
+export type AcceptSink = Pick<ListenerSink, "didAccept" | "didFailAccept">;
+
 /** Listens on one place; from then on the sink is told of what is accepted there. */
-export type Bind = (place: Place, settings: SocketSettings, sink: ListenerSink) => Promise<Bound>;
+export type Bind = (place: Place, settings: SocketSettings, sink: AcceptSink) => Promise<Bound>;
 
 type IpTarget = Extract<ListenTarget, { path: null }>;
 
@@ -38,13 +44,14 @@ const ABSENT = ["EADDRNOTAVAIL", "EAFNOSUPPORT"];
 const PORT_TRIES = 10;
 
 /** A target to listen on: one place, or all addresses of a name on one port. */
-export class PortListener implements TransportListener {
+export class PortListener implements TransportListener, AcceptSink {
   local: Address | undefined;
   readonly #target: ListenTarget;
   readonly #settings: SocketSettings;
   readonly #sink: ListenerSink;
   readonly #bind: Bind;
   #bounds: Bound[] = [];
+  #file: SocketFile | null = null;
   #isReferenced = true;
   #isClosed = false;
 
@@ -72,7 +79,8 @@ export class PortListener implements TransportListener {
 
   #ipPlace(target: IpTarget, port: number, address: string | undefined): Place {
     const { ipv6Only, reusePort, backlog } = target;
-    return { address, port, path: null, backlog, ipv6Only: ipv6Only || address !== undefined, reusePort };
+    const isIPv6Only = ipv6Only || address !== undefined;
+    return { address, port, path: null, boundPath: null, backlog, ipv6Only: isIPv6Only, reusePort };
   }
 
   async #listenOnAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
@@ -104,26 +112,58 @@ export class PortListener implements TransportListener {
   }
 
   async #listenOnPath(path: string): Promise<void> {
+    if (path.startsWith("\0") || process.platform === "win32") await this.#listen(this.#pathPlace(path, path));
+    else if (cluster.isWorker) await this.#listenByPrimary(path);
+    else {
+      const file = (this.#file = new SocketFile(path));
+      try {
+        await this.#listen(this.#pathPlace(path, file.boundPath));
+      } catch (error) {
+        throw file.explained(error);
+      }
+      await file.take();
+    }
+  }
+
+  #pathPlace(path: string, boundPath: string): Place {
     const { backlog } = this.#target;
-    const place = { address: undefined, port: 0, path, backlog, ipv6Only: false, reusePort: false };
+    return { address: undefined, port: 0, path, boundPath, backlog, ipv6Only: false, reusePort: false };
+  }
+
+  /** The primary process of a cluster listens once for all workers that ask for the same path, and owns its file. */
+  async #listenByPrimary(path: string): Promise<void> {
     try {
-      await this.#listen(place);
+      await this.#listen(this.#pathPlace(path, path));
     } catch (error) {
-      if (reasonOf(error) !== "EADDRINUSE" || path.startsWith("\0")) throw error;
-      await clearStaleSocket(path);
-      await this.#listen(place);
+      if (reasonOf(error) !== "EADDRINUSE") throw error;
+      await new SocketFile(path).clear();
+      await this.#listen(this.#pathPlace(path, path));
     }
   }
 
   async #listen(place: Place): Promise<Bound> {
-    const bound = await this.#bind(place, this.#settings, this.#sink);
+    const bound = await this.#bind(place, this.#settings, this);
     if (this.#isClosed) bound.close();
     else this.#bounds.push(bound);
     if (!this.#isReferenced) bound.unref();
     return bound;
   }
 
+  didAccept(transport: AcceptedTransport): void {
+    if (transport.remote !== undefined) this.#sink.didAccept(transport);
+    else {
+      // Who has reset the connection already has no address any more, and could not be held to any rule.
+      transport.destroy(true);
+      this.#sink.didFailAccept(lostPeer());
+    }
+  }
+
+  didFailAccept(error: Error): void {
+    this.#sink.didFailAccept(error);
+  }
+
   #closeAll(): void {
+    this.#file?.release();
     for (const bound of this.#bounds.splice(0)) bound.close();
   }
 
@@ -144,6 +184,10 @@ export class PortListener implements TransportListener {
     this.#isReferenced = false;
     for (const bound of this.#bounds) bound.unref();
   }
+}
+
+function lostPeer(): Error {
+  return Object.assign(new Error("getpeername ENOTCONN"), { code: "ENOTCONN", syscall: "getpeername" });
 }
 
 function tellClosed(sink: ListenerSink): void {
