@@ -20,14 +20,25 @@ export interface Clock {
 /** `setTimeout` takes no more than 2^31 - 1 ms; a longer wait is cut, and begun again by who asked for it. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/**
+ * The runtime's own, as they are when the module is loaded. Tests of a user's put others in their place for a while, and
+ * a timer that all sockets share must not be one of those.
+ */
+const { setTimeout, clearTimeout, setImmediate } = globalThis;
+const now = performance.now.bind(performance);
+const nextTick = process.nextTick.bind(process);
+
 export const realClock: Clock = {
-  now: () => performance.now(),
+  now,
   setTimer(callback, delayMs, holdsProcess) {
     const timer = setTimeout(callback, Math.min(delayMs, LONGEST_TIMER_MS));
     if (!holdsProcess) timer.unref();
     return timer;
   },
   clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
-  soon: (task, subject) => process.nextTick(task, subject),
+  soon: (task, subject) => nextTick(task, subject),
   later: (task, subject) => void setImmediate(task, subject),
 };
+
+/** Behind the code that waits for promises settled by now; before `soon`, where that is asked for meanwhile. */
+export const soonest = globalThis.queueMicrotask.bind(globalThis);

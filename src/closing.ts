@@ -47,7 +47,9 @@ function beginGracefulClose(connection: Connection): boolean {
   if (connection.isHeld) return false;
   const { socket, reading, writing, closeWhen } = connection;
   // A stream decides by itself when its writing side ends.
-  const isOver = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
+  const hasEnded = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
+  // Reads asked for before that may still be met by what is unread.
+  const isOver = hasEnded && reading.queue.head === null;
   const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
   if (!isOver && !isAskedFor) return false;
   connection.graceful = isOver ? "remote" : "local";

@@ -1,6 +1,6 @@
 import type { ProxiedAddresses } from "./address.js";
 import type { AsyncSocket } from "./async-socket.js";
-import type { Clock } from "./clock.js";
+import { soonest, type Clock } from "./clock.js";
 import type { CloseReason } from "./close-reason.js";
 import { closeReason, closeStep } from "./closing.js";
 import { ConnectionTimer } from "./connection-timer.js";
@@ -11,9 +11,9 @@ import { inWords, isOurs, type AsyncSocketError } from "./errors.js";
 import { socketClosed, socketOpened } from "./loops/census.js";
 import type { Passage } from "./loops/link.js";
 import { socketError } from "./failures.js";
-import { markFailed, notify, tellFailed } from "./notices.js";
+import { markFailed, notify, surface, tellFailed } from "./notices.js";
 import type { FullLimits, SocketSettings } from "./options.js";
-import type { Entry } from "./pump/entry.js";
+import { EntryList, type Entry } from "./pump/entry.js";
 import { ReadSide } from "./read-side.js";
 import { nobody, settle, SocketRequest } from "./request.js";
 import type { SecureInfo } from "./tls/info.js";
@@ -28,7 +28,7 @@ export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
 const ROOM_MAX = 64 * 1024;
 /** Bounds of one turn, so that a socket that always has work leaves others theirs. */
 const STEPS_A_TURN = 100;
-const READS_A_STEP = 1000;
+const ENTRIES_A_TURN = 2000;
 
 /**
  * One life of a socket, from idle to closed: it ties the two sides to a transport. A socket that is used again gets a
@@ -86,10 +86,14 @@ export class Connection implements SecureSink, RouteOwner {
   /** Told when the descriptor is closed, before the delegate is. */
   onClosed: ((connection: Connection) => void) | null = null;
 
+  /** How many more entries may be told of before others have their turn. It counts over turns in which few are, too. */
+  entriesLeft = ENTRIES_A_TURN;
   /** Settled entries that nobody was told of yet. */
-  readonly #untold: Entry[] = [];
+  readonly #untold = new EntryList<Entry>();
   #draining = false;
   #scheduled = false;
+  /** Nothing is done before `resume`. */
+  #rests = false;
   #opened = false;
   #room = ROOM_MAX;
 
@@ -111,12 +115,18 @@ export class Connection implements SecureSink, RouteOwner {
 
   /** Whether entries have failed that nobody was told of yet. */
   get hasUntold(): boolean {
-    return this.#untold.length > 0;
+    return this.#untold.head !== null;
+  }
+
+  /** Whether nobody is told of anything for now: others have their turn, or what a delegate threw has to surface. */
+  get isPaused(): boolean {
+    return this.#rests || this.entriesLeft <= 0;
   }
 
   /** Whether reads can be served outside of the loop: nothing is under way, or asked for, that comes first. */
   get isServing(): boolean {
-    return this.phase === "open" && this.closeWhen === 0 && !this.#draining && !this.hasUntold && !this.isHeld;
+    const isIdle = this.phase === "open" && this.closeWhen === 0 && !this.#draining;
+    return isIdle && !this.isPaused && !this.hasUntold && !this.isHeld;
   }
 
   get isEnding(): boolean {
@@ -298,7 +308,8 @@ export class Connection implements SecureSink, RouteOwner {
     const words = inWords(error);
     if (this.securing?.state === "shaking") this.securing.fail("TLS", `The TLS handshake failed: ${words}`, error);
     else if (isOurs(error)) this.close("error", error);
-    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
+    else if (!this.writing.failChanged())
+      this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
     this.drain();
   }
 
@@ -315,42 +326,84 @@ export class Connection implements SecureSink, RouteOwner {
   schedule(): void {
     if (this.#draining || this.#scheduled) return;
     this.#scheduled = true;
-    this.clock.soon(resume, this);
+    this.clock.soon(drain, this);
   }
 
   /** Does all that can be done now, in small steps. Never nested: calls made by callbacks leave it to the running one. */
   drain(): void {
     if (this.#draining) return;
-    this.#draining = true;
     this.#scheduled = false;
-    let budget = STEPS_A_TURN;
-    while (budget > 0 && this.#step()) budget--;
-    this.#draining = false;
-    if (budget === 0) {
-      this.writing.flushWaiting();
-      this.clock.later(resume, this);
-    }
-    if (this.reading.servedAwaited) {
-      this.reading.servedAwaited = false;
-      // A tick of its own would come before the code that awaited; this way it comes behind.
-      if (this.writing.queue.hasMore) queueMicrotask(() => this.schedule());
-    }
+    if (!this.#rests) this.#work();
     this.reading.queue.buffer.trim();
     this.#setRoom();
     this.timer.arm();
   }
 
+  /** As much as one turn may take. */
+  #work(): void {
+    this.#draining = true;
+    let steps = STEPS_A_TURN;
+    try {
+      while (steps > 0 && !this.isPaused && this.#step()) steps--;
+    } catch (error) {
+      this.#didBreak(error);
+    } finally {
+      this.#draining = false;
+    }
+    if (steps === 0 || this.entriesLeft <= 0) this.#rest();
+    if (this.reading.servedAwaited) {
+      this.reading.servedAwaited = false;
+      // A tick of its own would come before the code that awaited; this way it comes behind.
+      if (this.writing.queue.hasMore) soonest(() => this.schedule());
+    }
+  }
+
   #step(): boolean {
-    if (this.#untold.length > 0) return this.#tellFailures();
+    if (this.hasUntold) return this.#tellFailures();
     if (this.securing !== null && this.reason === null && this.securing.step()) return true;
-    if (this.reading.step(READS_A_STEP) || this.writing.step() || closeStep(this)) return true;
+    if (this.reading.step() || this.writing.step() || closeStep(this)) return true;
     return this.reading.report() || this.writing.report();
   }
 
   #tellFailures(): true {
     this.toldLate = true;
-    for (const entry of this.#untold.splice(0)) tellFailed(this.socket, entry);
+    for (let entry = this.#untold.head; entry !== null && !this.isPaused; entry = this.#untold.head) {
+      this.#untold.remove(entry);
+      this.entriesLeft--;
+      tellFailed(this.socket, entry);
+    }
     return true;
+  }
+
+  /** Something threw that must not: a transport of somebody else's, say. It ends this connection, and no other. */
+  #didBreak(error: unknown): void {
+    if (this.reason !== null) surface(error);
+    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
+    this.#rest();
+  }
+
+  /** Leaves others their turn. */
+  #rest(): void {
+    this.#rests = true;
+    this.writing.flushWaiting();
+    this.clock.later(resume, this);
+  }
+
+  /** A turn's rest is over. */
+  resume(): void {
+    this.entriesLeft = ENTRIES_A_TURN;
+    this.goOn();
+  }
+
+  /** Nothing more is told until what was thrown has surfaced, which is asked for already. */
+  pause(): void {
+    this.#rests = true;
+    this.clock.soon(goOn, this);
+  }
+
+  goOn(): void {
+    this.#rests = false;
+    this.drain();
   }
 
   // ------------------------------------------------------------------ failing and closing
@@ -408,5 +461,13 @@ export class Connection implements SecureSink, RouteOwner {
 }
 
 function resume(connection: Connection): void {
+  connection.resume();
+}
+
+function drain(connection: Connection): void {
   connection.drain();
+}
+
+function goOn(connection: Connection): void {
+  connection.goOn();
 }

@@ -1,15 +1,19 @@
 /** The words of every failure of an entry, in one place. */
 
-import { AsyncSocketError, isCode, type ShortCode } from "./errors.js";
+import { AsyncSocketError, inWords, isCode, type ShortCode } from "./errors.js";
 import { ReadEntry } from "./pump/read-entry.js";
 import type { ReadQueue } from "./pump/read-queue.js";
 import type { WriteEntry } from "./pump/write-queue.js";
+
+/** What a read fails with by itself. */
+export type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME" | "BAD_STATE";
 
 /** An error for a read. Its bytes, if it is the current one, are copied into `partial`. */
 export function readError(queue: ReadQueue, entry: ReadEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
   const isCurrent = queue.head === entry && entry._state === "current";
   const partial = isCurrent ? queue.partial(entry) : undefined;
-  const bytesDone = isCurrent ? queue.bytesDone(entry) : 0;
+  const isSkip = entry.kind === "skip";
+  const bytesDone = !isCurrent ? 0 : isSkip ? queue.skipped : queue.bytesDone(entry);
   const message = `${entry.kind} ${readWords(code, entry, bytesDone, cause)}`;
   return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, partial, cause });
 }
@@ -21,16 +25,22 @@ export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown):
 }
 
 function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: unknown): string {
-  const came = `${bytesDone} bytes had come for it and stay unread`;
+  const came =
+    entry.kind === "skip"
+      ? `${bytesDone} of ${entry.length} bytes are dropped`
+      : `${bytesDone} bytes had come for it and stay unread`;
   switch (code) {
     case "READ_TIMEOUT":
       return `timed out after ${entry.timeoutMs} ms; ${came}`;
     case "READ_LIMIT":
+      if (cause !== undefined) return `would give a longer string than this runtime has; ${came}`;
       return entry.kind === "readFrame"
         ? `was announced a frame of more than maxLength, ${entry.length} bytes; ${came}`
         : `found no end within maxLength, ${entry.length} bytes; ${came}`;
     case "BAD_FRAME":
-      return `was announced a frame shorter than its own header; ${came}`;
+      return `was announced a frame of a length that cannot be; ${came}`;
+    case "BAD_STATE":
+      return `failed: ${inWords(cause)}; ${came}`;
     case "END_OF_STREAM":
       return `met the end of the stream: the peer sends no more; ${came}`;
     default:
@@ -45,6 +55,8 @@ function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string 
       return `timed out after ${entry.timeoutMs} ms; ${out}`;
     case "QUEUE_FULL":
       return `of ${entry.total} bytes would pass limits.writeQueue`;
+    case "BAD_STATE":
+      return `failed: its memory was transferred or resized before it was out; ${out}`;
     default:
       return `${commonWords(code, cause)}; ${out}`;
   }

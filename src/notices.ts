@@ -4,6 +4,7 @@
  */
 
 import type { AsyncSocket } from "./async-socket.js";
+import { realClock } from "./clock.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import type { AsyncSocketError } from "./errors.js";
 import type { Entry } from "./pump/entry.js";
@@ -18,20 +19,39 @@ type Rest<M extends MethodName> =
   NonNullable<Delegate[M]> extends (socket: AsyncSocket, ...rest: infer R) => unknown ? R : never;
 
 export function surface(error: unknown): void {
-  process.nextTick(() => {
-    throw error;
-  });
+  realClock.soon(raise, error);
+}
+
+function raise(error: unknown): never {
+  throw error;
+}
+
+/** What a delegate has thrown. It is told nothing more of this socket before that has surfaced. */
+function surfaceOf(socket: AsyncSocket, error: unknown): void {
+  surface(error);
+  socket._connection.pause();
 }
 
 /** Calls one of the delegate's methods, if it has it. */
 export function notify<M extends MethodName>(socket: AsyncSocket, method: M, ...rest: Rest<M>): unknown {
   const { delegate } = socket;
-  if (delegate?.[method] === undefined) return undefined;
+  if (delegate === null) return undefined;
   try {
+    if (delegate[method] === undefined) return undefined;
     return (delegate[method] as (socket: AsyncSocket, ...rest: unknown[]) => unknown)(socket, ...rest);
   } catch (error) {
-    surface(error);
+    surfaceOf(socket, error);
     return undefined;
+  }
+}
+
+/** Whether the delegate has a method: it may have it by a getter, and that may throw. */
+export function hears(socket: AsyncSocket, method: MethodName): boolean {
+  try {
+    return socket.delegate?.[method] !== undefined;
+  } catch (error) {
+    surface(error);
+    return false;
   }
 }
 
@@ -45,7 +65,7 @@ export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown):
       if (typeof value === "string") delegate.didReadText?.(socket, value, entry.tag);
       else delegate.didRead?.(socket, (value as Buffer | undefined) ?? NOTHING, entry.tag);
     } catch (error) {
-      surface(error);
+      surfaceOf(socket, error);
     }
   }
   entry._tell();
@@ -55,11 +75,11 @@ export function tellWritten(socket: AsyncSocket, entry: WriteEntry): void {
   entry._state = "done";
   entry.stopListening?.();
   const { delegate } = socket;
-  if (delegate?.didWrite !== undefined && !entry.isEnd) {
+  if (delegate !== null && !entry.isEnd) {
     try {
-      delegate.didWrite(socket, entry.tag);
+      delegate.didWrite?.(socket, entry.tag);
     } catch (error) {
-      surface(error);
+      surfaceOf(socket, error);
     }
   }
   entry._tell();

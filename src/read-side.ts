@@ -1,14 +1,12 @@
 import type { Connection } from "./connection.js";
-import { AsyncSocketError } from "./errors.js";
-import { readError } from "./failures.js";
-import { askForTime, notify, tellRead } from "./notices.js";
+import { reasonOf, type AsyncSocketError } from "./errors.js";
+import { readError, type ReadFailure } from "./failures.js";
+import { askForTime, hears, notify, tellRead } from "./notices.js";
 import type { FullLimits } from "./options.js";
 import { extendEntry, isPending, Wait } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
 import { ReadQueue, type Attempt } from "./pump/read-queue.js";
 import { onAbort, type RequestOwner } from "./request.js";
-
-type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
 export class ReadSide implements RequestOwner {
@@ -22,6 +20,8 @@ export class ReadSide implements RequestOwner {
   held = false;
   /** In this drain a read was served that code awaits: it goes on when the drain is through. */
   servedAwaited = false;
+  /** The FIN has come, or bytes before it were given, since code that awaits them had a turn. */
+  #owesTurn = false;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
@@ -50,20 +50,31 @@ export class ReadSide implements RequestOwner {
   takeNow(entry: ReadEntry): boolean {
     const { queue } = this;
     const connection = this.#connection;
-    const { delegate } = connection.socket;
-    if (queue.head !== null || queue.buffer.length === 0 || this.held || this.peerEnded) return false;
-    if (!connection.isServing || delegate?.didRead !== undefined || delegate?.didReadText !== undefined) return false;
+    const { socket } = connection;
+    if (queue.head !== null || queue.buffer.length === 0 || this.held) return false;
+    if (!connection.isServing || hears(socket, "didRead") || hears(socket, "didReadText")) return false;
     queue.push(entry);
     this.wait.enter(entry);
-    if (queue.attempt(entry, connection.limits.readAhead) !== "ready") {
+    if (!this.#takeIfReady(entry)) {
       queue.remove(entry);
       entry._state = "queued";
       return false;
     }
-    entry._outcome = queue.take(entry);
+    if (this.peerEnded) this.#owesTurn = true;
     entry._state = "done";
+    connection.entriesLeft--;
     connection.schedule();
     return true;
+  }
+
+  #takeIfReady(entry: ReadEntry): boolean {
+    if (this.queue.attempt(entry, this.limits.readAhead) !== "ready") return false;
+    try {
+      entry._outcome = this.queue.take(entry);
+      return true;
+    } catch {
+      return false; // The loop finds the same, and says so.
+    }
   }
 
   cancelRequest(entry: ReadEntry): boolean {
@@ -86,25 +97,38 @@ export class ReadSide implements RequestOwner {
     this.#connection.schedule();
   }
 
-  /** Satisfies reads while that can be done now, at most `budget`, or fails the current one. */
-  step(budget: number): boolean {
+  /** Satisfies reads while that can be done now, or fails the current one. */
+  step(): boolean {
     const connection = this.#connection;
     const { queue } = this;
-    for (let served = 0; served < budget; served++) {
-      if (connection.phase !== "open" || this.held || connection.hasUntold || connection.isHeld) return served > 0;
+    for (let hasServed = false; ; hasServed = true) {
+      if (connection.phase !== "open" || this.held || connection.hasUntold) return hasServed;
+      if (connection.isHeld || connection.isPaused) return hasServed;
       const entry = queue.head;
-      if (entry === null) return (queue.buffer.length === 0 && this.#end()) || served > 0;
+      if (entry === null) return (queue.buffer.length === 0 && this.#end()) || hasServed;
       this.wait.enter(entry);
-      if (entry.kind === "startTLS") return this.#upgrade() || served > 0;
+      if (entry.kind === "startTLS") return this.#upgrade() || hasServed;
       const attempt = queue.attempt(entry, connection.limits.readAhead);
-      if (attempt !== "ready") return this.#cannot(entry, attempt) || served > 0;
-      const value = queue.take(entry);
-      if (this.peerEnded) this.hold();
-      if (entry._settlers !== null) this.servedAwaited = true;
-      tellRead(connection.socket, entry, value);
-      connection.writing.flushIfMuch();
+      if (attempt !== "ready") return this.#cannot(entry, attempt) || hasServed;
+      this.#serve(entry);
     }
-    return true;
+  }
+
+  /** Gives a read what there is for it. Text can be too long for the runtime, and the caller's memory gone. */
+  #serve(entry: ReadEntry): void {
+    const connection = this.#connection;
+    let value: unknown;
+    try {
+      value = this.queue.take(entry);
+    } catch (error) {
+      this.#lose(entry, reasonOf(error) === "ERR_STRING_TOO_LONG" ? "READ_LIMIT" : "BAD_STATE", error);
+      return;
+    }
+    if (this.peerEnded) this.#owesTurn = true;
+    if (entry._settlers !== null) this.servedAwaited = true;
+    connection.entriesLeft--;
+    tellRead(connection.socket, entry, value);
+    connection.writing.flushIfMuch();
   }
 
   #upgrade(): boolean {
@@ -124,6 +148,11 @@ export class ReadSide implements RequestOwner {
   /** The peer's FIN takes effect; where it has already, it does so for reads queued since. */
   #end(): boolean {
     if (!this.peerEnded || (this.ended && this.queue.head === null)) return false;
+    if (this.#owesTurn) {
+      this.#owesTurn = false;
+      this.hold();
+      return false;
+    }
     const isFirst = !this.ended;
     this.ended = true;
     this.failAll("END_OF_STREAM");
@@ -135,7 +164,7 @@ export class ReadSide implements RequestOwner {
   /** The FIN has come. Code that awaited the last bytes gets its turn before they become the last. */
   peerDidEnd(): void {
     this.peerEnded = true;
-    this.hold();
+    this.#owesTurn = true;
   }
 
   hold(): void {
@@ -176,8 +205,8 @@ export class ReadSide implements RequestOwner {
   }
 
   /** A read fails by itself: that closes the connection, unless it is to fail alone. */
-  #lose(entry: ReadEntry, code: ReadFailure): void {
-    const error = readError(this.queue, entry, code);
+  #lose(entry: ReadEntry, code: ReadFailure, cause?: unknown): void {
+    const error = readError(this.queue, entry, code, cause);
     this.fail(entry, error);
     if (entry.failsAlone) this.hold();
     else this.#connection.close("error", error);
@@ -207,7 +236,7 @@ export class ReadSide implements RequestOwner {
   report(): boolean {
     const { socket, phase } = this.#connection;
     const entry = this.queue.head;
-    if (socket.delegate?.didReadPartial === undefined || phase !== "open" || entry?._state !== "current") return false;
+    if (phase !== "open" || entry?._state !== "current" || !hears(socket, "didReadPartial")) return false;
     const count = this.queue.bytesDone(entry) - this.wait.reported;
     if (count <= 0) return false;
     this.wait.reported += count;

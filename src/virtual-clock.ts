@@ -60,10 +60,10 @@ export class VirtualClock implements Clock {
 
   later<T>(task: (subject: T) => void, subject: T): void {
     this.#tasks++;
-    setImmediate(() => {
+    realClock.later(() => {
       this.#tasks--;
       task(subject);
-    });
+    }, undefined);
   }
 
   /** Settles when so much time has passed. */
@@ -149,5 +149,5 @@ export class VirtualClock implements Clock {
 }
 
 function turn(): Promise<void> {
-  return new Promise((done) => void setImmediate(done));
+  return new Promise((done) => realClock.later(done, undefined));
 }

@@ -1,7 +1,7 @@
 import type { Connection } from "./connection.js";
 import type { AsyncSocketError } from "./errors.js";
 import { writeError } from "./failures.js";
-import { askForTime, notify, tellWritten } from "./notices.js";
+import { askForTime, hears, notify, tellWritten } from "./notices.js";
 import { extendEntry, isPending, Wait } from "./pump/entry.js";
 import { WriteQueue, type WriteEntry } from "./pump/write-queue.js";
 import { onAbort, type RequestOwner } from "./request.js";
@@ -51,7 +51,7 @@ export class WriteSide implements RequestOwner {
   }
 
   cancelRequest(entry: WriteEntry): boolean {
-    if (!isPending(entry) || (entry.isEnd && this.finSent)) return false;
+    if (!isPending(entry) || (entry.isEnd && this.finSent) || isOut(entry)) return false;
     this.#cancel(entry, undefined);
     return true;
   }
@@ -106,9 +106,12 @@ export class WriteSide implements RequestOwner {
 
   /** All that landed with a batch, in one step: what a callback does meanwhile cannot undo it. */
   #tell(first: WriteEntry): void {
-    const { socket } = this.#connection;
-    for (let entry: WriteEntry | null = first; entry !== null; entry = this.queue.nextDone())
-      tellWritten(socket, entry);
+    const connection = this.#connection;
+    for (let entry: WriteEntry | null = first; entry !== null;) {
+      connection.entriesLeft--;
+      tellWritten(connection.socket, entry);
+      entry = connection.isPaused ? null : this.queue.nextDone();
+    }
     // More was handed on than is told of, where much gathered while reads were served.
     const { head } = this.queue;
     if (head?.handedOn === true) this.wait.enter(head);
@@ -142,6 +145,7 @@ export class WriteSide implements RequestOwner {
       else if (parts[0]?.buffer === scratch.buffer) scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
       this.#wasImmediate = isImmediate;
     }
+    if (queue.changed !== null) this.fail(queue.changed, writeError(queue.changed, "BAD_STATE"));
     const { head } = queue;
     if (head === null) return;
     this.wait.enter(head);
@@ -150,11 +154,19 @@ export class WriteSide implements RequestOwner {
 
   /** The batch in flight is out. */
   didWrite(): void {
-    this.#land();
+    if (!this.failChanged()) this.#land();
+  }
+
+  /** Where the memory of a write under way has changed, that ends the connection. @returns whether it has */
+  failChanged(): boolean {
+    const changed = this.queue.findChanged();
+    if (changed !== null) this.fail(changed, writeError(changed, "BAD_STATE"));
+    return changed !== null;
   }
 
   #land(): void {
-    this.bytesWritten += this.queue.inFlight;
+    const { inFlight } = this.queue;
+    this.bytesWritten += inFlight;
     this.queue.landed();
     this.#connection.timer.markActive();
   }
@@ -207,11 +219,16 @@ export class WriteSide implements RequestOwner {
   report(): boolean {
     const { socket, isCarrying } = this.#connection;
     const entry = this.queue.head;
-    if (socket.delegate?.didWritePartial === undefined || !isCarrying || entry === null) return false;
+    if (!isCarrying || entry === null || !hears(socket, "didWritePartial")) return false;
     const count = entry.sent - this.wait.reported;
     if (count <= 0) return false;
     this.wait.reported = entry.sent;
     notify(socket, "didWritePartial", count, entry.tag);
     return true;
   }
+}
+
+/** Whether it is done, and nobody was told yet. An empty write is so in its turn. */
+function isOut(entry: WriteEntry): boolean {
+  return entry.total > 0 && entry.sent === entry.total;
 }

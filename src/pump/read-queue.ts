@@ -53,26 +53,36 @@ export class ReadQueue extends EntryList<ReadEntry> {
     }
   }
 
-  /** Satisfies the current read, for which `attempt` was "ready": takes its bytes, and the entry off the queue. */
+  /**
+   * Satisfies the current read, for which `attempt` was "ready": takes its bytes, and the entry off the queue.
+   * @throws what the runtime does where they cannot be given; then nothing has changed
+   */
   take(entry: ReadEntry): unknown {
-    const { buffer } = this;
     const count = this.#count;
+    const value = this.#takeValue(entry, count);
     entry._bytesDone = count + this.#skipped;
     this.remove(entry);
+    return value;
+  }
+
+  #takeValue(entry: ReadEntry, count: number): unknown {
+    const { buffer } = this;
     switch (entry.kind) {
       case "readLine":
         return takeLine(entry, buffer, count);
-      case "readFrame": {
-        const { lengthBytes } = entry.mark as FrameHeader;
-        buffer.drop(lengthBytes);
-        return takeData(entry, buffer, count - lengthBytes);
-      }
+      case "readFrame":
+        return takeData(entry, buffer, (entry.mark as FrameHeader).lengthBytes, count);
       case "skip":
         buffer.drop(count);
         return undefined;
       default:
-        return takeData(entry, buffer, count);
+        return takeData(entry, buffer, 0, count);
     }
+  }
+
+  /** Bytes that the current skip has dropped already. */
+  get skipped(): number {
+    return this.#skipped;
   }
 
   /** Bytes that have come for the current read. */
@@ -145,6 +155,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
       this.#frameTotal = header.lengthBytes; // all there is of a frame that cannot be
       if (body < 0) return BAD_FRAME;
       if (body > entry.length) return OVER_LIMIT;
+      if (!Number.isSafeInteger(claimed)) return BAD_FRAME;
       this.#frameTotal += body;
     }
     return buffer.ready >= this.#frameTotal ? this.#frameTotal : MORE;
@@ -184,14 +195,21 @@ function readLength(block: Buffer, offset: number, { lengthBytes, littleEndian }
   return littleEndian ? block.readUIntLE(offset, lengthBytes) : block.readUIntBE(offset, lengthBytes);
 }
 
-function takeData(entry: ReadEntry, buffer: ReceiveBuffer, count: number): Buffer | string {
+/** @param from where the data begins, behind a header; all of it, up to `count`, is in the window */
+function takeData(entry: ReadEntry, buffer: ReceiveBuffer, from: number, count: number): Buffer | string {
   const { target, kind } = entry;
-  if (target === null) return kind === "peek" ? buffer.copyOut(count) : buffer.take(count);
+  if (target === null) {
+    if (kind === "peek") return buffer.copyOut(count);
+    if (from > 0) buffer.drop(from);
+    return buffer.take(count - from);
+  }
+  const { block, start } = buffer;
   let data: Buffer | string;
-  if (typeof target === "string") data = buffer.block.toString(target, buffer.start, buffer.start + count);
+  if (typeof target === "string") data = block.toString(target, start + from, start + count);
   else {
-    buffer.copyTo(target, count);
-    data = Buffer.from(target.buffer, target.byteOffset, count);
+    if (target.length < count - from) throw new RangeError("the memory given as into was transferred or resized");
+    block.copy(target, 0, start + from, start + count);
+    data = Buffer.from(target.buffer, target.byteOffset, count - from);
   }
   if (kind !== "peek") buffer.drop(count);
   return data;

@@ -19,8 +19,8 @@ export class WriteEntry extends Entry<void> {
   /** The list, without empty parts. */
   readonly parts: readonly Uint8Array[] | null;
   readonly total: number;
-  /** Whether a byte of it has been given to the transport: from then on it cannot be taken back. */
-  handedOn = false;
+  /** How many bytes have been given to the transport. */
+  handed = 0;
 
   constructor(
     kind: "write" | "end" | "startTLS",
@@ -43,6 +43,16 @@ export class WriteEntry extends Entry<void> {
 
   override get bytesTotal(): number {
     return this.total;
+  }
+
+  /** Whether a byte of it has been given to the transport: from then on it cannot be taken back. */
+  get handedOn(): boolean {
+    return this.handed > 0;
+  }
+
+  /** Whether its memory is as long as it was when it was queued: a caller may have transferred or resized it. */
+  get isIntact(): boolean {
+    return (this.parts === null ? (this.only as Uint8Array).length : totalOf(this.parts)) === this.total;
   }
 
   get cost(): number {
@@ -71,6 +81,11 @@ function totalOf(parts: readonly Uint8Array[]): number {
   return total;
 }
 
+/** Looked at for each piece that is handed on; of a list, the sum of its parts tells, once all are. */
+function hasChanged({ only, total }: WriteEntry): boolean {
+  return only !== null && only.length !== total;
+}
+
 /**
  * Writes that wait: pure state. `gather` gives the next batch for the transport, of as many entries as fit; when the
  * operating system has it, `landed` is called, and `nextDone` gives one after the other the entries that are finished.
@@ -82,6 +97,8 @@ export class WriteQueue extends EntryList<WriteEntry> {
   cost = 0;
   /** Bytes of the batch that the transport has in hand. */
   inFlight = 0;
+  /** An entry that `gather` came to whose memory is not as long any more as it was. It has to be taken off the queue. */
+  changed: WriteEntry | null = null;
   /** The first entry of which the operating system may not have all. */
   #unlanded: WriteEntry | null = null;
   /** The first entry of which something was not yet handed on, and where in it. */
@@ -101,6 +118,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   override remove(entry: WriteEntry): void {
     if (this.#next === entry) this.#nextEntry();
     if (this.#unlanded === entry) this.#unlanded = entry.next;
+    if (this.changed === entry) this.changed = null;
     super.remove(entry);
     this.unsentBytes -= entry.total - entry.sent;
     this.cost -= entry.cost;
@@ -118,7 +136,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   gather(scratch: Buffer | null): Uint8Array[] {
     const parts: Uint8Array[] = [];
     let room = BATCH_BYTES;
-    while (room > 0 && this.#mayShare(BATCH_BYTES - room)) {
+    while (room > 0 && this.changed === null && this.#mayShare(BATCH_BYTES - room)) {
       if (this.#next?.total === 0) {
         this.#nextEntry();
         continue;
@@ -126,6 +144,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
       const shared = this.#isBegun ? room : Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
       const joined = this.#offset === 0 ? this.#joinSmall(shared, parts.length === 0 ? scratch : null) : null;
       const part = joined ?? this.#takePart(room);
+      if (part === null) break;
       parts.push(part);
       room -= part.length;
     }
@@ -145,14 +164,18 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
-  /** The next part, or as much of it as there is room for. */
-  #takePart(room: number): Uint8Array {
+  /** The next part, or as much of it as there is room for. Null: it is not what it was. */
+  #takePart(room: number): Uint8Array | null {
     const entry = this.#next as WriteEntry;
     const part = entry.part(this.#part) as Uint8Array;
     const count = Math.min(room, part.length - this.#offset);
+    if (count <= 0 || entry.handed + count > entry.total || hasChanged(entry)) {
+      this.changed = entry;
+      return null;
+    }
     const piece = count === part.length ? part : part.subarray(this.#offset, this.#offset + count);
     this.#offset += count;
-    entry.handedOn = true;
+    entry.handed += count;
     if (this.#offset === part.length) this.#nextPart(entry);
     return piece;
   }
@@ -171,6 +194,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
       }
       target.set(part, offset);
       offset += part.length;
+      entry.handed += part.length;
       this.#nextPart(entry);
     }
     return target.length === bytes ? target : target.subarray(0, bytes);
@@ -182,6 +206,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     let count = 0;
     let index = this.#part;
     for (let entry = this.#next; entry !== null && !entry.isMark; entry = entry.next, index = 0) {
+      if (hasChanged(entry)) break;
       for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
         if (part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
         bytes += part.length;
@@ -192,9 +217,10 @@ export class WriteQueue extends EntryList<WriteEntry> {
   }
 
   #nextPart(entry: WriteEntry): void {
-    entry.handedOn = true;
     this.#offset = 0;
-    if (entry.part(++this.#part) === undefined) this.#nextEntry();
+    if (entry.part(++this.#part) !== undefined) return;
+    if (entry.handed !== entry.total) this.changed = entry;
+    this.#nextEntry();
   }
 
   #nextEntry(): void {
@@ -203,18 +229,31 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.#offset = 0;
   }
 
-  /** The operating system has the whole batch. Each entry gets its part at once: none can be given another's, then. */
-  landed(): void {
-    let left = this.inFlight;
-    this.inFlight = 0;
-    this.unsentBytes -= left;
+  /**
+   * The operating system has so many more bytes of the batch. Each entry gets its part at once: none can be given
+   * another's, then.
+   */
+  landed(count = this.inFlight): void {
+    let left = count;
+    this.inFlight -= count;
     while (this.#unlanded !== null && left > 0) {
       const entry = this.#unlanded;
-      const count = Math.min(left, entry.total - entry.sent);
-      entry._bytesDone += count;
-      left -= count;
+      const part = Math.min(left, entry.total - entry.sent);
+      entry._bytesDone += part;
+      this.unsentBytes -= part;
+      left -= part;
       if (entry.sent === entry.total) this.#unlanded = entry.next;
     }
+  }
+
+  /** An entry of the batch in hand whose memory has changed since: nobody knows what went out in its place. */
+  findChanged(): WriteEntry | null {
+    let left = this.inFlight;
+    for (let entry = this.#unlanded; entry !== null && left > 0; entry = entry.next) {
+      if (!entry.isIntact) return entry;
+      left -= entry.total - entry.sent;
+    }
+    return null;
   }
 
   /** Takes the head off the queue if all of it has landed. */

@@ -60,8 +60,9 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   #isReceiving = false;
   #isReferenced = true;
   #surplus: Surplus | null = null;
-  /** What is being written, and how far it is. */
+  /** What is being written, how far it is, and how much is left. */
   #parts: readonly Uint8Array[] | null = null;
+  #left = 0;
   #part = 0;
   #offset = 0;
   /** An error's number, and the call that met it: to be told. */
@@ -170,7 +171,8 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   write(parts: readonly Uint8Array[]): boolean {
     this.#parts = parts;
-    this.#part = this.#offset = 0;
+    this.#part = this.#offset = this.#left = 0;
+    for (const part of parts) this.#left += part.length;
     return this.#writeOn();
   }
 
@@ -187,6 +189,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
       return false;
     }
     this.#offset += sent;
+    this.#left -= sent;
     for (let part = parts[this.#part]; part !== undefined && this.#offset >= part.length; part = parts[this.#part]) {
       this.#offset -= part.length;
       this.#part++;
@@ -197,7 +200,15 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   #goOnWriting(): void {
-    if (this.#parts !== null && this.#writeOn()) this.#sink?.didWrite();
+    // Whoever gave the memory finds that it has changed, and ends the connection.
+    if (this.#parts !== null && (this.#hasChanged(this.#parts) || this.#writeOn())) this.#sink?.didWrite();
+  }
+
+  /** Whether what is being written is longer or shorter than it was: it was transferred, or resized. */
+  #hasChanged(parts: readonly Uint8Array[]): boolean {
+    let left = -this.#offset;
+    for (let i = this.#part; i < parts.length; i++) left += (parts[i] as Uint8Array).length;
+    return left !== this.#left;
   }
 
   end(): void {

@@ -253,14 +253,25 @@ describe("whatever is done to deadlines", () => {
 });
 
 describe("the real clock", () => {
-  it("takes delays beyond 2^31 ms, and does not cut them to nothing", (t) => {
+  it("takes delays beyond 2^31 ms, and does not cut them to nothing", async (t) => {
     mock.timers.enable({ apis: ["setTimeout"] });
     t.after(() => mock.timers.reset());
+    // A module of its own, which is loaded while the timers are these.
+    const url = `${import.meta.resolve("#dist/clock.js")}?mocked`;
+    const { realClock: mocked } = (await import(url)) as { realClock: typeof realClock };
     const wake = t.mock.fn();
-    realClock.setTimer(wake, 2 ** 40, true);
+    mocked.setTimer(wake, 2 ** 40, true);
     mock.timers.tick(2 ** 31 - 2);
     assert.equal(wake.mock.callCount(), 0);
     mock.timers.tick(1);
     assert.equal(wake.mock.callCount(), 1, "cut to the longest there is");
+  });
+
+  it("stays the runtime's own while a test of a user's has put other timers in its place", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout", "setImmediate"] });
+    t.mock.method(process, "nextTick", () => undefined);
+    await new Promise<void>((done) => realClock.setTimer(done, 1, true));
+    await new Promise<void>((done) => realClock.later(done, undefined));
+    await new Promise<void>((done) => realClock.soon(done, undefined));
   });
 });

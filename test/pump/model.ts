@@ -45,6 +45,7 @@ function measureFrame({ frame, length }: ReadSpec, unread: Buffer): Measure {
   const body = Number(claimed) - (frame.lengthIncludesHeader ? frame.lengthBytes : 0);
   if (body < 0) return "bad-frame";
   if (body > length) return "over-limit";
+  if (claimed > BigInt(Number.MAX_SAFE_INTEGER)) return "bad-frame";
   const end = frame.lengthBytes + body;
   return unread.length < end ? null : { taken: end, from: frame.lengthBytes, to: end };
 }

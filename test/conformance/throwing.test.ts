@@ -1,0 +1,109 @@
+/** Delegates that throw: each exception surfaces once, before anything more is told, and the socket goes on. */
+
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import type { AsyncSocket, AsyncSocketDelegate } from "asyncsocket";
+import { arrived, settled, until } from "./delegates.js";
+import { connectedPair, overEveryTransport } from "./transports.js";
+
+/** What surfaces as uncaught while the test runs, in one log with what else it notes. */
+function logOfUncaught(t: TestContext): string[] {
+  const log: string[] = [];
+  const listeners = process.listeners("uncaughtException");
+  const note = (error: Error): void => void log.push(`uncaught ${error.message}`);
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", note);
+  t.after(() => {
+    process.removeListener("uncaughtException", note);
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  });
+  return log;
+}
+
+describe("a delegate that throws", () => {
+  overEveryTransport((kind) => {
+    it("decision 13: is told nothing more before that has surfaced", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const log = logOfUncaught(t);
+      client.write("1\n2\n3\n");
+      await arrived(server, 6);
+      server.delegate = {
+        didReadText(_socket, text) {
+          log.push(text);
+          throw new Error(text);
+        },
+        didFailRead: () => void log.push("failed"),
+      };
+      for (let i = 0; i < 3; i++) server.readLine();
+      await until(() => log.length === 6, "three exceptions");
+      assert.deepEqual(log, ["1", "uncaught 1", "2", "uncaught 2", "3", "uncaught 3"]);
+    });
+
+    it("decision 13: writes and failures, too", async (t) => {
+      const { client } = await connectedPair(t, kind);
+      const log = logOfUncaught(t);
+      const tell = (what: string): never => {
+        log.push(what);
+        throw new Error(what);
+      };
+      client.delegate = {
+        didWrite: (_socket, tag) => tell(`wrote ${String(tag)}`),
+        didFailRead: (_socket, _error, tag) => tell(`failed ${String(tag)}`),
+      };
+      client.write("a", { tag: 1 });
+      client.write("b", { tag: 2 });
+      await until(() => log.length === 4, "two exceptions");
+      client.readLine({ tag: 1 });
+      client.readLine({ tag: 2 });
+      client.cancelReads();
+      await until(() => log.length === 8, "two more");
+      const expected = ["wrote 1", "wrote 2", "failed 1", "failed 2"].flatMap((one) => [one, `uncaught ${one}`]);
+      assert.deepEqual(log, expected);
+    });
+
+    it("decision 13: by a getter, leaves the socket whole", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const log = logOfUncaught(t);
+      const methods = ["didReadPartial", "didWritePartial", "didRead", "didReadText", "didWrite", "didEndReading"];
+      const delegate: AsyncSocketDelegate = {};
+      for (const method of methods) {
+        Object.defineProperty(delegate, method, {
+          enumerable: false,
+          get() {
+            throw new Error(method);
+          },
+        });
+      }
+      server.delegate = delegate;
+      const first = server.readExactly(6);
+      client.write("abc");
+      await arrived(server, 3);
+      client.write("def");
+      assert.equal(String(await first), "abcdef");
+      await server.write("ok");
+      assert.equal(String(await client.readExactly(2)), "ok");
+      client.end();
+      await server.closed;
+      await settled();
+      for (const method of ["didReadPartial", "didRead", "didWrite", "didEndReading"]) {
+        assert.ok(log.includes(`uncaught ${method}`), method);
+      }
+    });
+
+    it("decision 13: that throws while many sockets are told leaves the others theirs", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const log = logOfUncaught(t);
+      const told = (socket: AsyncSocket, data: Buffer): void => {
+        log.push(data.toString());
+        if (socket === server) throw new Error("thrown");
+      };
+      client.delegate = server.delegate = { didRead: told };
+      client.readExactly(1);
+      server.readExactly(1);
+      client.write("s");
+      server.write("c");
+      await until(() => log.length === 3, "both and an exception");
+      assert.deepEqual([...log].sort(), ["c", "s", "uncaught thrown"]);
+    });
+  });
+});
