@@ -31,6 +31,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "lookup.h"
+
 #ifdef __linux__
 #include <sys/epoll.h>
 #else
@@ -909,6 +911,8 @@ napi_value Init(napi_env env, napi_value exports) {
   napi_value open;
   napi_create_function(env, "open", NAPI_AUTO_LENGTH, Open, nullptr, &open);
   napi_set_named_property(env, exports, "open", open);
+  napi_create_function(env, "lookups", NAPI_AUTO_LENGTH, lookup::Open, nullptr, &open);
+  napi_set_named_property(env, exports, "lookups", open);
   return exports;
 }
 

@@ -9,7 +9,7 @@ import { dirname, join, resolve } from "node:path";
 const FOLDER = "node_modules/.cache/sanitize";
 const FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
 const WARNINGS = ["-Wall", "-Wextra", "-Werror"];
-const OWN = ["addon", "parking", "threads"].map((name) => `build/test/native/${name}.test.js`);
+const OWN = ["addon", "lookup", "parking", "threads"].map((name) => `build/test/native/${name}.test.js`);
 
 function there(command) {
   return spawnSync("which", [command]).status === 0;

@@ -16,5 +16,6 @@ if (!isInstalled) {
 }
 
 const ADDON = "native/build/Release/asyncsocket.node";
-const isStale = existsSync(ADDON) && statSync(ADDON).mtimeMs < statSync("native/asyncsocket.cc").mtimeMs;
+const SOURCES = ["native/asyncsocket.cc", "native/lookup.h"];
+const isStale = existsSync(ADDON) && SOURCES.some((one) => statSync(ADDON).mtimeMs < statSync(one).mtimeMs);
 if (isStale) spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });

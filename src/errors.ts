@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 
 /** Every way in which a socket can fail, each with a code of its own. All start with `ERR_ASYNCSOCKET_`. */
 export type AsyncSocketErrorCode =
@@ -93,7 +93,7 @@ export function isOurs(thrown: unknown): thrown is AsyncSocketError {
  */
 export function asError(thrown: unknown): Error {
   try {
-    if (thrown instanceof Error && canBeRead(thrown)) return thrown;
+    if ((thrown instanceof Error || types.isNativeError(thrown)) && canBeRead(thrown)) return thrown;
   } catch {
     // One of its getters has thrown, or it is a proxy whose handler has.
   }

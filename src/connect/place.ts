@@ -24,6 +24,7 @@ export class Place implements RaceHost<Call> {
   readonly #target: IpTarget;
   readonly #interface: InterfaceAddresses | null;
   readonly #race: Race<Call>;
+  readonly #stopAsking: (() => void)[] = [];
 
   constructor(
     caller: Caller,
@@ -48,6 +49,7 @@ export class Place implements RaceHost<Call> {
 
   cancel(): void {
     this.#race.cancel();
+    for (const stop of this.#stopAsking) stop();
   }
 
   get host(): string {
@@ -75,7 +77,7 @@ export class Place implements RaceHost<Call> {
   }
 
   resolve(question: Question, answer: (error: Error | null, found: readonly Candidate[]) => void): void {
-    ask(this.#query, question, answer);
+    this.#stopAsking.push(ask(this.#query, question, answer));
   }
 
   dial(candidate: Candidate, done: (error: Error | null) => void): Call {

@@ -28,6 +28,7 @@ export class ProxyRoute implements Route, RouteOwner {
   /** Whom the proxy is asked for. */
   #wanted: ProxyTarget;
   #isLookingUp = false;
+  #stopLookingUp: (() => void) | null = null;
   #socket: AsyncSocket | null = null;
   #isOver = false;
 
@@ -61,7 +62,7 @@ export class ProxyRoute implements Route, RouteOwner {
     }
     this.#isLookingUp = true;
     const query = { host, families: [6, 4] as const, lookup, networkLookup: this.#factory.lookup };
-    ask(query, 0, (error, found) => {
+    this.#stopLookingUp = ask(query, 0, (error, found) => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
       // It can be asked for one address alone: of localhost for the one that more programs listen on.
@@ -76,6 +77,7 @@ export class ProxyRoute implements Route, RouteOwner {
 
   cancel(): void {
     this.#isOver = true;
+    this.#stopLookingUp?.();
     this.#dialer.cancel();
     void this.#socket?.disconnect();
   }

@@ -1,6 +1,6 @@
 import type { LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
-import { asError } from "../errors.js";
+import { asError, type AsyncSocketError } from "../errors.js";
 import { dnsFailure, isAbsence, noAddress } from "./failure.js";
 import { zoned } from "./local-address.js";
 import type { Candidate, Family, Question } from "./race.js";
@@ -20,6 +20,11 @@ export interface NameQuery {
   readonly networkLookup: LookupFunction | undefined;
 }
 
+/** Ends waiting. */
+type Stop = () => void;
+
+const nothing: Stop = () => undefined;
+
 type Answer = (error: Error | null, found: readonly Candidate[]) => void;
 
 /** `[::1]`, as in a URL, is the address in it. */
@@ -38,61 +43,66 @@ export function questionsOf({ host, families, lookup, networkLookup }: NameQuery
   return lookup === undefined && networkLookup !== undefined ? [6, 4] : [0];
 }
 
-/** Asks one of those questions. Errors are `DNS` errors, in words. */
-export function ask(query: NameQuery, question: Question, answer: Answer): void {
+/**
+ * Asks one of those questions. Errors are `DNS` errors, in words.
+ * @returns what stops waiting for the answer, which may come all the same
+ */
+export function ask(query: NameQuery, question: Question, answer: Answer): Stop {
   const { host, families, because, lookup, networkLookup } = query;
-  if (isIP(host) !== 0) {
-    askNobody(query, isIP(host) as Family, answer);
-    return;
-  }
-  lookUp(lookup ?? networkLookup ?? systemLookup, host, question, (error, all) => {
+  if (isIP(host) !== 0) return askNobody(query, isIP(host) as Family, answer);
+  let stopExplaining: Stop = nothing;
+  const stop = lookUp(lookup ?? networkLookup, host, question, (error, all) => {
     const found = all.filter((one) => families.includes(one.family));
     if (found.length > 0) answer(null, found);
     else if (error === null) answer(noAddress(host, families, all, because), []);
-    else if (families.length === 1 && lookup === undefined) explainAbsence(query, error, answer);
+    else if (families.length === 1 && lookup === undefined) stopExplaining = explainAbsence(query, error, answer);
     else answer(dnsFailure(host, families, error), []);
   });
+  return () => {
+    stop();
+    stopExplaining();
+  };
 }
 
 /** An address is its own answer, in the form that the system takes. */
-function askNobody({ host, families, because }: NameQuery, family: Family, answer: Answer): void {
-  if (!families.includes(family)) {
-    answer(noAddress(host, families, [], because), []);
-    return;
-  }
-  let address: string;
+function askNobody({ host, families, because }: NameQuery, family: Family, answer: Answer): Stop {
+  let address = "";
+  let failure = families.includes(family) ? null : noAddress(host, families, [], because);
   try {
     address = zoned(host);
   } catch (error) {
-    answer(error as Error, []);
-    return;
+    failure ??= error as AsyncSocketError;
   }
-  answer(null, [{ address, family }]);
+  answer(failure, failure === null ? [{ address, family }] : []);
+  return nothing;
 }
 
 /** Resolvers do not tell "no such name" from "no address of that family": the other family does. */
-function explainAbsence(query: NameQuery, error: Error, answer: Answer): void {
+function explainAbsence(query: NameQuery, error: Error, answer: Answer): Stop {
   const { host, families, because, networkLookup } = query;
   if (!isAbsence(error)) {
     answer(dnsFailure(host, families, error), []);
-    return;
+    return nothing;
   }
   const other = families.includes(4) ? 6 : 4;
-  lookUp(networkLookup ?? systemLookup, host, other, (_error, found) => {
+  return lookUp(networkLookup, host, other, (_error, found) => {
     answer(found.length > 0 ? noAddress(host, families, found, because) : dnsFailure(host, families, error), []);
   });
 }
 
-/** Calls a function like `dns.lookup`, and takes what such functions answer. Family 0 is both. */
-function lookUp(lookup: LookupFunction, host: string, family: Question, answer: Answer): void {
+/** Calls a function like `dns.lookup`, or the system, and takes what such functions answer. Family 0 is both. */
+function lookUp(lookup: LookupFunction | undefined, host: string, family: Question, answer: Answer): Stop {
+  const done = (error: Error | null, address: unknown): void => {
+    if (error !== null && (error as unknown) !== undefined) answer(asError(error), []);
+    else answer(null, candidates(typeof address === "string" ? [{ address }] : address));
+  };
+  if (lookup === undefined) return systemLookup(host, family, done);
   try {
-    lookup(host, { all: true, family }, (error, address) => {
-      if (error !== null && (error as unknown) !== undefined) answer(asError(error), []);
-      else answer(null, candidates(typeof address === "string" ? [{ address }] : address));
-    });
+    lookup(host, { all: true, family }, done);
   } catch (error) {
     answer(asError(error), []);
   }
+  return nothing;
 }
 
 /** What is no address is left out, and the family is that of the address, whatever it is said to be. */
@@ -112,7 +122,7 @@ export function addressesOf(host: string): Promise<string[]> {
       found([zoned(host, "listen")]);
       return;
     }
-    lookUp(systemLookup, host, 0, (error, all) => {
+    lookUp(undefined, host, 0, (error, all) => {
       if (error === null && all.length > 0) found([...new Set(all.map(({ address }) => address))]);
       else if (error === null) failed(noAddress(host, [6, 4], [], undefined, "listen"));
       else failed(dnsFailure(host, [6, 4], error, "listen"));

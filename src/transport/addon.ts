@@ -44,6 +44,19 @@ interface Addon {
   addressOf(socket: number, ofPeer: boolean): string | undefined;
 }
 
+/** Where names are looked up; see lookup.h. */
+export interface LookupDesk {
+  ask(id: number, host: string, family: number): void;
+  /** Whether it keeps the process alive. */
+  hold(on: boolean): void;
+}
+
+interface AddonModule {
+  open(deliver: (count: number) => void): Addon | number;
+  /** Builds from before there was one are as good otherwise. */
+  readonly lookups?: (deliver: (id: number, failure: string, addresses: string) => void) => LookupDesk | number;
+}
+
 /** Where one is said to be, by whoever checks another build; where the build is; where a package may carry one. */
 const PLACES = [
   ...(process.env["ASYNCSOCKET_ADDON"] === undefined ? [] : [process.env["ASYNCSOCKET_ADDON"]]),
@@ -68,6 +81,18 @@ export function nativeProblem(): string | null {
 }
 
 function open(): string | null {
+  const module = loadAddon();
+  if (typeof module === "string") return module;
+  const opened = module.open(deliver);
+  if (typeof opened === "number") return `the system refuses: ${getSystemErrorName(opened)}`;
+  addon = opened;
+  records = new Int32Array(opened.records);
+  memory = Buffer.from(opened.memory);
+  return null;
+}
+
+/** The addon, or why there is none. */
+export function loadAddon(): AddonModule | string {
   if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
   // Loading an addon can end their process: there is nothing to probe.
   if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
@@ -77,12 +102,7 @@ function open(): string | null {
   const problems: string[] = [];
   for (const place of PLACES) {
     try {
-      const opened = (load(place) as { open(deliver: (count: number) => void): Addon | number }).open(deliver);
-      if (typeof opened === "number") return `the system refuses: ${getSystemErrorName(opened)}`;
-      addon = opened;
-      records = new Int32Array(opened.records);
-      memory = Buffer.from(opened.memory);
-      return null;
+      return load(place) as AddonModule;
     } catch (error) {
       problems.push(inWords(error).split("\n", 1)[0] ?? "");
     }
