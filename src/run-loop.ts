@@ -265,7 +265,7 @@ export class RunLoop {
       worker.on("error", (thrown: unknown) => (crash = { thrown }));
       worker.on("exit", (code) => {
         this.#didExit(code, crash);
-        if (this.#whenReady !== null) failed(this.#error ?? new Error("it was closed"));
+        if (this.#whenReady !== null) failed(this.#error ?? closedTooEarly(this.name));
       });
     });
   }
@@ -338,6 +338,11 @@ export class RunLoop {
 /** @internal Makes this thread a run loop's. @returns what tells that its module has run */
 export function enterRunLoop(name: string, port: MessagePort): () => void {
   return RunLoop._enter(name, port);
+}
+
+function closedTooEarly(name: string): AsyncSocketError {
+  const words = `The run loop ${JSON.stringify(name)} was closed before its module had run to its end`;
+  return socketError("TRANSFER", "spawn", words);
 }
 
 /** @throws TRANSFER in a bundle of CommonJS, which does not know where this file was */

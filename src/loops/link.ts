@@ -285,13 +285,16 @@ export class Link {
     host.admit(() => this.#take(parcel, secure));
   }
 
+  /** Whoever asks for it hears of the end in any case, of one that never came, too. */
   #endGuest(id: number): void {
-    const parcel = this.#unadmitted.get(id);
     const guest = this.guests.get(id);
-    if (parcel !== undefined) {
-      this.#unadmitted.delete(id);
-      this.#refuse(parcel, "it was closed before it was received");
-    } else if (guest !== undefined) endAtOnce(guest);
+    if (guest !== undefined) {
+      endAtOnce(guest);
+      return;
+    }
+    const parcel = this.#unadmitted.get(id);
+    this.#unadmitted.delete(id);
+    this.#refuse(id, parcel?.freight ?? null, "it was closed before it was received");
   }
 
   #take(parcel: Parcel, secure: SecureSettings | null): void {
@@ -311,12 +314,12 @@ export class Link {
       this.noteNews();
     } catch (error) {
       transport?.destroy(true);
-      this.#refuse(parcel, inWords(error));
+      this.#refuse(id, freight, inWords(error));
     }
   }
 
-  #refuse({ id, freight }: Parcel, why: string): void {
-    turnAway(freight);
+  #refuse(id: number, freight: Freight | null, why: string): void {
+    if (freight !== null) turnAway(freight);
     this.#news.refused.push([id, why]);
     this.noteNews();
   }

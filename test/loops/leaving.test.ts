@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { describe, it } from "node:test";
+import { MessageChannel } from "node:worker_threads";
 import { AsyncSocket, RunLoop, type SocketRequest } from "asyncsocket";
+import { Link } from "#dist/loops/link.js";
 import { pack } from "#dist/transport/freight.js";
 import { NodeTransport } from "#dist/transport/node.js";
 import { failure, shortCode, until } from "../conformance/delegates.js";
@@ -123,6 +125,19 @@ describe("a loop that closes", { ...SAFETY, skip: MOVABLE.length === 0 }, () => 
     loop.worker?.on("message", (message: unknown) => void (words = message));
     assert.deepEqual(await loop.close({ graceMs: 1 }), { finished: 0, forced: 1 });
     assert.equal(words, "told");
+  });
+});
+
+describe("the end of a socket that never came", SAFETY, () => {
+  it("is told of to the thread that asks for it, so that it does not wait", async (t) => {
+    const { port1, port2 } = new MessageChannel();
+    t.after(() => port1.close());
+    const link = new Link(port1, { name: "odd", didReceive: () => undefined, didChange: () => undefined });
+    const news = once(port2, "message");
+    port2.postMessage({ kind: "end", ids: [77] });
+    const [{ refused }] = (await news) as [{ refused: unknown }];
+    assert.deepEqual(refused, [[77, "it was closed before it was received"]]);
+    assert.equal(link.guests.size, 0);
   });
 });
 

@@ -33,6 +33,8 @@ describe("RunLoop.spawn", SAFETY, () => {
     const error = await failure(RunLoop.spawn(moduleOf("throw new RangeError('no');")), "TRANSFER");
     assert.ok(error.cause instanceof RangeError);
     await failure(RunLoop.spawn("file:///nowhere/at/all.js"), "TRANSFER");
+    const closing = moduleOf("RunLoop.current.close(); await new Promise(() => setInterval(() => {}, 1000));");
+    assert.match((await failure(RunLoop.spawn(closing), "TRANSFER")).message, /was closed before its module had run/);
     await failure(RunLoop.pool(moduleOf("throw new RangeError('no');"), 2), "TRANSFER");
   });
 
