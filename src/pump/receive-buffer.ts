@@ -1,3 +1,5 @@
+import { markAsUntransferable } from "node:worker_threads";
+
 /** Messages share blocks of this size, and may pin as much. */
 const SMALL = 8192;
 /** Larger messages share larger blocks: one never pins more than so many times its own size. */
@@ -124,11 +126,12 @@ export class ReceiveBuffer {
   }
 
   #share(start: number, count: number): Buffer {
-    if (View === null) return this.block.subarray(start, start + count);
     if (this.#memory === null) {
       this.#memory = this.block.buffer;
       this.#base = this.block.byteOffset;
+      keepHere(this.#memory);
     }
+    if (View === null) return this.block.subarray(start, start + count);
     return new View(this.#memory, this.#base + start, count);
   }
 
@@ -159,14 +162,25 @@ export class ReceiveBuffer {
   }
 }
 
-let pool = Buffer.allocUnsafeSlow(SMALL);
+/** Messages lie side by side in it: who sends one to another thread must not take the others along. */
+function keepHere(memory: ArrayBufferLike): void {
+  markAsUntransferable(memory);
+}
+
+let pool = newPool();
 let pooled = 0;
+
+function newPool(): Buffer {
+  const block = Buffer.allocUnsafeSlow(SMALL);
+  keepHere(block.buffer);
+  return block;
+}
 
 /** Small ones share blocks of ours: those of `Buffer.allocUnsafe` are of 64 KiB in later versions of Node. */
 function allocate(size: number): Buffer {
   if (size >= SMALL / 2) return Buffer.allocUnsafeSlow(size);
   if (size > SMALL - pooled) {
-    pool = Buffer.allocUnsafeSlow(SMALL);
+    pool = newPool();
     pooled = 0;
   }
   const start = pooled;

@@ -83,6 +83,27 @@ describe("what is read", () => {
       }
     });
 
+    it("decision 7: takes nothing along that is unread, here or on another socket, where it is sent to another thread", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const both = [client, server];
+      for (const socket of both) socket.write("first second third");
+      for (const socket of both) await arrived(socket, 18);
+      const data = await server.readExactly(5);
+      const beside = await client.readExactly(5);
+      try {
+        structuredClone(data, { transfer: [data.buffer as ArrayBuffer] });
+      } catch (error) {
+        // Later versions of Node say so; Node 20 leaves the memory where it is.
+        assert.equal((error as Error).name, "DataCloneError");
+      }
+      assert.equal(String(beside), "first");
+      for (const socket of both) {
+        assert.equal(String(socket.unread), " second third");
+        assert.equal(String(await socket.readExactly(7)), " second");
+        assert.equal(String(await socket.readUntil("third")), " third");
+      }
+    });
+
     it("decision 7: what was looked at is a copy, and so is partial", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       client.write("abcdef");
