@@ -225,6 +225,12 @@ export class RunLoop {
     if (this.#state === "running") this.#link?.post({ kind: "unlisten", id });
   }
 
+  /** @internal What it listens to by itself is secured by these from now on. */
+  _resecure(id: number, secrets: Secrets): void {
+    const link = this.#link;
+    if (this.#state === "running") link?.post({ kind: "resecure", id, secrets: link.sendSecrets(secrets) });
+  }
+
   /** @internal Of a socket that it has accepted by itself. */
   _passageOf(id: number, sender: Sender): Passage {
     return (this.#link as Link).passageOf(id, sender);

@@ -35,6 +35,8 @@ export class Dispatch {
   readonly #socket: AsyncSocket;
   readonly #listener: Listener;
   readonly #loops: Loops | null;
+  /** Told of new TLS options; null: nobody else secures connections by them. */
+  onSecrets: ((secrets: Secrets) => void) | null = null;
   readonly #emigrants = new Set<Emigrant>();
   /** Those that it has sent anything to, with what stops the watch. */
   readonly #watched = new Map<RunLoop, () => void>();
@@ -198,6 +200,7 @@ export class Dispatch {
 
   replaceSecrets(old: Secrets | null, fresh: Secrets | null): void {
     if (this.#loops !== null) fresh?.check();
+    if (fresh !== null) this.onSecrets?.(fresh);
     if (old !== null) for (const loop of this.#watched.keys()) loop._forgetSecrets(old);
   }
 

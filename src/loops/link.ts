@@ -186,6 +186,9 @@ export class Link {
       case "listen":
         void this.ports.open(message.id, message.options, this.#keys.get(message.options.secrets ?? -1) ?? null);
         break;
+      case "resecure":
+        this.ports.resecure(message.id, this.#keys.get(message.secrets) ?? null);
+        break;
       case "unlisten":
         this.ports.close(message.id);
         break;

@@ -48,6 +48,8 @@ export type Message =
   /** Listen by yourself. */
   | { readonly kind: "listen"; readonly id: number; readonly options: SharedOptions }
   | { readonly kind: "unlisten"; readonly id: number }
+  /** Secure what you accept there by these secrets from now on. */
+  | { readonly kind: "resecure"; readonly id: number; readonly secrets: number }
   | {
       readonly kind: "listening";
       readonly id: number;

@@ -76,6 +76,10 @@ export class Ports {
     }
   }
 
+  resecure(id: number, tls: TLSOptions | null): void {
+    if (tls !== null) this.#open.get(id)?.setTLS(tls);
+  }
+
   close(id: number): void {
     void this.#open.get(id)?.disconnect();
     this.#open.delete(id);

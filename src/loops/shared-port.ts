@@ -70,6 +70,9 @@ export class SharedPort implements TransportListener {
   constructor(target: ListenTarget, listener: Listener, loops: readonly RunLoop[], options: Common) {
     this.#listener = listener;
     this.#hold.port1.on("message", nothing);
+    listener.dispatch.onSecrets = (secrets) => {
+      for (const [loop, id] of this.#opened) loop._resecure(id, secrets);
+    };
     this.#start(target, loops, options).then(
       () => {
         if (!this.#isClosed) listener.didListen();
@@ -96,6 +99,10 @@ export class SharedPort implements TransportListener {
       const { id, local } = await loop._listen(all, this.#ownerFor(loop));
       this.#opened.set(loop, id);
       if (this.#isClosed) loop._unlisten(id);
+      // They may have been changed while the other thread began to listen.
+      else if (this.#listener.secrets !== null && this.#listener.secrets !== secrets) {
+        loop._resecure(id, this.#listener.secrets);
+      }
       this.local ??= local;
       if (local !== undefined && local.family !== "unix") port = local.port;
     }

@@ -137,6 +137,53 @@ describe("without the addon, where ports can be shared", { ...SAFETY, skip: SHAR
     for (const client of clients) await client.closed;
     assert.equal((await server.ended).code, 0);
   });
+
+  it("setTLS reaches every loop: connections are secured by the new certificate from then on", async (t) => {
+    const authority = await Authority.create();
+    const [old, renewed] = [await authority.issue(["old.test"]), await authority.issue(["renewed.test"])];
+    const server = child(
+      t,
+      `${PRELUDE}
+       const other = await RunLoop.spawn(${JSON.stringify(ECHO)}, { name: "aside" });
+       const listener = new AsyncSocket();
+       const request = listener.listen({ port: 0, host: "127.0.0.1", loops: [loop, other],
+         tls: ${JSON.stringify(old)} });
+       process.stdin.once("data", async () => {
+         listener.setTLS(${JSON.stringify(renewed)});
+         say("renewed");
+         // Once more while the loops only begin to listen.
+         const second = new AsyncSocket();
+         const listening = second.listen({ port: 0, host: "127.0.0.1", loops: [loop, other],
+           tls: ${JSON.stringify(old)} });
+         second.setTLS(${JSON.stringify(renewed)});
+         await listening;
+         say(second.local.port);
+       });
+       await request;
+       say(listener.local.port);`,
+    );
+    const shown = async (port: string): Promise<unknown> => {
+      const client = await clientOf(t, port, { ca: authority.cert, checkServerIdentity: () => undefined });
+      client.write("x\n");
+      assert.equal(await client.readLine(), "aside x");
+      await client.disconnect();
+      return client.tls?.peerCertificate?.subject.CN;
+    };
+    /** It takes a message to another thread; then it is so for good, on both loops. */
+    const showsRenewed = async (port: string): Promise<void> => {
+      let inARow = 0;
+      for (let tries = 0; inARow < 12; tries++) {
+        assert.ok(tries < 200, "the old certificate is still shown");
+        inARow = (await shown(port)) === "renewed.test" ? inARow + 1 : 0;
+      }
+    };
+    const port = await line(server);
+    assert.equal(await shown(port), "old.test");
+    server.process.stdin.write("now");
+    assert.equal(await line(server), "renewed");
+    await showsRenewed(port);
+    await showsRenewed(await line(server));
+  });
 });
 
 describe("without the addon, where nothing is possible", { ...SAFETY, skip: canTransfer || PORT_IS_SHARED }, () => {
