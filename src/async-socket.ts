@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { checkMs, checkBoolean, checkOptions } from "./arguments.js";
+import { rememberCaller } from "./callers.js";
 import type { CloseReason } from "./close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "./closing.js";
 import {
@@ -149,7 +150,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
     const openSocket = (transport: AcceptedTransport) => this.#openHelper(transport);
-    return connection.connect({ ...checked, factory: this.#factory, openSocket }) as unknown as SocketRequest<this>;
+    const request = connection.connect({ ...checked, factory: this.#factory, openSocket });
+    rememberCaller(request, AsyncSocket.prototype, "connect");
+    return request as unknown as SocketRequest<this>;
   }
 
   /**
@@ -176,6 +179,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     listener.transport = this.#listenBy(target, settings, listener, options.blockList);
     if (!this.#isReferenced) listener.transport.unref();
     this._listener = listener;
+    rememberCaller(listener.listenRequest, AsyncSocket.prototype, "listen");
     return listener.listenRequest as unknown as SocketRequest<this>;
   }
 

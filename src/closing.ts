@@ -1,8 +1,9 @@
 /** How a connection ends: when a graceful close begins and is over, and who is told of the end, in which order. */
 
+import type { AsyncSocket } from "./async-socket.js";
 import { withoutPayload, type CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
-import type { AsyncSocketError } from "./errors.js";
+import { isCode, type AsyncSocketError } from "./errors.js";
 import { closeCode } from "./failures.js";
 import { notify } from "./notices.js";
 import { settle, type SocketRequest } from "./request.js";
@@ -96,6 +97,7 @@ function finishClose(connection: Connection, reason: CloseReason): boolean {
     notify(connection.socket, "willDisconnect", reason);
   } else if (attempt !== null) {
     connection.attempt = null;
+    connection.failedConnect = attempt.request;
     attempt.fail(error);
   } else if (reading.queue.head !== null || writing.queue.head !== null) {
     const code = closeCode(reason.error);
@@ -124,6 +126,16 @@ function reportClosed(connection: Connection): void {
   connection.timer.disarm();
   connection.leaveCensus();
   connection.onClosed?.(connection);
+  if (connection.failedConnect !== null) warnIfUnheard(connection.socket, connection.failedConnect, reason);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
+}
+
+/**
+ * A `connect` or `listen` has failed, and nobody hears of it: neither by the request nor by the delegate. Such a program
+ * would seem to hang. What the user ended himself is no failure, and a stream has an 'error' event of its own.
+ */
+export function warnIfUnheard(socket: AsyncSocket, request: SocketRequest<unknown>, { error }: CloseReason): void {
+  const isHeard = request._settlers !== null || socket.delegate?.didDisconnect !== undefined || socket._isStream;
+  if (error !== null && !isCode(error, "CANCELED") && !isHeard) process.emitWarning(error);
 }

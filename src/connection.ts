@@ -66,6 +66,8 @@ export class Connection implements SecureSink, RouteOwner {
   isReferenced = true;
   bytesRead = 0;
   attempt: ConnectAttempt | null = null;
+  /** The request of an attempt that came to nothing. */
+  failedConnect: SocketRequest<AsyncSocket> | null = null;
 
   // How it ends: see closing.ts.
   /** AFTER_READING, AFTER_WRITING, or both. */

@@ -65,7 +65,10 @@ export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
 
   /** A read that gives bytes is satisfied. They are yours. A `skip` gives none. */
   didRead?(socket: AsyncSocket<Tag, UserData>, data: Buffer, tag: Tag | undefined): void;
-  /** A read that gives text (a line, or with an encoding) is satisfied. */
+  /**
+   * A read that gives text (a line, or with an encoding) is satisfied. Where there is no such method, `didRead` is told,
+   * with the bytes as they came (of a line without its ending).
+   */
   didReadText?(socket: AsyncSocket<Tag, UserData>, text: string, tag: Tag | undefined): void;
   /** What has come for the current read since the last report; only while it is unfinished. */
   didReadPartial?(socket: AsyncSocket<Tag, UserData>, byteCount: number, tag: Tag | undefined): void;

@@ -4,6 +4,7 @@
  */
 
 import type { AsyncSocket } from "./async-socket.js";
+import { nameCaller, REMEMBERS_ALL } from "./callers.js";
 import { realClock } from "./clock.js";
 import type { AsyncSocketDelegate } from "./delegate.js";
 import type { AsyncSocketError } from "./errors.js";
@@ -55,15 +56,21 @@ export function hears(socket: AsyncSocket, method: MethodName): boolean {
   }
 }
 
-export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown): void {
+/** Whether the delegate has no method for text, but one for bytes: it is told of text by that, rather than not at all. */
+export function wantsBytes(socket: AsyncSocket): boolean {
+  return hears(socket, "didRead") && !hears(socket, "didReadText");
+}
+
+/** @param told what the delegate is given: the value, or the bytes that became a text */
+export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown, told: unknown): void {
   entry._state = "done";
   entry._outcome = value;
   entry.stopListening?.();
   const { delegate } = socket;
   if (delegate !== null) {
     try {
-      if (typeof value === "string") delegate.didReadText?.(socket, value, entry.tag);
-      else delegate.didRead?.(socket, (value as Buffer | undefined) ?? NOTHING, entry.tag);
+      if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
+      else delegate.didRead?.(socket, (told as Buffer | undefined) ?? NOTHING, entry.tag);
     } catch (error) {
       surfaceOf(socket, error);
     }
@@ -89,6 +96,7 @@ export function tellWritten(socket: AsyncSocket, entry: WriteEntry): void {
 export function markFailed(entry: Entry, error: AsyncSocketError): void {
   entry._state = error.code === "ERR_ASYNCSOCKET_CANCELED" ? "canceled" : "failed";
   entry._outcome = error;
+  if (REMEMBERS_ALL) nameCaller(entry, error);
   entry._bytesDone = error.bytesDone;
   entry.stopListening?.();
 }

@@ -1,7 +1,7 @@
 import type { Connection } from "./connection.js";
 import { reasonOf, type AsyncSocketError } from "./errors.js";
 import { readError, type ReadFailure } from "./failures.js";
-import { askForTime, hears, notify, tellRead } from "./notices.js";
+import { askForTime, hears, notify, tellRead, wantsBytes } from "./notices.js";
 import type { FullLimits } from "./options.js";
 import { extendEntry, isPending, Wait } from "./pump/entry.js";
 import type { ReadEntry } from "./pump/read-entry.js";
@@ -118,7 +118,9 @@ export class ReadSide implements RequestOwner {
   #serve(entry: ReadEntry): void {
     const connection = this.#connection;
     let value: unknown;
+    let bytes: Buffer | null;
     try {
+      bytes = entry.givesText && wantsBytes(connection.socket) ? this.queue.textBytes(entry) : null;
       value = this.queue.take(entry);
     } catch (error) {
       this.#lose(entry, reasonOf(error) === "ERR_STRING_TOO_LONG" ? "READ_LIMIT" : "BAD_STATE", error);
@@ -127,7 +129,7 @@ export class ReadSide implements RequestOwner {
     if (this.peerEnded) this.#owesTurn = true;
     if (entry._settlers !== null) this.servedAwaited = true;
     connection.entriesLeft--;
-    tellRead(connection.socket, entry, value);
+    tellRead(connection.socket, entry, value, bytes ?? value);
     connection.writing.flushIfMuch();
   }
 

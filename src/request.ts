@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { nameCaller, rememberCaller, REMEMBERS_ALL } from "./callers.js";
 
 /** What a request was made by: the name of the method. */
 export type RequestKind =
@@ -58,6 +59,7 @@ export class SocketRequest<T> implements Promise<T> {
     this.kind = kind;
     this.tag = tag;
     this._owner = owner;
+    if (REMEMBERS_ALL) rememberCaller(this, SocketRequest.prototype, "constructor");
   }
 
   get [Symbol.toStringTag](): string {
@@ -155,6 +157,7 @@ function promiseOf<T>(request: SocketRequest<T>): Promise<T> {
 export function settle<T>(request: SocketRequest<T>, state: "done" | "failed" | "canceled", outcome: unknown): void {
   request._state = state;
   request._outcome = outcome;
+  if (state !== "done") nameCaller(request, outcome);
   request._tell();
 }
 

@@ -1,6 +1,7 @@
 import type { Address, ProxiedAddresses } from "../address.js";
 import type { AsyncSocket } from "../async-socket.js";
 import type { Clock, Timer } from "../clock.js";
+import { warnIfUnheard } from "../closing.js";
 import { withoutPayload, type CloseReason } from "../close-reason.js";
 import type { Connection } from "../connection.js";
 import { inWords, isOurs, type AsyncSocketError } from "../errors.js";
@@ -295,6 +296,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     if (this.#listenRequest._state === "current") {
       const error = reason.error ?? socketError("CLOSED", "listen", "listen failed: the socket was closed meanwhile");
       settle(this.#listenRequest, "failed", error);
+      warnIfUnheard(this.#socket, this.#listenRequest, reason);
     }
     this.backlog.end(reason.error);
     notify(this.#socket, "didDisconnect", reason);

@@ -34,6 +34,11 @@ export class ReadEntry<T = unknown> extends Entry<T> {
     this.length = length;
   }
 
+  /** Whether what it gives is decoded. */
+  get givesText(): boolean {
+    return this.kind === "readLine" || typeof this.target === "string";
+  }
+
   override get bytesTotal(): number | undefined {
     const { kind } = this;
     return kind === "readExactly" || kind === "peek" || kind === "skip" ? this.length : undefined;

@@ -85,6 +85,15 @@ export class ReadQueue extends EntryList<ReadEntry> {
     return this.#skipped;
   }
 
+  /** A copy of the bytes that `take` makes a text of: so it is to be called before. */
+  textBytes(entry: ReadEntry): Buffer {
+    const { block, start } = this.buffer;
+    const end = start + this.#count;
+    if (entry.kind === "readLine") return Buffer.from(block.subarray(start, endOfLine(block, start, end)));
+    const header = entry.kind === "readFrame" ? (entry.mark as FrameHeader).lengthBytes : 0;
+    return Buffer.from(block.subarray(start + header, end));
+  }
+
   /** Bytes that have come for the current read. */
   bytesDone(entry: ReadEntry): number {
     return this.#skipped + Math.min(this.buffer.length, this.#most(entry) - this.#skipped);
@@ -217,10 +226,14 @@ function takeData(entry: ReadEntry, buffer: ReceiveBuffer, from: number, count: 
 
 function takeLine(entry: ReadEntry, buffer: ReceiveBuffer, count: number): string {
   const { block, start } = buffer;
-  const end = start + count - 1;
-  const hasReturn = count > 1 && block[end - 1] === 0x0d;
   const encoding = (entry.target as BufferEncoding | null) ?? "utf8";
-  const text = block.toString(encoding, start, hasReturn ? end - 1 : end);
+  const text = block.toString(encoding, start, endOfLine(block, start, start + count));
   buffer.drop(count);
   return text;
+}
+
+/** Where the text of a line ends, whose ending, LF or CRLF, ends at `end`. */
+function endOfLine(block: Buffer, start: number, end: number): number {
+  const hasReturn = end - start > 1 && block[end - 2] === 0x0d;
+  return hasReturn ? end - 2 : end - 1;
 }
