@@ -60,7 +60,8 @@ export class SocketDuplex extends GatheredDuplex {
 
   protected override send(chunks: readonly Buffer[], done: Done): void {
     const connection = this.#connection;
-    for (let rest = chunks; rest.length > 0;) {
+    // A write has no empty parts, but a stream may be given some: http.Server ends an answer so.
+    for (let rest = chunks.filter(({ length }) => length > 0); rest.length > 0;) {
       const [batch, after] = divided(rest, Math.min(BATCH_BYTES, connection.limits.writeQueue));
       rest = after;
       const entry = write(connection, "write", batch);

@@ -77,6 +77,26 @@ describe("a stream that is destroyed in the tick in which it was written to send
   });
 });
 
+describe("a stream that is given empty chunks among others", () => {
+  overEveryTransport((kind) => {
+    it("sends the others, and calls back for each", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const stream = client.toDuplex();
+      const written: unknown[] = [];
+      stream.write("", (error) => written.push(error));
+      stream.cork();
+      for (const part of ["one ", "", "two", ""]) stream.write(part, (error) => written.push(error));
+      stream.uncork();
+      stream.end("");
+      assert.equal(String(await readToEnd(server)), "one two");
+      assert.deepEqual(
+        written.map((error) => error ?? null),
+        [null, null, null, null, null],
+      );
+    });
+  });
+});
+
 describe("a stream that nobody reads notices that its peer has gone [10]", () => {
   overEveryTransport((kind) => {
     it("by a FIN", async (t) => {
