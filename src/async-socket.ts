@@ -385,7 +385,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   }
 
   /**
-   * Idle ms before the first keepalive probe; true: the system's own delay; false: none.
+   * Idle ms before the first keepalive probe, as for `connect`; true: the one before, or the system's own; false: none.
    * @throws BAD_STATE unless connecting or connected
    */
   setKeepAlive(ms: number | boolean): void {

@@ -25,7 +25,7 @@ export type AsyncSocketErrorCode =
   | "ERR_ASYNCSOCKET_PROXY_PROTOCOL"
   | "ERR_ASYNCSOCKET_TRANSFER";
 
-/** @internal The part of a code that differs. */
+/** The part of a code that differs. */
 export type ShortCode = AsyncSocketErrorCode extends `ERR_ASYNCSOCKET_${infer Short}` ? Short : never;
 
 /** @internal What an error may carry besides its code and words. */

@@ -59,7 +59,10 @@ export interface AsyncSocketOptions<Tag = unknown, UserData = unknown> {
 export interface TcpOptions {
   /** Send small segments at once (TCP_NODELAY). @default true */
   noDelay?: boolean | undefined;
-  /** Idle ms before the first keepalive probe; true: the system's own delay. @default false */
+  /**
+   * Idle ms before the first keepalive probe, rounded up to whole seconds, on Linux at most 32 767 of them; true: the
+   * system's own delay. @default false
+   */
   keepAlive?: number | boolean | undefined;
 }
 

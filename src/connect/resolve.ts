@@ -115,17 +115,21 @@ function candidates(found: unknown): Candidate[] {
   });
 }
 
-/** All addresses of a host, as the system orders them, to listen on. */
-export function addressesOf(host: string): Promise<string[]> {
+/**
+ * All addresses of a host, as the system orders them, to listen on.
+ * @param canStop told what stops waiting for them: then there is no answer
+ */
+export function addressesOf(host: string, canStop?: (stop: Stop) => void): Promise<string[]> {
   return new Promise((found, failed) => {
     if (isIP(host) !== 0) {
       found([zoned(host, "listen")]);
       return;
     }
-    lookUp(undefined, host, 0, (error, all) => {
+    const stop = lookUp(undefined, host, 0, (error, all) => {
       if (error === null && all.length > 0) found([...new Set(all.map(({ address }) => address))]);
       else if (error === null) failed(noAddress(host, [6, 4], [], undefined, "listen"));
       else failed(dnsFailure(host, [6, 4], error, "listen"));
     });
+    canStop?.(stop);
   });
 }

@@ -54,6 +54,7 @@ export class PortListener implements TransportListener, AcceptSink {
   #file: SocketFile | null = null;
   #isReferenced = true;
   #isClosed = false;
+  #stopLookingUp: (() => void) | null = null;
 
   constructor(target: ListenTarget, settings: SocketSettings, sink: ListenerSink, bind: Bind) {
     this.#target = target;
@@ -73,7 +74,7 @@ export class PortListener implements TransportListener, AcceptSink {
   async #start(target: ListenTarget): Promise<void> {
     if (target.path !== null) await this.#listenOnPath(target.path);
     else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
-    else await this.#listenOnAll(target, await addressesOf(target.host));
+    else await this.#listenOnAll(target, await addressesOf(target.host, (stop) => (this.#stopLookingUp = stop)));
     this.local = this.#bounds[0]?.address;
   }
 
@@ -170,6 +171,7 @@ export class PortListener implements TransportListener, AcceptSink {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#stopLookingUp?.();
     this.#closeAll();
     // The runtime's own 'close' event waits for the connections; the descriptor is closed by the next turn.
     realClock.later(tellClosed, this.#sink);

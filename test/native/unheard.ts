@@ -23,12 +23,15 @@ async function main(transport: "node" | "native", how: string): Promise<void> {
     sockets.push(socket);
     ends.push(request.catch((error: unknown) => (error instanceof AsyncSocketError ? error.code : error)));
   }
+  const listening = new AsyncSocket({ transport });
+  ends.push(listening.listen({ host: "l.test", port: 0 }).catch(() => undefined));
   await once(nameServer, "message");
   for (const host of ["localhost", "127.0.0.1"]) {
     const socket = await AsyncSocket.connect({ host, port: portOf(listener), transport });
     console.log(`connected to ${host}`);
     await socket.disconnect();
   }
+  listening.disconnect();
   if (how === "disconnect") for (const socket of sockets) socket.disconnect();
   if (how !== "exit") console.log(String(new Set(await Promise.all(ends)).values().next().value));
   await listener.disconnect();
