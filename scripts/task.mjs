@@ -21,7 +21,8 @@ const TASKS = {
     command: ["node", "build/test/simulation/simulate.js"],
   },
   fuzz: {
-    options: "--runs N (1000), --seed N (1), --over NAME (every kind of connection), --most N (5), --patience MS",
+    options:
+      "--runs N (1000), --seed N (1), --only reads|writes, --over NAME (every kind of connection), --most N (5), --patience MS",
     about: "random programs over real connections, against the model",
     command: ["node", "build/test/fuzz/fuzz.js"],
   },

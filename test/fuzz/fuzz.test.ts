@@ -1,4 +1,4 @@
-/** Random reads over real connections, against the model. More of them, and other seeds: `npm run fuzz`. */
+/** Random reads and writes over real connections, against the model. More of them, and other seeds: `npm run fuzz`. */
 
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
@@ -6,20 +6,23 @@ import { runs } from "../runs.js";
 import { randomRound, Round } from "./round.js";
 import { WIRES } from "./wires.js";
 
-const READS = runs(50);
-
 const wires = await Promise.all(WIRES.map((make) => make()));
 after(() => {
   for (const wire of wires) wire.close();
 });
 
-describe("random reads give what the model cuts", { timeout: 300_000 }, () => {
-  for (const wire of wires) {
-    it(`over ${wire.name}`, async () => {
-      for (let seed = 1; seed <= READS; seed++) {
-        const failure = await new Round(wire, true).run(randomRound(seed));
-        assert.equal(failure, null, `npm run fuzz -- --runs 1 --seed ${seed} --over "${wire.name}"`);
-      }
-    });
-  }
-});
+for (const [of, most] of [
+  ["reads", runs(40)],
+  ["writes", runs(40)],
+] as const) {
+  describe(`random ${of} are as the model has them`, { timeout: 300_000 }, () => {
+    for (const wire of wires) {
+      it(`over ${wire.name}`, async () => {
+        for (let seed = 1; seed <= most; seed++) {
+          const failure = await new Round(wire, true).run(randomRound(of, seed));
+          assert.equal(failure, null, `npm run fuzz -- --runs 1 --seed ${seed} --only ${of} --over "${wire.name}"`);
+        }
+      });
+    }
+  });
+}

@@ -1,9 +1,15 @@
 /** Faults that are known, and about to be mended: what keeps away from them, until then. */
 
 import type { ReadProgram, Step } from "./read-program.js";
+import type { Program } from "./round.js";
+import type { WriteProgram } from "./write-program.js";
 import type { Wire } from "./wires.js";
 
-export function spared(program: ReadProgram, { name }: Wire): ReadProgram {
+export function spared(program: Program, wire: Wire): Program {
+  return program.of === "reads" ? sparedReads(program, wire) : sparedWrites(program);
+}
+
+function sparedReads(program: ReadProgram, { name }: Wire): ReadProgram {
   const isStream = /stream|net.Socket/.test(name);
   const isPlain = name === "memory" || name === "TCP" || name === "a Unix-domain socket" || /^(a )?native/.test(name);
   // After a throw node:net's buffer and its view part.
@@ -15,6 +21,17 @@ export function spared(program: ReadProgram, { name }: Wire): ReadProgram {
   const readAhead = isPlain ? program.readAhead : 2 ** 20;
   const ending = isStream || !isPlain ? "fin" : program.ending;
   return { ...program, steps, closing, readAhead, ending };
+}
+
+/** What the system has taken is counted by whole batches; a write that is detached wedges its socket. */
+function sparedWrites(program: WriteProgram): WriteProgram {
+  const writes = program.writes.map(({ timeoutMs: _, cancelTurns: __, mischief, ...rest }) => {
+    const isHarmless = mischief !== undefined && mischief.do !== "detach" && mischief.do !== "close";
+    return isHarmless ? { ...rest, mischief } : rest;
+  });
+  const stalls = program.stalls.filter(({ turns }) => turns !== Infinity);
+  const closing = program.closing === "end" ? "end" : "afterWriting";
+  return { ...program, writes, stalls, closing, resetAfter: Infinity, lingerMs: 60_000 };
 }
 
 function sparedStep(step: Step, readAhead: number, mayThrow: boolean): Step {

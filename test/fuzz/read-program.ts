@@ -40,6 +40,7 @@ export interface Piece {
 export type Ending = "fin" | "late" | "drop" | "reset";
 
 export interface ReadProgram {
+  readonly of: "reads";
   readonly seed: number;
   /** Where its bytes are in the pool of all programs. */
   readonly from: number;
@@ -58,6 +59,7 @@ export interface ReadProgram {
   /** All that is left is read before the close. */
   readonly drains: boolean;
   readonly closing: Closing;
+  readonly lingerMs: number;
 }
 
 const DELIMITERS = [["\n"], ["\r\n"], ["a"], ["\n", "\r\n"], ["\r", "\u0001\u0002"], ["\n\n\n", "zz", "\r"]].map(
@@ -164,6 +166,7 @@ export function randomReadProgram(seed: number): ReadProgram {
   const isCalm = lot.chance(0.5);
   const mood = { longest: Math.max(8, Math.ceil(length / lot.size(1, 12))), isCalm, isSlow: lot.chance(0.5) };
   return {
+    of: "reads",
     seed,
     from: lot.below(POOL_BYTES - length),
     pieces: randomPieces(lot, length),
@@ -178,5 +181,6 @@ export function randomReadProgram(seed: number): ReadProgram {
     steps: Array.from({ length: lot.size(1, 30) }, () => randomStep(lot, mood)),
     drains: lot.chance(0.7),
     closing: lot.of(CLOSINGS),
+    lingerMs: 60_000,
   };
 }

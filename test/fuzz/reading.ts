@@ -11,7 +11,7 @@ import { close, POOL } from "../simulation/calls.js";
 import { replaceable } from "../simulation/replaceable.js";
 import { afterTurns, ask, blockFor, codeOf, detach, show, type Asked } from "./doings.js";
 import type { Mischief, ReadProgram, Step } from "./read-program.js";
-import type { Judge } from "./round.js";
+import type { Judge, Play } from "./round.js";
 import type { Ends } from "./wires.js";
 
 /** One step, once it was asked for. */
@@ -23,7 +23,7 @@ interface Tracked extends Asked {
   isDetached: boolean;
 }
 
-export class Reading {
+export class Reading implements Play {
   readonly done: Promise<void>;
   readonly #judge: Judge;
   readonly #program: ReadProgram;

@@ -5,7 +5,9 @@ import { turn } from "../conformance/transports.js";
 import { randomReadProgram, type ReadProgram } from "./read-program.js";
 import { spared } from "./pending.js";
 import { Reading } from "./reading.js";
-import type { Wire } from "./wires.js";
+import { randomWriteProgram, type WriteProgram } from "./write-program.js";
+import { Writing } from "./writing.js";
+import type { Ends, Wire } from "./wires.js";
 import { Lot } from "../simulation/lot.js";
 
 /** What programs are held against. */
@@ -14,6 +16,19 @@ export interface Judge {
   /** Throws, as user code does, and counts it. */
   throw(): never;
 }
+
+/** A program that is carried out. */
+export interface Play {
+  readonly done: Promise<void>;
+  /** Grows with each thing that happens. */
+  readonly progress: number;
+  /** Where it stands, for whoever finds that it never ends. */
+  readonly place: string;
+  start(ends: Ends, breaks: boolean): void;
+  giveUp(): void;
+}
+
+export type Program = ReadProgram | WriteProgram;
 
 /** What user code throws. */
 class Thrown extends Error {
@@ -26,10 +41,11 @@ class Thrown extends Error {
 export const PATIENCE_MS = 30_000;
 
 /** What one seed stands for: mostly one program, sometimes several that share the thread and its poller. */
-export function randomRound(seed: number): ReadProgram[] {
+export function randomRound(of: Program["of"], seed: number): Program[] {
+  const random = of === "reads" ? randomReadProgram : randomWriteProgram;
   const lot = new Lot(seed);
   const count = lot.chance(0.7) ? 1 : 2 + lot.below(5);
-  return Array.from({ length: count }, (_, index) => randomReadProgram(seed + index * 1_000_003));
+  return Array.from({ length: count }, (_, index) => random(seed + index * 1_000_003));
 }
 
 /** Turns of the event loop until it is so, or for ever so long. */
@@ -63,7 +79,7 @@ export class Round implements Judge {
   }
 
   /** @returns the first thing that was wrong, or null */
-  async run(programs: readonly ReadProgram[]): Promise<string | null> {
+  async run(programs: readonly Program[]): Promise<string | null> {
     const before = openSockets().length;
     process.setUncaughtExceptionCaptureCallback((error) => {
       if (error instanceof Thrown) error.round.#surfaced++;
@@ -84,24 +100,24 @@ export class Round implements Judge {
     return this.failure;
   }
 
-  async #play(wanted: ReadProgram): Promise<void> {
+  async #play(wanted: Program): Promise<void> {
     const program = this.#isSparing ? spared(wanted, this.#wire) : wanted;
     const { seed, isAccepted, chunkBytes, readAhead, allowHalfOpen } = program;
-    const limits = { readAhead, lingerMs: PATIENCE_MS };
+    const limits = { readAhead, lingerMs: program.lingerMs };
     const ends = await this.#wire.open({ seed, isAccepted, chunkBytes, options: { allowHalfOpen, limits } });
-    const reading = new Reading(this, program);
+    const play = program.of === "reads" ? new Reading(this, program) : new Writing(this, program, this.#wire);
     let progress = -1;
     const watchdog = setInterval(() => {
       const before = progress;
-      progress = reading.progress;
+      progress = play.progress;
       if (progress !== before) return;
-      this.fail(`never ends: ${reading.place}`);
+      this.fail(`never ends: ${play.place}`);
       ends.socket.reset();
       ends.peer.destroy();
-      reading.giveUp();
+      play.giveUp();
     }, this.#patienceMs);
-    reading.start(ends, this.#wire.breaks.includes(program.ending));
-    await reading.done;
+    play.start(ends, program.of === "reads" && this.#wire.breaks.includes(program.ending));
+    await play.done;
     clearInterval(watchdog);
   }
 }
