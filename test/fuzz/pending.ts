@@ -25,9 +25,10 @@ function sparedReads(program: ReadProgram, { name }: Wire): ReadProgram {
 
 /** What the system has taken is counted by whole batches; a write that is detached wedges its socket. */
 function sparedWrites(program: WriteProgram): WriteProgram {
-  const writes = program.writes.map(({ timeoutMs: _, cancelTurns: __, mischief, ...rest }) => {
+  const writes = program.writes.map(({ sizes, as, from, restTurns, isAwaited, mischief }) => {
+    const calm = { sizes, as, from, restTurns, isAwaited };
     const isHarmless = mischief !== undefined && mischief.do !== "detach" && mischief.do !== "close";
-    return isHarmless ? { ...rest, mischief } : rest;
+    return isHarmless ? { ...calm, mischief } : calm;
   });
   const stalls = program.stalls.filter(({ turns }) => turns !== Infinity);
   const closing = program.closing === "end" ? "end" : "afterWriting";
