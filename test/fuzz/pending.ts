@@ -23,11 +23,11 @@ function sparedReads(program: ReadProgram, { name }: Wire): ReadProgram {
   return { ...program, steps, closing, readAhead, ending };
 }
 
-/** What the system has taken is counted by whole batches; a write that is detached wedges its socket. */
+/** What the system has taken is counted by whole batches. */
 function sparedWrites(program: WriteProgram): WriteProgram {
   const writes = program.writes.map(({ sizes, as, from, restTurns, isAwaited, mischief }) => {
     const calm = { sizes, as, from, restTurns, isAwaited };
-    const isHarmless = mischief !== undefined && mischief.do !== "detach" && mischief.do !== "close";
+    const isHarmless = mischief !== undefined && mischief.do !== "close";
     return isHarmless ? { ...calm, mischief } : calm;
   });
   const stalls = program.stalls.filter(({ turns }) => turns !== Infinity);
@@ -38,9 +38,8 @@ function sparedWrites(program: WriteProgram): WriteProgram {
 function sparedStep(step: Step, readAhead: number, mayThrow: boolean): Step {
   const { mischief, ...rest } = step;
   const isReset = mischief?.do === "close" && mischief.how === "reset";
-  // An `into` that is detached throws.
   const isThrow = mischief?.do === "throw" && !mayThrow;
-  const calm = mischief === undefined || isThrow || mischief.do === "detach" || isReset ? rest : step;
+  const calm = mischief === undefined || isThrow || isReset ? rest : step;
   // A long skip that fails does not tell how much is gone.
   const { spec } = step;
   return spec.kind === "skip" && spec.length > readAhead ? { ...calm, spec: { ...spec, length: readAhead } } : calm;
