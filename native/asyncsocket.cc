@@ -15,6 +15,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -52,6 +53,8 @@ constexpr size_t READ_BYTES = 64 * 1024;
 constexpr int READY_MAX = 128;
 constexpr int ACCEPTS_MAX = 64;
 constexpr uint32_t PARTS_MAX = 1024;
+// Of one call. Systems refuse, or cut, what does not fit into 31 bits.
+constexpr size_t SEND_BYTES = 1024 * 1024 * 1024;
 
 #ifdef MSG_NOSIGNAL
 constexpr int SEND_FLAGS = MSG_NOSIGNAL;
@@ -65,8 +68,16 @@ constexpr unsigned OFF = 0, READ = 1, WRITE = 2, HANGUP = 4, BROKEN = 8, WATCHED
 
 struct Ready {
   int32_t id;
+  // Of which of the sockets, one after the other, that have had this number.
+  uint32_t generation;
   unsigned what;
 };
+
+uint64_t packed(int32_t id, uint32_t generation) { return static_cast<uint64_t>(generation) << 32 | static_cast<uint32_t>(id); }
+
+Ready unpacked(uint64_t data, unsigned what) {
+  return {static_cast<int32_t>(data & UINT32_MAX), static_cast<uint32_t>(data >> 32), what};
+}
 
 #ifdef __linux__
 class Poller {
@@ -75,9 +86,9 @@ class Poller {
   void close() { ::close(fd_); }
 
   // Level-triggered. Watched for nothing, a socket still tells that it broke.
-  int set(int fd, int32_t id, unsigned before, unsigned wanted) {
+  int set(int fd, uint64_t who, unsigned before, unsigned wanted) {
     epoll_event event{};
-    event.data.u64 = static_cast<uint64_t>(id);
+    event.data.u64 = who;
     if (wanted & READ) event.events |= EPOLLIN;
     if (wanted & WRITE) event.events |= EPOLLOUT;
     int operation = before == OFF ? EPOLL_CTL_ADD : wanted == OFF ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
@@ -93,7 +104,7 @@ class Poller {
       if (events[i].events & EPOLLOUT) what |= WRITE;
       if (events[i].events & EPOLLHUP) what |= HANGUP;
       if (events[i].events & EPOLLERR) what |= BROKEN;
-      ready[i] = {static_cast<int32_t>(events[i].data.u64), what};
+      ready[i] = unpacked(events[i].data.u64, what);
     }
     return count;
   }
@@ -102,15 +113,17 @@ class Poller {
   int fd_ = -1;
 };
 #else
+static_assert(sizeof(void*) == 8, "an event carries a pointer's worth of data");
+
 class Poller {
  public:
   int open() { return fd_ = kqueue(), fd_ < 0 ? -errno : fd_; }
   void close() { ::close(fd_); }
 
-  int set(int fd, int32_t id, unsigned before, unsigned wanted) {
+  int set(int fd, uint64_t who, unsigned before, unsigned wanted) {
     struct kevent changes[2];
     int count = 0;
-    void* data = reinterpret_cast<void*>(static_cast<intptr_t>(id));
+    void* data = reinterpret_cast<void*>(static_cast<uintptr_t>(who));
     if ((before ^ wanted) & READ) EV_SET(&changes[count++], fd, EVFILT_READ, wanted & READ ? EV_ADD : EV_DELETE, 0, 0, data);
     if ((before ^ wanted) & WRITE) EV_SET(&changes[count++], fd, EVFILT_WRITE, wanted & WRITE ? EV_ADD : EV_DELETE, 0, 0, data);
     return kevent(fd_, changes, count, nullptr, 0, nullptr) < 0 ? -errno : 0;
@@ -123,7 +136,7 @@ class Poller {
     for (int i = 0; i < count; i++) {
       unsigned what = events[i].filter == EVFILT_READ ? READ : WRITE;
       if (events[i].flags & EV_EOF) what |= HANGUP;
-      ready[i] = {static_cast<int32_t>(reinterpret_cast<intptr_t>(events[i].udata)), what};
+      ready[i] = unpacked(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(events[i].udata)), what);
     }
     return count;
   }
@@ -224,6 +237,12 @@ int errorOf(int fd) {
   return error;
 }
 
+// Whether the connection is over in both directions: reading comes to its end, then.
+bool isOver(int fd) {
+  pollfd one{fd, 0, 0};
+  return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 // ---------------------------------------------------------------------- between threads
 
 // Connections on their way from one thread to another, by tickets. Whoever takes a ticket owns the descriptor, exactly
@@ -285,6 +304,9 @@ enum class State : uint8_t { FREE, CONNECTING, STREAM, LISTENING };
 
 struct Slot {
   int fd = -1;
+  uint32_t generation = 0;
+  // What a write failed with, where it is told behind what the peer had sent before.
+  int writeError = 0;
   State state = State::FREE;
   bool hasEnded = false;
   bool awaitsWrite = false;
@@ -325,8 +347,10 @@ class Loop {
     }
     depot().dropOf(this);
     isOpen = false;
-    poller_.close();
   }
+
+  // When libuv polls it no more.
+  void closePoller() { poller_.close(); }
 
   // Null: there is no such socket, or it is closed.
   Slot* find(int32_t id) {
@@ -345,6 +369,7 @@ class Loop {
       slots[id] = Slot();
     }
     slots[id].fd = fd;
+    slots[id].generation = ++generation_;
     slots[id].state = state;
     setReferenced(slots[id], true);
     return id;
@@ -352,13 +377,12 @@ class Loop {
 
   // Forgets a socket, which stays open.
   int release(int32_t id) {
-    Slot& slot = slots[id];
-    if (slot.watched != OFF) poller_.set(slot.fd, id, slot.watched, OFF);
+    watchFor(id, OFF);
     return forget(id);
   }
 
-  // Closing takes it from the poller, too.
-  void close(int32_t id) { ::close(forget(id)); }
+  // Closing alone would not take it from the poller: between its fork and its exec, a child process has it open, too.
+  void close(int32_t id) { ::close(release(id)); }
 
   void setReferenced(Slot& slot, bool on) {
     if (slot.isReferenced == on) return;
@@ -374,8 +398,19 @@ class Loop {
     Slot& slot = slots[id];
     unsigned wanted = WATCHED;
     if (slot.state == State::CONNECTING || slot.awaitsWrite) wanted |= WRITE;
-    if (slot.room > 0 && !slot.hasEnded) wanted |= READ;
-    return wanted == slot.watched ? 0 : watchFor(id, wanted);
+    if ((slot.room > 0 || slot.writeError != 0) && !slot.hasEnded) wanted |= READ;
+    return watchFor(id, wanted);
+  }
+
+  // A write has failed. Where the connection is over and not all was read, the failure is told behind the rest of it, be
+  // there room or not: the memory is the kernel's or ours. Gives what the write's caller is told.
+  int failWrite(int32_t id, int error) {
+    Slot& slot = slots[id];
+    bool waits = !slot.hasEnded && isOver(slot.fd);
+    slot.awaitsWrite = false;
+    slot.writeError = waits ? error : 0;
+    int status = watch(id);
+    return waits && status == 0 ? 0 : -error;
   }
 
  private:
@@ -383,6 +418,7 @@ class Loop {
   std::vector<int32_t> free_;
   // Closed while records may still speak of them.
   std::vector<int32_t> leaving_;
+  uint32_t generation_ = 0;
   int64_t referenced_ = 0;
   bool isBusy_ = false;
   uint32_t count_ = 0;
@@ -402,7 +438,8 @@ class Loop {
 
   int watchFor(int32_t id, unsigned wanted) {
     Slot& slot = slots[id];
-    int status = poller_.set(slot.fd, id, slot.watched, wanted);
+    if (wanted == slot.watched) return 0;
+    int status = poller_.set(slot.fd, packed(id, slot.generation), slot.watched, wanted);
     if (status == 0) slot.watched = wanted;
     return status;
   }
@@ -476,17 +513,24 @@ class Loop {
     bool isFull = count_ + 2 > RECORDS || used_ + READ_BYTES > MEMORY_BYTES;
     if (isFull && !flush()) return false;
     Slot* slot = find(ready.id);
-    if (slot == nullptr) return true;
+    if (slot == nullptr || slot->generation != ready.generation) return true;
     if (slot->state == State::LISTENING) return accept(ready.id);
-    if (slot->state == State::CONNECTING) return finishConnect(ready.id), true;
-    if ((ready.what & WRITE) && slot->awaitsWrite) push(WRITABLE, ready.id);
+    if (slot->state == State::CONNECTING) return finishConnect(ready.id, ready.what), true;
+    if ((ready.what & (WRITE | BROKEN)) && slot->awaitsWrite) push(WRITABLE, ready.id);
     if (ready.what & ~WRITE) receive(ready.id, *slot, ready.what);
     return true;
   }
 
-  void finishConnect(int32_t id) {
+  void finishConnect(int32_t id, unsigned what) {
     Slot& slot = slots[id];
     int error = errorOf(slot.fd);
+    // No error is no answer yet: there is a connection where there is a peer.
+    sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    if (error == 0 && getpeername(slot.fd, reinterpret_cast<sockaddr*>(&peer), &length) < 0) {
+      error = errno;
+      if (error == ENOTCONN && (what & (HANGUP | BROKEN)) == 0) return;
+    }
     if (error != 0) return fail(id, error);
     slot.state = State::STREAM;
     watch(id);
@@ -500,25 +544,35 @@ class Loop {
     push(FAILED, id, error);
   }
 
-  void receive(int32_t id, Slot& slot, unsigned what) {
-    if (slot.room == 0 || slot.hasEnded) {
-      if (what & BROKEN) fail(id, errorOf(slot.fd));
-      else if ((what & HANGUP) && !slot.awaitsWrite) watchFor(id, OFF);
-      return;
+  // It broke, or ended, while nothing more is to be read. What the system still holds came before that: as long as there is
+  // any, the socket is not watched; when there is room, reading comes upon the failure behind the bytes.
+  void receiveNothing(int32_t id, Slot& slot, unsigned what) {
+    if (what & BROKEN) {
+      char byte;
+      int error = slot.hasEnded ? errorOf(slot.fd) : recv(slot.fd, &byte, 1, MSG_PEEK) < 0 ? errno : 0;
+      if (error != 0 || slot.hasEnded) return fail(id, error != 0 ? error : ECONNRESET);
     }
+    if ((what & (HANGUP | BROKEN)) && !slot.awaitsWrite) watchFor(id, OFF);
+  }
+
+  void receive(int32_t id, Slot& slot, unsigned what) {
     size_t room = std::min<size_t>(slot.room, READ_BYTES);
+    if (room == 0 && slot.writeError != 0) room = READ_BYTES;
+    if (room == 0 || slot.hasEnded) return receiveNothing(id, slot, what);
     ssize_t got;
     do got = recv(slot.fd, bytes_ + used_, room, 0);
     while (got < 0 && errno == EINTR);
     if (got > 0) {
       push(DATA, id, static_cast<int32_t>(used_), static_cast<int32_t>(got));
       used_ += static_cast<size_t>(got);
-    } else if (got == 0) {
+    } else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      return;
+    } else if (slot.writeError != 0 || got < 0) {
+      fail(id, slot.writeError != 0 ? slot.writeError : errno);
+    } else {
       slot.hasEnded = true;
       watch(id);
       push(END, id);
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
-      fail(id, errno);
     }
   }
 
@@ -564,6 +618,13 @@ class Call {
   }
   bool number(size_t index, int32_t* number) const {
     return index < count_ && napi_get_value_int32(env, values[index], number) == napi_ok;
+  }
+  // How far in bytes, which may be longer than 31 bits tell.
+  bool offset(size_t index, size_t* offset) const {
+    int64_t number = 0;
+    if (index >= count_ || napi_get_value_int64(env, values[index], &number) != napi_ok || number < 0) return false;
+    *offset = static_cast<size_t>(number);
+    return true;
   }
   bool flag(size_t index, bool* flag) const {
     return index < count_ && napi_get_value_bool(env, values[index], flag) == napi_ok;
@@ -637,7 +698,7 @@ napi_value Connect(napi_env env, napi_callback_info info) {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     status = bind(fd, local.any(), local.length) < 0 ? -errno : 0;
   }
-  if (status == 0 && connect(fd, peer.any(), peer.length) < 0 && errno != EINPROGRESS) status = -errno;
+  if (status == 0 && connect(fd, peer.any(), peer.length) < 0 && errno != EINPROGRESS && errno != EINTR) status = -errno;
   return giveSocket(call, fd, status, State::CONNECTING, port < 0 ? nullptr : &peer.ip);
 }
 
@@ -739,10 +800,20 @@ napi_value SetRoom(napi_env env, napi_callback_info info) {
   return call.give(call.loop->watch(id));
 }
 
-napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count) {
+// Leaves the first bytes out, and what a call does not take. Gives how many parts are left.
+size_t cut(iovec* parts, size_t count, size_t offset) {
+  parts[0].iov_base = static_cast<char*>(parts[0].iov_base) + offset;
+  parts[0].iov_len -= offset;
+  size_t room = SEND_BYTES;
+  for (size_t i = 0; i < count; i++) {
+    if (parts[i].iov_len >= room) return parts[i].iov_len = room, i + 1;
+    room -= parts[i].iov_len;
+  }
+  return count;
+}
+
+napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count, size_t total) {
   Slot& slot = call.loop->slots[id];
-  size_t total = 0;
-  for (size_t i = 0; i < count; i++) total += parts[i].iov_len;
   ssize_t sent;
   do {
     if (count == 1) {
@@ -754,47 +825,56 @@ napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count) {
       sent = sendmsg(slot.fd, &message, SEND_FLAGS);
     }
   } while (sent < 0 && errno == EINTR);
-  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) return call.give(-errno);
+  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) {
+    return call.give(call.loop->failWrite(id, errno));
+  }
   if (sent < 0) sent = 0;
   slot.awaitsWrite = static_cast<size_t>(sent) < total;
   if (slot.awaitsWrite || (slot.watched & WRITE)) call.loop->watch(id);
   return call.give(sent);
 }
 
-// write(socket, bytes, offset): how many were taken, or an error's number; WRITABLE follows where some were not
+// write(socket, bytes, offset): how many were taken, or an error's number. Where some were not, WRITABLE follows, or FAILED
 napi_value Write(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  int32_t id, offset;
+  int32_t id;
+  size_t offset;
   iovec part;
   if (call.socket(&id) == nullptr) return nullptr;
   if (!call.bytes(call.values[1], &part)) return call.fail("bytes");
-  if (!call.number(2, &offset) || offset < 0 || static_cast<size_t>(offset) > part.iov_len) return call.fail("an offset");
-  part.iov_base = static_cast<char*>(part.iov_base) + offset;
-  part.iov_len -= static_cast<size_t>(offset);
-  return sendParts(call, id, &part, 1);
+  if (!call.offset(2, &offset) || offset > part.iov_len) return call.fail("an offset");
+  size_t total = part.iov_len - offset;
+  return sendParts(call, id, &part, cut(&part, 1, offset), total);
 }
 
 // writeAll(socket, list of bytes, first, offset in the first)
 napi_value WriteAll(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  int32_t id, first, offset;
+  int32_t id, first;
+  size_t offset;
   uint32_t length = 0;
   if (call.socket(&id) == nullptr) return nullptr;
   bool isList = napi_get_array_length(env, call.values[1], &length) == napi_ok;
-  bool isRight = isList && call.number(2, &first) && call.number(3, &offset) && first >= 0 && offset >= 0;
+  bool isRight = isList && call.number(2, &first) && call.offset(3, &offset) && first >= 0;
   if (!isRight || static_cast<uint32_t>(first) >= length) return call.fail("a list of bytes and two numbers");
-  iovec parts[PARTS_MAX];
+  napi_value values[PARTS_MAX];
   uint32_t count = std::min(length - static_cast<uint32_t>(first), PARTS_MAX);
   for (uint32_t i = 0; i < count; i++) {
-    napi_value value;
-    bool isBytes = napi_get_element(env, call.values[1], static_cast<uint32_t>(first) + i, &value) == napi_ok;
-    if (!isBytes || !call.bytes(value, &parts[i])) return call.fail("a list of bytes");
+    bool isThere = napi_get_element(env, call.values[1], static_cast<uint32_t>(first) + i, &values[i]) == napi_ok;
+    if (!isThere) return call.fail("a list of bytes");
   }
-  if (static_cast<size_t>(offset) > parts[0].iov_len) return call.fail("an offset");
-  parts[0].iov_base = static_cast<char*>(parts[0].iov_base) + offset;
-  parts[0].iov_len -= static_cast<size_t>(offset);
-  // An element's getter may have closed it.
-  return call.socket(&id) == nullptr ? nullptr : sendParts(call, id, parts, count);
+  // An element's getter may have closed the socket, or given away the memory of another: that is looked at behind the last.
+  if (call.socket(&id) == nullptr) return nullptr;
+  iovec parts[PARTS_MAX];
+  size_t total = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!call.bytes(values[i], &parts[i])) return call.fail("a list of bytes");
+    total += parts[i].iov_len;
+  }
+  if (offset > parts[0].iov_len) return call.fail("an offset");
+  // Where there are more parts than one call takes, there is more to come.
+  if (count < length - static_cast<uint32_t>(first)) total++;
+  return sendParts(call, id, parts, cut(parts, count, offset), total - offset);
 }
 
 // shutdown(socket): FIN
@@ -854,6 +934,7 @@ void onCleanup(napi_async_cleanup_hook_handle, void* data) {
   loop->stop();
   uv_close(reinterpret_cast<uv_handle_t*>(&loop->poll), [](uv_handle_t* handle) {
     auto ended = static_cast<Loop*>(handle->data);
+    ended->closePoller();
     napi_remove_async_cleanup_hook(ended->cleanup);
     delete ended;
   });

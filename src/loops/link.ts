@@ -1,4 +1,5 @@
 import { receiveMessageOnPort, type MessagePort, type Transferable } from "node:worker_threads";
+import { apart } from "../apart.js";
 import { realClock } from "../clock.js";
 import type { Connection } from "../connection.js";
 import type { AcceptInfo } from "../delegate.js";
@@ -165,14 +166,14 @@ export class Link {
   #receive(message: Message): void {
     switch (message.kind) {
       case "sockets":
-        for (const parcel of message.parcels) this.#admit(parcel);
+        for (const parcel of message.parcels) apart((link, one) => link.#admit(one), this, parcel);
         break;
       case "news":
         this.open = message.open;
-        for (const id of message.arrived) this.#arrived(id);
-        for (const [id, why] of message.refused) this.#refused(id, why);
-        for (const accepted of message.accepted) this.#acceptedThere(accepted);
-        for (const id of message.ended) this.#ended(id, null);
+        for (const id of message.arrived) apart((link, one) => link.#arrived(one), this, id);
+        for (const refused of message.refused) apart((link, [id, why]) => link.#refused(id, why), this, refused);
+        for (const accepted of message.accepted) apart((link, one) => link.#acceptedThere(one), this, accepted);
+        for (const id of message.ended) apart((link, one) => link.#ended(one, null), this, id);
         this.#owner.didChange();
         break;
       case "secrets":
@@ -273,8 +274,8 @@ export class Link {
     this.open = 0;
     this.ports.lose(error);
     for (const passage of [...this.#passages.values()]) {
-      if (passage.state === "waiting") this.#fail(passage, error);
-      else this.#ended(passage.id, error);
+      if (passage.state === "waiting") apart((link, one) => link.#fail(one, error), this, passage);
+      else apart((link, one) => link.#ended(one, error), this, passage.id);
     }
     this.#owner.didChange();
   }

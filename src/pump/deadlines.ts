@@ -1,4 +1,6 @@
+import { apart } from "../apart.js";
 import type { Clock, Timer } from "../clock.js";
+import { surface } from "../notices.js";
 
 /** Something that wants to be woken. Its place in the heap is in it, so that arming allocates nothing. */
 export interface Sleeper {
@@ -78,7 +80,7 @@ export class Deadlines {
     const now = this.#clock.now();
     for (let first = this.#heap[0]; first !== undefined && first.wakeAt <= now; first = this.#heap[0]) {
       this.disarm(first);
-      first.wake(now);
+      apart(wake, first, now);
     }
     this.#setTimer();
   };
@@ -115,6 +117,15 @@ export class Deadlines {
   #put(sleeper: Sleeper, index: number): void {
     this.#heap[index] = sleeper;
     sleeper.heapIndex = index;
+  }
+}
+
+/** An exception keeps none of the others from being woken. */
+function wake(sleeper: Sleeper, now: number): void {
+  try {
+    sleeper.wake(now);
+  } catch (error) {
+    surface(error);
   }
 }
 

@@ -1,8 +1,11 @@
 /** The addon in `native/`: where it is, what it can do, and what it tells of which socket. */
 
 import { createRequire } from "node:module";
-import { getSystemErrorName } from "node:util";
+import { getSystemErrorMap, getSystemErrorName } from "node:util";
+import type { Address } from "../address.js";
+import { apart } from "../apart.js";
 import { inWords } from "../errors.js";
+import { surface } from "../notices.js";
 
 /** What happened, as asyncsocket.cc numbers it. */
 export const DATA = 0;
@@ -115,7 +118,16 @@ function deliver(count: number): void {
   for (let at = 0, end = count * RECORD; at < end; at += RECORD) {
     const owner = owners[records[at + 1] as number];
     if (owner === null || owner === undefined) discard(at);
-    else owner.didHappen(records[at] as number, records[at + 2] as number, records[at + 3] as number);
+    else apart(tell, owner, at);
+  }
+}
+
+/** What one of them throws is no reason to keep from the others what is theirs. */
+function tell(owner: Owner, at: number): void {
+  try {
+    owner.didHappen(records[at] as number, records[at + 2] as number, records[at + 3] as number);
+  } catch (error) {
+    surface(error);
   }
 }
 
@@ -124,10 +136,23 @@ function discard(at: number): void {
   if (records[at] === ACCEPTED) addon.close(records[at + 2] as number, true);
 }
 
-export function systemError(status: number, call: string, where = ""): Error {
+/** An error as the runtime's own sockets have it. */
+export function systemError(status: number, call: string, where?: Address): Error {
   const code = getSystemErrorName(status);
-  const message = where === "" ? `${call} ${code}` : `${call} ${code} ${where}`;
-  return Object.assign(new Error(message), { code, errno: status, syscall: call });
+  // The runtime says more of a failed listen than of all others.
+  const words = call === "listen" ? `: ${getSystemErrorMap().get(status)?.[1] ?? "unknown error"}` : "";
+  const message = `${call} ${code}${words}${where === undefined ? "" : ` ${inError(where)}`}`;
+  return Object.assign(new Error(message), { errno: status, code, syscall: call, ...(where && placeOf(where)) });
+}
+
+function inError(where: Address): string {
+  if (where.family === "unix") return where.path;
+  return where.port > 0 ? `${where.address}:${where.port}` : where.address;
+}
+
+function placeOf(where: Address): { address: string; port?: number } {
+  if (where.family === "unix") return { address: where.path };
+  return where.port > 0 ? { address: where.address, port: where.port } : { address: where.address };
 }
 
 /** A copy of a descriptor, parked for another thread. */

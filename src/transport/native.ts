@@ -29,7 +29,7 @@ import {
   WRITABLE,
 } from "./addon.js";
 import { nodeTransports, secureStream } from "./node.js";
-import { PortListener, soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
+import { offer, PortListener, soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
 import { Surplus, type SurplusOwner } from "./surplus.js";
 import type {
   AcceptedTransport,
@@ -120,7 +120,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     else if (what === WRITABLE) this.#goOnWriting();
     else if (what === END) this.#didEnd();
     else if (what === OPENED) this.#connectSink?.didOpen();
-    else if (what === FAILED) this.#fail(-a, this.#sink === null ? "connect" : "read");
+    else if (what === FAILED) this.#didBreak(-a);
   }
 
   #didReceive(start: number, length: number): void {
@@ -132,13 +132,23 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   give(chunk: Buffer, length: number, start = 0): void {
     this.#isReceiving = true;
-    this.#sink?.didReceive(chunk, start, length);
-    this.#isReceiving = false;
+    try {
+      this.#sink?.didReceive(chunk, start, length);
+    } finally {
+      this.#isReceiving = false;
+    }
   }
 
   #didEnd(): void {
     if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
     else this.#sink?.didEnd();
+  }
+
+  /** Nothing more is received: what there was no room for, before, is told first. */
+  #didBreak(status: number): void {
+    for (const chunk of this.#surplus?.takeAll() ?? []) this.give(chunk, chunk.length);
+    if (this.#sink === null) this.#fail(status, "connect");
+    else this.#fail(status, this.#parts === null ? "read" : "write");
   }
 
   giveSurplus(): void {
@@ -294,7 +304,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   #fail(status: number, call: string): void {
     if (this.isDestroyed) return;
-    const where = call === "connect" ? addressInError(this.#remote) : "";
+    const where = call === "connect" ? this.#remote : undefined;
     (this.#sink ?? this.#connectSink)?.didFail(systemError(status, call, where));
   }
 
@@ -321,11 +331,6 @@ function tellFinished(transport: NativeTransport): void {
 
 function tellClosed(transport: NativeTransport): void {
   transport.tellClosed();
-}
-
-function addressInError(address: Address | undefined): string {
-  if (address === undefined) return "";
-  return address.family === "unix" ? address.path : `${address.address}:${address.port}`;
 }
 
 function keepAliveSeconds(idleMs: number | false): number {
@@ -374,7 +379,7 @@ class NativeServer implements Bound {
   didHappen(what: number, a: number): void {
     if (what === ACCEPTED) {
       const remote = this.#path === null ? undefined : ({ family: "unix", path: "" } as const);
-      this.#sink.didAccept(new NativeTransport(a, this.#sole, remote, null));
+      offer(this.#sink, new NativeTransport(a, this.#sole, remote, null));
     } else if (what === ACCEPT_FAILED) {
       this.#timer = realClock.setTimer(() => addon.setRoom(this.#id, 1), ACCEPT_PAUSE_MS, false);
       this.#sink.didFailAccept(systemError(-a, "accept"));
@@ -410,7 +415,8 @@ function bindNative(place: Place, settings: SocketSettings, sink: AcceptSink): P
   else if (address === undefined) id = bindAll(place);
   else id = addon.listen(address, port, backlog, ipv6Only, reusePort);
   if (id >= 0) return Promise.resolve(new NativeServer(id, path, settings, sink));
-  return Promise.reject(systemError(id, "listen", path ?? `${address ?? "::"}:${port}`));
+  const where = path === null ? ipAddress(address ?? "::", port) : ({ family: "unix", path } as const);
+  return Promise.reject(systemError(id, "listen", where));
 }
 
 /** Of a cluster's worker, the primary process listens, and hands on what it accepts: as the runtime's own servers have it. */

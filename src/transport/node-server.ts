@@ -3,7 +3,7 @@ import { ipAddress, type Address } from "../address.js";
 import { socketError } from "../failures.js";
 import type { SocketSettings } from "../options.js";
 import { NodeTransport } from "./node.js";
-import { soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
+import { offerAlone, soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
 
 /** Listens by a server of the runtime's. */
 export async function bindNode(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
@@ -18,7 +18,7 @@ export async function bindNode(place: Place, settings: SocketSettings, sink: Acc
   await listening(server, listenOptions(place));
   const address: Address | undefined = path === null ? addressOf(server) : { family: "unix", path };
   const sole = soleAddress(address);
-  server.on("connection", (socket) => sink.didAccept(NodeTransport.accepted(socket, path, sole)));
+  server.on("connection", (socket) => offerAlone(sink, NodeTransport.accepted(socket, path, sole)));
   server.on("error", (error) => sink.didFailAccept(error));
   if (place.reusePort) await checkReusePort(server, place, address);
   return { address, close: () => server.close(), ref: () => server.ref(), unref: () => server.unref() };

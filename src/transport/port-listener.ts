@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import cluster from "node:cluster";
 import type { Address } from "../address.js";
 import { realClock } from "../clock.js";
@@ -5,6 +6,7 @@ import { addressesOf } from "../connect/resolve.js";
 import { listenFailure } from "../connect/failure.js";
 import { reasonOf } from "../errors.js";
 import { SocketFile } from "../listen/unix-path.js";
+import { surface } from "../notices.js";
 import type { ListenTarget, SocketSettings } from "../options.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "./transport.js";
 
@@ -190,6 +192,22 @@ export class PortListener implements TransportListener, AcceptSink {
 
 function lostPeer(): Error {
   return Object.assign(new Error("getpeername ENOTCONN"), { code: "ENOTCONN", syscall: "getpeername" });
+}
+
+/** Tells of a connection. One that nobody is told of, as an exception was in the way, must not stay open. */
+export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
+  try {
+    sink.didAccept(transport);
+  } catch (error) {
+    transport.destroy(true);
+    surface(error);
+  }
+}
+
+/** In the context of the runtime's server, but so that what is entered there does not stay: before Node 24 it would. */
+export function offerAlone(sink: AcceptSink, transport: AcceptedTransport): void {
+  const resource = new AsyncResource("asyncsocket");
+  resource.runInAsyncScope(offer, undefined, sink, transport);
 }
 
 function tellClosed(sink: ListenerSink): void {

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { listenFailure } from "#dist/connect/failure.js";
 import { DuplexTransport } from "#dist/transport/duplex.js";
 import { nodeTransports } from "#dist/transport/node.js";
+import { offerAlone } from "#dist/transport/port-listener.js";
 import type { Address, ListenerSink, ListenTarget, TransportFactory, TransportListener } from "asyncsocket";
 
 class DuplexListener implements TransportListener {
@@ -13,7 +14,7 @@ class DuplexListener implements TransportListener {
   constructor(target: ListenTarget, sink: ListenerSink) {
     this.#sink = sink;
     this.#server.on("error", (error) => sink.didFail(listenFailure(target, error)));
-    this.#server.on("connection", (socket) => sink.didAccept(new DuplexTransport(socket)));
+    this.#server.on("connection", (socket) => offerAlone(sink, new DuplexTransport(socket)));
     this.#server.listen(target.path === null ? target.port : 0, "127.0.0.1", () => sink.didListen());
   }
 

@@ -1,12 +1,15 @@
 /** The addon itself, below the transport: nothing that it is given may end the process. */
 
 import assert from "node:assert/strict";
-import { closeSync } from "node:fs";
+import { constants as limits } from "node:buffer";
+import { once } from "node:events";
+import { closeSync, readdirSync } from "node:fs";
+import { constants } from "node:os";
 import { describe, it } from "node:test";
 import { assertNothingLeft, SAFETY } from "../conformance/transports.js";
 import { until } from "../conformance/delegates.js";
 import { NO_NATIVE } from "./availability.js";
-import { ACCEPTED, addon, connected, DATA, END, OPENED, Told, WRITABLE } from "./told.js";
+import { ACCEPTED, addon, connected, DATA, END, FAILED, OPENED, Told, WRITABLE } from "./told.js";
 
 const ODD: readonly unknown[] = [
   undefined,
@@ -55,6 +58,8 @@ const FUNCTIONS = [
   "addressOf",
 ];
 
+const NO_HUGE_BUFFERS = limits.MAX_LENGTH > 2 ** 31 + 5 ? false : "this runtime has no buffers of that size";
+
 /** Those whose first argument names no socket. */
 const WITHOUT_SOCKET = ["connect", "listen", "parkCopy", "take", "drop"];
 
@@ -64,6 +69,10 @@ function* combinations(firsts: readonly unknown[]): Iterable<unknown[]> {
       for (const third of [undefined, -1, 0, 2, "::1", "odd"]) yield [first, second, third, second, third];
     }
   }
+}
+
+function descriptors(): string[] {
+  return readdirSync("/proc/self/fd");
 }
 
 function closeIfOpen(told: Told, socket: number): void {
@@ -142,6 +151,81 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
     assert.throws(() => told.call("writeAll", id, list, 0, 0), { message: "Expected an open socket" });
   });
 
+  it("sends nothing of what a getter of the same list has given away", async (t) => {
+    const { told, id, peer } = await connected(t);
+    const lost = Buffer.from(new ArrayBuffer(100_000)).fill("a");
+    const list = [lost, Buffer.from("b")];
+    Object.defineProperty(list, 1, {
+      get() {
+        structuredClone(lost.buffer, { transfer: [lost.buffer] });
+        return Buffer.from("b");
+      },
+    });
+    assert.equal(told.number("writeAll", id, list, 0, 0), 1);
+    assert.equal(String((await once(peer, "data"))[0]), "b");
+    told.call("close", id, false);
+  });
+
+  it("writes on where 31 bits do not tell how far it is", { skip: NO_HUGE_BUFFERS }, async (t) => {
+    const { told, id, peer } = await connected(t);
+    // Its memory is never touched but for the end.
+    const huge = Buffer.from(new ArrayBuffer(2 ** 31 + 5));
+    huge.write("abcde", 2 ** 31);
+    assert.equal(told.number("write", id, huge, 2 ** 31), 5);
+    assert.equal(String((await once(peer, "data"))[0]), "abcde");
+    assert.equal(told.number("writeAll", id, [huge], 0, 2 ** 31 + 2), 3);
+    assert.equal(String((await once(peer, "data"))[0]), "cde");
+    told.call("close", id, false);
+  });
+
+  it("tells when the rest of a list can be written that is longer than one call takes", async (t) => {
+    const { told, id, peer } = await connected(t);
+    const list = Array.from({ length: 1500 }, () => Buffer.from("x"));
+    assert.equal(told.number("writeAll", id, list, 0, 0), 1024);
+    await told.until(WRITABLE, id);
+    assert.equal(told.number("writeAll", id, list, 1024, 0), 476);
+    peer.resume();
+    told.call("close", id, false);
+  });
+
+  it(
+    "does not take for connected a socket that has the number of one whose descriptor lives on elsewhere",
+    {
+      skip: process.platform === "linux" ? false : "elsewhere a poller forgets what is closed, and /proc is not there",
+    },
+    async (t) => {
+      t.after(assertNothingLeft);
+      const told = new Told();
+      const listen = (backlog: number): number => told.number("listen", "127.0.0.1", 0, backlog, false, false);
+      const connectTo = (listener: number): number => {
+        const [port] = String(told.call("addressOf", listener, false)).split(" ");
+        return told.number("connect", "127.0.0.1", Number(port), undefined, 0);
+      };
+      const [listener, hole] = [listen(10), listen(0)];
+      const before = descriptors();
+      const closed = connectTo(listener);
+      const descriptor = descriptors().find((one) => !before.includes(one));
+      const [, , peer] = await told.until(ACCEPTED, listener);
+      await told.until(OPENED, closed);
+      // They fill the queue of a listener that accepts nobody: who comes later has no answer.
+      told.call("setRoom", hole, 0);
+      const first = [connectTo(hole), connectTo(hole), connectTo(hole)];
+      for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+      told.call("setRoom", closed, 100);
+      // As a child process has it between its fork and its exec.
+      const ticket = told.number("parkCopy", Number(descriptor));
+      told.call("close", closed, false);
+      told.call("write", peer, Buffer.from("news"), 0);
+      const next = connectTo(hole);
+      assert.equal(next, closed);
+      told.records.length = 0;
+      for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+      assert.deepEqual(told.kinds(next), []);
+      told.call("drop", ticket);
+      for (const socket of [...first, next, hole, peer, listener]) told.call("close", socket, true);
+    },
+  );
+
   it("tells nothing more of a socket that was closed in the middle of a batch", async (t) => {
     const told = new Told();
     const listener = told.number("listen", "127.0.0.1", 0, 100, false, false);
@@ -172,11 +256,41 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
 
   it("tells of a paused socket neither bytes nor a FIN, but that it was reset", async (t) => {
     const { told, id, peer } = await connected(t);
+    told.call("setRoom", id, 5);
     peer.write("waits");
+    await told.until(DATA, id);
+    told.call("setRoom", id, 0);
+    peer.resetAndDestroy();
+    await told.until(FAILED, id);
+    told.call("close", id, false);
+  });
+
+  it("tells of a reset behind the bytes that came before it, however late there is room for them", async (t) => {
+    const { told, id, peer } = await connected(t);
+    peer.write("waits");
+    peer.resetAndDestroy();
     for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
     assert.deepEqual(told.kinds(id), [OPENED]);
+    told.call("setRoom", id, 3);
+    await told.until(FAILED, id);
+    assert.deepEqual(told.kinds(id), [OPENED, DATA, DATA, FAILED]);
+    assert.equal(
+      told.records.filter(([kind]) => kind === DATA).reduce((sum, [, , , n]) => sum + (n as number), 0),
+      5,
+    );
+    told.call("close", id, false);
+  });
+
+  it("tells of a write that met a reset behind the bytes that came before it, be there room or not", async (t) => {
+    const { told, id, peer } = await connected(t);
+    peer.write("answer");
     peer.resetAndDestroy();
-    await until(() => told.kinds(id).includes(2), "the RST");
+    await once(peer, "close");
+    assert.equal(told.number("write", id, Buffer.from("more"), 0), 0);
+    assert.deepEqual(told.kinds(id), [OPENED]);
+    const [, , errno] = await told.until(FAILED, id);
+    assert.deepEqual(told.kinds(id), [OPENED, DATA, FAILED]);
+    assert.equal(errno, constants.errno.ECONNRESET);
     told.call("close", id, false);
   });
 

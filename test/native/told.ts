@@ -12,6 +12,7 @@ type Loop = Record<string, (...args: unknown[]) => unknown> & { records: ArrayBu
 
 export const DATA = 0;
 export const END = 1;
+export const FAILED = 2;
 export const OPENED = 3;
 export const WRITABLE = 4;
 export const ACCEPTED = 5;

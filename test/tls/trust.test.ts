@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { DetailedPeerCertificate } from "node:tls";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
 import { failure, settled, until } from "../conformance/delegates.js";
@@ -21,6 +21,7 @@ import {
   stranger,
   trusting,
 } from "./helpers.js";
+import { uncaught } from "../uncaught.js";
 
 type Answer = (certificate: DetailedPeerCertificate, error: Error | null) => boolean | Promise<boolean>;
 
@@ -55,20 +56,6 @@ class Later {
     this.promise = new Promise((given) => (resolve = given));
     this.answer = resolve;
   }
-}
-
-/** Collects what surfaces as uncaught while a test runs. */
-function uncaught(t: TestContext): unknown[] {
-  const seen: unknown[] = [];
-  const before = process.listeners("uncaughtException");
-  process.removeAllListeners("uncaughtException");
-  const note = (error: unknown): void => void seen.push(error);
-  process.on("uncaughtException", note);
-  t.after(() => {
-    process.removeListener("uncaughtException", note);
-    for (const listener of before) process.on("uncaughtException", listener);
-  });
-  return seen;
 }
 
 const strange = await stranger.issue([HOST]);
