@@ -8,6 +8,7 @@ import { constants } from "node:os";
 import { describe, it } from "node:test";
 import { assertNothingLeft, SAFETY } from "../conformance/transports.js";
 import { until } from "../conformance/delegates.js";
+import { uncaught } from "../uncaught.js";
 import { NO_NATIVE } from "./availability.js";
 import { ACCEPTED, addon, connected, DATA, END, FAILED, OPENED, Told, WRITABLE } from "./told.js";
 
@@ -136,6 +137,25 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
     peer.write("second");
     for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
     assert.equal(told.records.length, before);
+    told.call("close", id, false);
+  });
+
+  it("goes on after an exception in what it calls, and in what runs behind that", async (t) => {
+    const { told, id, peer } = await connected(t);
+    const thrown = uncaught(t);
+    told.call("setRoom", id, 100);
+    told.onRecord = () => {
+      process.nextTick(() => {
+        throw new Error("tick");
+      });
+      throw new Error("call");
+    };
+    peer.write("first");
+    await until(() => thrown.length === 2, "both surface");
+    told.onRecord = () => undefined;
+    peer.write("second");
+    await until(() => told.kinds(id).filter((kind) => kind === DATA).length === 2, "the next is told");
+    assert.deepEqual(thrown.map((error) => (error as Error).message).sort(), ["call", "tick"]);
     told.call("close", id, false);
   });
 
