@@ -80,7 +80,9 @@ let problem: string | null | undefined;
 
 /** Why there is no native transport; null if there is. */
 export function nativeProblem(): string | null {
-  return problem === undefined ? (problem = open()) : problem;
+  // Not in the context of whoever is first: the loop would keep it.
+  if (problem === undefined) apart(() => (problem = open()), undefined, undefined);
+  return problem as string | null;
 }
 
 function open(): string | null {
