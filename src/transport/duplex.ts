@@ -5,21 +5,24 @@ import { wrongType } from "../arguments.js";
 import { realClock } from "../clock.js";
 import { badState } from "../failures.js";
 import type { SecureSettings } from "../tls/settings.js";
+import { holdProcess, releaseProcess } from "./hold.js";
+import { Inlet, type InletOwner } from "./inlet.js";
+import { resetNow } from "./internals.js";
 import { secureStream } from "./node.js";
-import { Surplus, type SurplusOwner } from "./surplus.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 /** Any Node stream as a transport. */
-export class DuplexTransport implements AcceptedTransport, SurplusOwner {
+export class DuplexTransport implements AcceptedTransport, InletOwner {
   /** A stream is no descriptor: nothing but a timer may hold the process while a timeout runs. */
   readonly holdsProcess = false;
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
   readonly #duplex: Duplex;
-  #sink: TransportSink | null = null;
-  readonly #surplus = new Surplus();
-  room = Infinity;
-  isDestroyed = false;
+  readonly #inlet = new Inlet(this, realClock, Infinity);
+  #isPaused = false;
+  #isReferenced = true;
+  /** Whether it keeps the process alive beside what the stream does. */
+  #isHolding = false;
   #waiting = 0;
 
   constructor(duplex: Duplex) {
@@ -38,62 +41,60 @@ export class DuplexTransport implements AcceptedTransport, SurplusOwner {
   }
 
   adopt(sink: TransportSink): void {
-    this.#sink = sink;
+    const isFirst = this.#inlet.sink === null;
+    this.#inlet.sink = sink;
+    this.#hold();
+    if (isFirst) this.#listen();
+  }
+
+  #listen(): void {
     this.#duplex.on("data", this.#onData);
     this.#duplex.on("end", this.#onEnd);
     this.#duplex.on("finish", this.#onFinish);
     this.#duplex.on("error", this.#onError);
     this.#duplex.on("close", this.#onClose);
+    // Whoever had it before may have paused it.
+    this.#duplex.resume();
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (this.isDestroyed) return;
-    const fitting = this.#surplus.fit(chunk, chunk.length, this.room);
-    if (fitting > 0) this.give(chunk, fitting);
+    this.#inlet.receive(chunk, 0, chunk.length);
+    if (!this.isDestroyed) this.didChangeOpenRoom(this.#inlet.openRoom);
   };
-  readonly #onEnd = (): void => {
-    if (this.isDestroyed) return;
-    if (this.#surplus.isEmpty) this.#sink?.didEnd();
-    else this.#surplus.hasEnd = true;
-  };
+  readonly #onEnd = (): void => this.#inlet.end();
   readonly #onFinish = (): void => {
-    if (!this.isDestroyed) this.#sink?.didFinish();
+    if (!this.isDestroyed) this.#inlet.sink?.didFinish();
   };
   readonly #onError = (error: Error): void => {
-    if (!this.isDestroyed) this.#sink?.didFail(error);
+    if (!this.isDestroyed) this.#inlet.fail(error);
   };
-  readonly #onClose = (): void => this.#sink?.didClose();
+  readonly #onClose = (): void => this.#inlet.close();
 
-  give(chunk: Buffer, length: number): void {
-    this.#sink?.didReceive(chunk, 0, length);
+  get isDestroyed(): boolean {
+    return this.#inlet.isStopped;
   }
 
-  giveSurplus(): void {
-    this.#surplus.giveTo(this);
-  }
-
-  didGiveSurplus(hasEnd: boolean): void {
-    if (hasEnd) this.#sink?.didEnd();
-    else if (this.room > 0) this.#duplex.resume();
+  didChangeOpenRoom(bytes: number): void {
+    if (bytes === 0) {
+      if (!this.#isPaused) this.#duplex.pause();
+    } else if (this.#isPaused) this.#duplex.resume();
+    this.#isPaused = bytes === 0;
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
     const duplex = this.#duplex;
-    this.isDestroyed = true;
+    const all = Buffer.concat([ahead, this.#inlet.takeAll()]);
+    this.#stop();
     duplex.removeListener("data", this.#onData);
     duplex.removeListener("end", this.#onEnd);
     duplex.removeListener("finish", this.#onFinish);
     duplex.removeListener("error", this.#onError);
     duplex.removeListener("close", this.#onClose);
-    return secureStream(duplex, settings, Buffer.concat([ahead, ...this.#surplus.takeAll()]), sink, this);
+    return secureStream(duplex, settings, all, sink, this);
   }
 
   setRoom(bytes: number): void {
-    const wasPaused = this.room === 0;
-    this.room = bytes;
-    if (bytes === 0) this.#duplex.pause();
-    else if (wasPaused && this.#surplus.isEmpty) this.#duplex.resume();
-    else if (wasPaused) realClock.soon(giveSurplus, this);
+    this.#inlet.setRoom(bytes);
   }
 
   write(parts: readonly Uint8Array[]): boolean {
@@ -107,7 +108,7 @@ export class DuplexTransport implements AcceptedTransport, SurplusOwner {
   readonly #onWritten = (error?: Error | null): void => {
     this.#waiting--;
     if (error !== null && error !== undefined) return;
-    if (this.#waiting === 0 && !this.isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this.#sink);
+    if (this.#waiting === 0 && !this.isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this);
   };
 
   end(): void {
@@ -116,11 +117,32 @@ export class DuplexTransport implements AcceptedTransport, SurplusOwner {
 
   destroy(reset: boolean): void {
     if (this.isDestroyed) return;
-    this.isDestroyed = true;
+    this.#stop();
     const duplex = this.#duplex;
-    if (duplex.closed) realClock.soon(tellClosed, this.#sink);
-    else if (reset && duplex instanceof Socket && this.remote !== undefined) duplex.resetAndDestroy();
+    // Its 'close' may have come before anybody listened.
+    if (duplex.closed) realClock.soon(tellClosed, this.#inlet);
+    else if (reset && duplex instanceof Socket && !duplex.destroyed && this.remote !== undefined)
+      resetNow(duplex, duplex);
     else duplex.destroy();
+  }
+
+  #stop(): void {
+    this.#inlet.stop();
+    this.#hold();
+  }
+
+  /** A socket of the runtime's, open and not reading, does not keep the process alive by itself; see `NodeTransport`. */
+  #hold(): void {
+    const holds = this.#duplex instanceof Socket && this.#isReferenced && !this.isDestroyed;
+    if (holds === this.#isHolding) return;
+    this.#isHolding = holds;
+    if (holds) holdProcess();
+    else releaseProcess();
+  }
+
+  /** The batch is out. */
+  tellWritten(): void {
+    if (!this.isDestroyed) this.#inlet.sink?.didWrite();
   }
 
   setNoDelay(on: boolean): void {
@@ -131,25 +153,29 @@ export class DuplexTransport implements AcceptedTransport, SurplusOwner {
     if (this.#duplex instanceof Socket) this.#duplex.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
   }
 
+  get isReferenced(): boolean {
+    return this.#isReferenced;
+  }
+
   ref(): void {
+    this.#isReferenced = true;
     if (this.#duplex instanceof Socket) this.#duplex.ref();
+    this.#hold();
   }
 
   unref(): void {
+    this.#isReferenced = false;
     if (this.#duplex instanceof Socket) this.#duplex.unref();
+    this.#hold();
   }
 }
 
-function giveSurplus(owner: DuplexTransport): void {
-  owner.giveSurplus();
+function tellWritten(transport: DuplexTransport): void {
+  transport.tellWritten();
 }
 
-function tellWritten(sink: TransportSink | null): void {
-  sink?.didWrite();
-}
-
-function tellClosed(sink: TransportSink | null): void {
-  sink?.didClose();
+function tellClosed(inlet: Inlet): void {
+  inlet.close();
 }
 
 function cannot(operation: string): never {

@@ -59,12 +59,14 @@ export function pack(transport: Transport): Packed {
   const from = transport;
   const { local, remote, socket } = from;
   // What has destroyed it, a reset that a write has met, is told of a tick later.
-  if (socket.destroyed) throw socket.errored ?? new Error("it was closed underneath");
+  if (socket.destroyed || (socket.errored ?? null) !== null) {
+    throw socket.errored ?? new Error("it was closed underneath");
+  }
   if (nativeProblem() !== null) {
     return { freight: { carrier: "node", local, remote, ticket: null, socket: left(from) }, surplus: [] };
   }
   const ticket = parkDescriptor(descriptorOf(socket));
-  const surplus: Buffer[] = [];
+  const surplus: Buffer[] = [from.takeKept()];
   left(from).pause();
   for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
     surplus.push(chunk);

@@ -28,13 +28,22 @@ function nextBuffer(): Buffer {
   return buffer as Buffer;
 }
 
+/** After so many chunks the runtime is told what it may fill even if nothing has changed. */
+const CHUNKS_UNTIL_TOLD_AGAIN = 64;
+
 /** A view of `memory` per socket, no longer than what the socket may take. */
 export class ReceiveWindow {
   #size = SIZE;
+  /** 0: nothing has come yet. */
+  #chunks = 0;
 
-  /** Before the first chunk, and when less may come than was thought. @returns what is to be filled next; null: as before */
+  /**
+   * Before the first chunk. Later the window changes only by `adjust`: what the runtime is told out of turn it keeps until
+   * the close, so this would cost memory for each chunk, and what exceeds the room is kept by the transport anyway.
+   * @returns what is to be filled next; null: as before
+   */
   narrow(room: number): Buffer | null {
-    if (room === 0 || room >= this.#size) return null;
+    if (this.#chunks > 0 || room === 0 || room >= this.#size) return null;
     this.#size = room;
     return memory.subarray(0, room);
   }
@@ -43,10 +52,21 @@ export class ReceiveWindow {
   adjust(room: number): void {
     const size = Math.min(room, SIZE);
     next = undefined;
-    if (size === this.#size || size === 0) return;
+    // Where something was thrown behind the last answer, the runtime has lost it, and still fills what it had before.
+    const isKnown = ++this.#chunks % CHUNKS_UNTIL_TOLD_AGAIN !== 0;
+    if (size === 0 || (size === this.#size && isKnown)) return;
     this.#size = size;
-    next = memory.subarray(0, size);
+    next = size === SIZE ? memory : memory.subarray(0, size);
   }
+}
+
+/**
+ * The memory that a chunk was received into. The view that the runtime hands out may be shorter than what it has filled:
+ * its native side and its JavaScript side each have a view of their own, which part when something is thrown in the ticks
+ * behind a chunk. Both begin where `memory` does.
+ */
+export function filledBy(chunk: Buffer): Buffer {
+  return chunk.buffer === memory.buffer ? memory : chunk;
 }
 
 /**
@@ -102,6 +122,26 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   internals[generator] = nextBuffer;
   handle.useUserBuffer(memory);
   return true;
+}
+
+/** Turns of the event loop that a FIN may take to go out. */
+const FIN_TURNS = 4;
+
+/**
+ * Closes with a RST. The runtime refuses that while a FIN is on its way out, and could never close the descriptor again:
+ * then it has to wait until the FIN is out, and closes without a RST where that takes long.
+ * @param writer the stream that is written to: over TLS it is the one that ends, and `socket` lies below
+ */
+export function resetNow(socket: Socket, writer: Socket, turns = FIN_TURNS): void {
+  const finIsUnderWay = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished;
+  if (!finIsUnderWay || writer.destroyed) {
+    if (!socket.destroyed) socket.resetAndDestroy();
+  } else if (turns > 0) {
+    setImmediate(resetNow, socket, writer, turns - 1);
+    return;
+  }
+  socket.destroy();
+  writer.destroy();
 }
 
 /** The descriptor of an open socket; -1 where there is none, or the runtime does not tell. */

@@ -28,9 +28,9 @@ import {
   takeTicket,
   WRITABLE,
 } from "./addon.js";
+import { Inlet, type InletOwner } from "./inlet.js";
 import { nodeTransports, secureStream } from "./node.js";
 import { offer, PortListener, soleAddress, type AcceptSink, type Bound, type Place } from "./port-listener.js";
-import { Surplus, type SurplusOwner } from "./surplus.js";
 import type {
   AcceptedTransport,
   ConnectSink,
@@ -48,18 +48,15 @@ const PATH = -1;
 const CLOSED = -(2 ** 31);
 
 /** A connection. */
-export class NativeTransport implements AcceptedTransport, SurplusOwner {
+export class NativeTransport implements AcceptedTransport, InletOwner {
   readonly holdsProcess = true;
-  room = 0;
   #id: number;
-  #sink: TransportSink | null = null;
+  readonly #inlet = new Inlet(this, realClock, 0);
   #connectSink: ConnectSink | null = null;
   #local: Address | undefined;
   #remote: Address | undefined;
   #toldRoom = 0;
-  #isReceiving = false;
   #isReferenced = true;
-  #surplus: Surplus | null = null;
   /** What is being written, how far it is, and how much is left. */
   #parts: readonly Uint8Array[] | null = null;
   #left = 0;
@@ -106,10 +103,10 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   adopt(sink: TransportSink): void {
-    const isFirst = this.#sink === null;
-    this.#sink = sink;
+    const isFirst = this.#inlet.sink === null;
+    this.#inlet.sink = sink;
     this.#connectSink = null;
-    if (isFirst && this.room === 0) this.room = ROOM_MAX;
+    if (isFirst && this.#inlet.room === 0) this.#inlet.room = ROOM_MAX;
     this.#tellRoom();
   }
 
@@ -118,63 +115,35 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
   didHappen(what: number, a: number, b: number): void {
     if (what === DATA) this.#didReceive(a, b);
     else if (what === WRITABLE) this.#goOnWriting();
-    else if (what === END) this.#didEnd();
+    else if (what === END) this.#inlet.end();
     else if (what === OPENED) this.#connectSink?.didOpen();
     else if (what === FAILED) this.#didBreak(-a);
   }
 
   #didReceive(start: number, length: number): void {
-    const isEasy = this.#surplus === null && length <= this.room;
-    const fitting = isEasy ? length : (this.#surplus ??= new Surplus()).fit(memory.subarray(start), length, this.room);
-    if (fitting > 0) this.give(memory, fitting, start);
-    if (this.room !== this.#toldRoom) this.#tellRoom();
+    this.#inlet.receive(memory, start, length);
+    if (this.#inlet.openRoom !== this.#toldRoom) this.#tellRoom();
   }
 
-  give(chunk: Buffer, length: number, start = 0): void {
-    this.#isReceiving = true;
-    try {
-      this.#sink?.didReceive(chunk, start, length);
-    } finally {
-      this.#isReceiving = false;
-    }
+  didChangeOpenRoom(bytes: number): void {
+    if (bytes !== this.#toldRoom && this.#inlet.sink !== null) this.#tellRoom();
   }
 
-  #didEnd(): void {
-    if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
-    else this.#sink?.didEnd();
-  }
-
-  /** Nothing more is received: what there was no room for, before, is told first. */
+  /** Nothing more is received. */
   #didBreak(status: number): void {
-    for (const chunk of this.#surplus?.takeAll() ?? []) this.give(chunk, chunk.length);
-    if (this.#sink === null) this.#fail(status, "connect");
+    if (this.#inlet.sink === null) this.#fail(status, "connect");
     else this.#fail(status, this.#parts === null ? "read" : "write");
-  }
-
-  giveSurplus(): void {
-    this.#surplus?.giveTo(this);
-  }
-
-  didGiveSurplus(hasEnd: boolean): void {
-    this.#surplus = null;
-    if (hasEnd) this.#sink?.didEnd();
-    else this.#tellRoom();
   }
 
   // ------------------------------------------------------------------ asked for
 
   setRoom(bytes: number): void {
-    const wasPaused = this.room === 0;
-    this.room = Math.min(bytes, ROOM_MAX);
-    if (this.#isReceiving || this.#sink === null) return;
-    if (this.#surplus !== null && !this.#surplus.isEmpty) {
-      if (wasPaused) realClock.soon(giveSurplus, this);
-    } else if (this.room !== this.#toldRoom) this.#tellRoom();
+    this.#inlet.setRoom(Math.min(bytes, ROOM_MAX));
   }
 
   #tellRoom(): void {
     if (this.#id < 0) return;
-    this.#toldRoom = this.#surplus !== null && !this.#surplus.isEmpty ? 0 : this.room;
+    this.#toldRoom = this.#inlet.openRoom;
     const status = addon.setRoom(this.#id, this.#toldRoom);
     if (status < 0) this.#failSoon(status, "read");
   }
@@ -211,7 +180,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   #goOnWriting(): void {
     // Whoever gave the memory finds that it has changed, and ends the connection.
-    if (this.#parts !== null && (this.#hasChanged(this.#parts) || this.#writeOn())) this.#sink?.didWrite();
+    if (this.#parts !== null && (this.#hasChanged(this.#parts) || this.#writeOn())) this.#inlet.sink?.didWrite();
   }
 
   /** Whether what is being written is longer or shorter than it was: it was transferred, or resized. */
@@ -236,6 +205,7 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
       addon.close(this.#id, reset && this.#remote?.family !== "unix");
     }
     this.#id = CLOSED;
+    this.#inlet.stop();
     realClock.soon(tellClosed, this);
   }
 
@@ -243,10 +213,9 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     this.#findAddresses();
     owners[this.#id] = null;
     const fd = addon.detach(this.#id);
-    this.#id = CLOSED;
+    const all = Buffer.concat([ahead, this.#leave()]);
     const socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true, manualStart: true } as object);
     if (!this.#isReferenced) socket.unref();
-    const all = this.#surplus === null ? ahead : Buffer.concat([ahead, ...this.#surplus.takeAll()]);
     return secureStream(socket, settings, all, sink, this);
   }
 
@@ -262,8 +231,15 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
     this.#findAddresses();
     owners[this.#id] = null;
     const ticket = addon.park(this.#id);
+    return { ticket, surplus: [this.#leave()] };
+  }
+
+  /** Nothing more is told. @returns what was received beyond the room that there was */
+  #leave(): Buffer {
     this.#id = CLOSED;
-    return { ticket, surplus: this.#surplus?.takeAll() ?? [] };
+    const kept = this.#inlet.takeAll();
+    this.#inlet.stop();
+    return kept;
   }
 
   setNoDelay(on: boolean): void {
@@ -272,6 +248,10 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   setKeepAlive(idleMs: number | false): void {
     this.#set(KEEP_ALIVE, keepAliveSeconds(idleMs));
+  }
+
+  get isReferenced(): boolean {
+    return this.#isReferenced;
   }
 
   ref(): void {
@@ -304,21 +284,19 @@ export class NativeTransport implements AcceptedTransport, SurplusOwner {
 
   #fail(status: number, call: string): void {
     if (this.isDestroyed) return;
-    const where = call === "connect" ? this.#remote : undefined;
-    (this.#sink ?? this.#connectSink)?.didFail(systemError(status, call, where));
+    const error = systemError(status, call, call === "connect" ? this.#remote : undefined);
+    if (this.#inlet.sink === null) this.#connectSink?.didFail(error);
+    else this.#inlet.fail(error);
   }
 
   tellFinished(): void {
-    if (!this.isDestroyed) this.#sink?.didFinish();
+    if (!this.isDestroyed) this.#inlet.sink?.didFinish();
   }
 
   tellClosed(): void {
-    (this.#sink ?? this.#connectSink)?.didClose();
+    if (this.#inlet.sink === null) this.#connectSink?.didClose();
+    else this.#inlet.close();
   }
-}
-
-function giveSurplus(transport: NativeTransport): void {
-  transport.giveSurplus();
 }
 
 function tellFailed(transport: NativeTransport): void {

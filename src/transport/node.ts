@@ -9,9 +9,19 @@ import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { bindNode } from "./node-server.js";
 import { PortListener } from "./port-listener.js";
-import { noteEnd, onreadOption, receiveInto, receiveNowhere, ReceiveWindow, refill } from "./internals.js";
+import { holdProcess, releaseProcess } from "./hold.js";
+import { Inlet, type InletOwner } from "./inlet.js";
+import {
+  filledBy,
+  noteEnd,
+  onreadOption,
+  receiveInto,
+  receiveNowhere,
+  ReceiveWindow,
+  refill,
+  resetNow,
+} from "./internals.js";
 import { startHandshake } from "./node-tls.js";
-import { Surplus, type SurplusOwner } from "./surplus.js";
 import { TransportStream } from "./transport-stream.js";
 import type {
   AcceptedTransport,
@@ -32,12 +42,10 @@ interface OwnedSocket extends Socket {
 const NOTHING = Buffer.alloc(0);
 
 /** A connection on `node:net`. */
-export class NodeTransport implements AcceptedTransport, SurplusOwner {
+export class NodeTransport implements AcceptedTransport, InletOwner {
   holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
-  /** Not known before `adopt`. */
-  sink: TransportSink | null = null;
   /** Of a connecting one: told until there is a sink. */
   #connectSink: ConnectSink | null = null;
   /** What came of the handshake; null on a connection in the clear. */
@@ -47,19 +55,20 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   readonly #socket: Socket;
   /** What is below TLS. */
   readonly #below: Duplex | null;
-  readonly #surplus: Surplus | null;
+  readonly #inlet = new Inlet(this, realClock, Infinity);
   readonly #window = new ReceiveWindow();
-  room = Infinity;
-  #isReceiving = false;
   /** Whether it receives into the thread's one buffer. */
   #usesMemory = false;
-  #isDestroyed = false;
+  /** Whether the runtime was told to deliver nothing for now. */
+  #isPaused = false;
+  #isReferenced = true;
+  /** Whether it keeps the process alive beside what its handle does. */
+  #isHolding = false;
   #onWritten: ((error?: Error | null) => void) | null = null;
 
   constructor(socket: Socket, below: Duplex | null = null) {
     this.#socket = socket;
     this.#below = below;
-    this.#surplus = below === null ? null : new Surplus();
     (socket as OwnedSocket)[transportOf] = this;
     socket.on("end", onEnd);
     socket.on("finish", onFinish);
@@ -79,9 +88,15 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const all = Buffer.concat([ahead, this.takeKept()]);
     const socket = this.leave();
     if (this.#usesMemory) receiveNowhere(socket);
-    return secureStream(socket, settings, ahead, sink, this);
+    return secureStream(socket, settings, all, sink, this);
+  }
+
+  /** What was received beyond the room that there was, for somebody else. */
+  takeKept(): Buffer {
+    return this.#inlet.takeAll();
   }
 
   /** Gives the runtime's socket away. Nothing more is told of it. */
@@ -92,7 +107,7 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
     socket.removeListener("error", onError);
     socket.removeListener("close", onClose);
     socket.removeListener("data", onData);
-    this.#isDestroyed = true;
+    this.#stop();
     return socket;
   }
 
@@ -110,13 +125,14 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   adopt(sink: TransportSink): void {
-    const isFirst = this.sink === null;
-    this.sink = sink;
+    const isFirst = this.#inlet.sink === null;
+    this.#inlet.sink = sink;
     if (isFirst) {
       this.#usesMemory ||= receiveInto(this.#socket, onReceive);
       if (!this.#usesMemory) this.#socket.on("data", onData);
     }
-    this.#narrow();
+    this.#hold();
+    this.#narrow(this.#inlet.room);
     this.#socket.resume();
   }
 
@@ -145,66 +161,63 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   fail(error: Error): void {
-    if (this.#isDestroyed) return;
+    if (this.isDestroyed) return;
     const isOfTLS = this.info !== null && /^ERR_(SSL|TLS)_/.test(reasonOf(error));
     const words = `The TLS connection failed: ${inWords(error)}`;
-    (this.sink ?? this.#connectSink)?.didFail(isOfTLS ? socketError("TLS", "connection", words, error) : error);
+    const told = isOfTLS ? socketError("TLS", "connection", words, error) : error;
+    if (this.#inlet.sink === null) this.#connectSink?.didFail(told);
+    else this.#inlet.fail(told);
   }
 
   didClose(): void {
-    (this.sink ?? this.#connectSink)?.didClose();
+    if (this.#inlet.sink === null) this.#connectSink?.didClose();
+    else this.#inlet.close();
+  }
+
+  get sink(): TransportSink | null {
+    return this.#inlet.sink;
   }
 
   get isDestroyed(): boolean {
-    return this.#isDestroyed;
+    return this.#inlet.isStopped;
   }
 
   /** Hands a chunk on. @returns whether more may come */
   receive(chunk: Buffer, length: number): boolean {
-    if (this.#isDestroyed) return true;
-    const fitting = this.#surplus === null ? length : this.#surplus.fit(chunk, length, this.room);
-    if (fitting > 0) this.give(chunk, fitting);
+    if (this.isDestroyed) return true;
+    const filled = filledBy(chunk);
+    if (length > filled.length) {
+      this.#socket.destroy(new Error(`the runtime told of ${length} bytes received, and gave ${filled.length}`));
+      return false;
+    }
+    this.#inlet.receive(filled, 0, length);
+    const room = this.#inlet.openRoom;
     // Only who is asked next where the next chunk is to go may answer: else another socket would be answered.
-    if (this.#usesMemory && !this.isDestroyed) this.#window.adjust(this.room);
-    return this.room > 0;
-  }
-
-  give(chunk: Buffer, length: number): void {
-    this.#isReceiving = true;
-    this.sink?.didReceive(chunk, 0, length);
-    this.#isReceiving = false;
-  }
-
-  giveSurplus(): void {
-    this.#surplus?.giveTo(this);
-  }
-
-  didGiveSurplus(hasEnd: boolean): void {
-    if (hasEnd) this.sink?.didEnd();
-    else if (this.room > 0) this.#socket.resume();
+    if (this.#usesMemory && !this.#inlet.isStopped) this.#window.adjust(this.isSecure ? Infinity : room);
+    this.#isPaused = room === 0;
+    return room > 0;
   }
 
   didEnd(): void {
     if (this.info !== null) this.info.truncated = this.isCutShort;
-    if (this.#surplus !== null && !this.#surplus.isEmpty) this.#surplus.hasEnd = true;
-    else this.sink?.didEnd();
+    this.#inlet.end();
   }
 
   setRoom(bytes: number): void {
-    const wasPaused = this.room === 0;
-    this.room = bytes;
-    if (this.#isReceiving || this.#isDestroyed) return;
-    if (this.#surplus !== null && !this.#surplus.isEmpty) {
-      if (wasPaused) realClock.soon(giveSurplus, this);
-      return;
-    }
-    this.#narrow();
-    if (bytes === 0) this.#socket.pause();
-    else if (wasPaused) this.#socket.resume();
+    this.#inlet.setRoom(bytes);
   }
 
-  #narrow(): void {
-    const buffer = this.#usesMemory ? this.#window.narrow(this.room) : null;
+  didChangeOpenRoom(bytes: number): void {
+    this.#narrow(bytes);
+    if (bytes === 0) {
+      if (!this.#isPaused) this.#socket.pause();
+    } else if (this.#isPaused) this.#socket.resume();
+    this.#isPaused = bytes === 0;
+  }
+
+  /** Over TLS it would cut each record into pieces of that size, and a call for each. */
+  #narrow(room: number): void {
+    const buffer = this.#usesMemory && !this.isSecure ? this.#window.narrow(room) : null;
     if (buffer !== null) refill(this.#socket, buffer);
   }
 
@@ -222,7 +235,8 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
       for (const part of parts) socket.write(part);
       socket.uncork();
     }
-    if (socket.writableLength === 0 && !socket.destroyed) return true;
+    if (hasFailed(socket)) return false;
+    if (socket.writableLength === 0) return true;
     // A callback on the write itself would cost each write that is out at once, as nearly all are.
     socket.write(NOTHING, this.#whenWritten);
     return false;
@@ -241,7 +255,7 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   get #whenWritten(): (error?: Error | null) => void {
     this.#onWritten ??= (error) => {
       // Node 20 reports success for bytes that a destroyed socket has thrown away.
-      const isOut = (error === undefined || error === null) && !this.#isDestroyed && !this.#socket.destroyed;
+      const isOut = (error === undefined || error === null) && !this.isDestroyed && !hasFailed(this.#socket);
       if (isOut) this.sink?.didWrite();
     };
     return this.#onWritten;
@@ -252,18 +266,37 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
   }
 
   destroy(reset: boolean): void {
-    if (this.#isDestroyed) return;
-    this.#isDestroyed = true;
+    if (this.isDestroyed) return;
+    this.#stop();
     if (reset) this.#reset(this.#below ?? this.#socket);
-    this.#socket.destroy();
+    else this.#socket.destroy();
   }
 
   /** Unix-domain sockets have no RST; other streams neither. */
   #reset(stream: Duplex): void {
     if (stream instanceof TransportStream) stream.reset();
-    else if (stream instanceof Socket && !stream.connecting && !stream.destroyed && this.remote?.family !== "unix") {
-      stream.resetAndDestroy();
-    }
+    if (stream instanceof Socket && !stream.connecting && !stream.destroyed && this.remote?.family !== "unix") {
+      resetNow(stream, this.#socket);
+    } else this.#socket.destroy();
+  }
+
+  /** Nothing more is told but the close. */
+  #stop(): void {
+    this.#inlet.stop();
+    this.#hold();
+  }
+
+  /**
+   * An open socket keeps the process alive unless it was told not to. The runtime's handle does so only while it reads: not
+   * while it is paused, nor once the peer's FIN has come.
+   */
+  #hold(): void {
+    const isOfKernel = this.holdsProcess || this.#below instanceof Socket;
+    const holds = isOfKernel && this.#isReferenced && this.sink !== null && !this.isDestroyed;
+    if (holds === this.#isHolding) return;
+    this.#isHolding = holds;
+    if (holds) holdProcess();
+    else releaseProcess();
   }
 
   setNoDelay(on: boolean): void {
@@ -274,13 +307,26 @@ export class NodeTransport implements AcceptedTransport, SurplusOwner {
     this.#socket.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
   }
 
+  get isReferenced(): boolean {
+    return this.#isReferenced;
+  }
+
   ref(): void {
+    this.#isReferenced = true;
     this.#socket.ref();
+    this.#hold();
   }
 
   unref(): void {
+    this.#isReferenced = false;
     this.#socket.unref();
+    this.#hold();
   }
+}
+
+/** A write that was refused at once is told a tick later, when `writableLength` no longer counts it. */
+function hasFailed(socket: Socket): boolean {
+  return socket.destroyed || (socket.errored ?? null) !== null;
 }
 
 /** Goes on encrypted over a stream of the runtime's. What `whose` is to the process and the network, it stays. */
@@ -289,7 +335,7 @@ export function secureStream(
   settings: SecureSettings,
   ahead: Buffer,
   sink: SecureSink,
-  whose: Pick<Transport, "local" | "remote" | "holdsProcess">,
+  whose: Pick<Transport, "local" | "remote" | "holdsProcess"> & { readonly isReferenced?: boolean },
 ): Transport {
   const socket = startHandshake(stream, settings, ahead, {
     didHandshake(info) {
@@ -304,6 +350,7 @@ export function secureStream(
   made.local = whose.local;
   made.remote = whose.remote;
   made.holdsProcess = whose.holdsProcess;
+  if (whose.isReferenced === false) made.unref();
   noteEnd(socket, stream, (isCutShort) => (made.isCutShort = isCutShort));
   made.adopt(sink);
   return made;
@@ -311,10 +358,6 @@ export function secureStream(
 
 function transport(socket: Socket): NodeTransport {
   return (socket as OwnedSocket)[transportOf];
-}
-
-function giveSurplus(owner: NodeTransport): void {
-  owner.giveSurplus();
 }
 
 function onReceive(this: Socket, length: number, chunk: Buffer): boolean {

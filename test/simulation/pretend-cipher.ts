@@ -3,7 +3,7 @@
  * place in the stream, so that one that is lost, doubled, sent in the clear or read in the clear shows at once.
  */
 
-import { Surplus, type SurplusOwner } from "#dist/transport/surplus.js";
+import { Inlet, type InletOwner } from "#dist/transport/inlet.js";
 import type {
   AcceptedTransport,
   SecureSink,
@@ -82,11 +82,9 @@ abstract class Above implements AcceptedTransport {
 
 class ClearTransport extends Above {}
 
-export class CipherTransport extends Above implements TransportSink, SurplusOwner {
-  room = ROOM;
-  isDestroyed = false;
+export class CipherTransport extends Above implements TransportSink, InletOwner {
   readonly #sink: SecureSink;
-  readonly #surplus = new Surplus();
+  readonly #inlet: Inlet;
   /** Of the peer's hello, until it is complete. */
   #hello: Buffer | null = Buffer.alloc(0);
   #helloIsOut: boolean;
@@ -97,6 +95,8 @@ export class CipherTransport extends Above implements TransportSink, SurplusOwne
   constructor(network: MemoryNetwork, below: AcceptedTransport, ahead: Buffer, sink: SecureSink) {
     super(network, below);
     this.#sink = sink;
+    this.#inlet = new Inlet(this, network.clock, ROOM);
+    this.#inlet.sink = sink;
     below.adopt(this);
     below.setRoom(ROOM);
     const filler = Math.floor(network.random() * 30);
@@ -105,7 +105,7 @@ export class CipherTransport extends Above implements TransportSink, SurplusOwne
   }
 
   didReceive(chunk: Buffer, start: number, length: number): void {
-    if (this.isDestroyed) return;
+    if (this.#inlet.isStopped) return;
     const bytes = chunk.subarray(start, start + length);
     if (this.#hello === null) this.#decrypt(bytes);
     else {
@@ -134,24 +134,16 @@ export class CipherTransport extends Above implements TransportSink, SurplusOwne
   #decrypt(bytes: Buffer): void {
     const clear = Buffer.from(bytes);
     for (let i = 0; i < clear.length; i++) clear[i] = (clear[i] as number) ^ keyAt(this.#received++);
-    const fitting = this.#surplus.fit(clear, clear.length, this.room);
-    if (fitting > 0) this.give(clear, fitting);
+    this.#inlet.receive(clear, 0, clear.length);
+    this.didChangeOpenRoom(this.#inlet.openRoom);
   }
 
-  give(chunk: Buffer, length: number): void {
-    this.#sink.didReceive(chunk, 0, length);
-  }
-
-  didGiveSurplus(hasEnd: boolean): void {
-    if (hasEnd) this.#sink.didEnd();
-    else this.below.setRoom(this.room);
+  didChangeOpenRoom(bytes: number): void {
+    this.below.setRoom(this.#hello === null ? bytes : ROOM);
   }
 
   override setRoom(bytes: number): void {
-    const wasPaused = this.room === 0;
-    this.room = bytes;
-    if (this.#surplus.isEmpty) this.below.setRoom(this.#hello === null ? bytes : ROOM);
-    else if (wasPaused) this.network.clock.soon(() => this.#surplus.giveTo(this), undefined);
+    this.#inlet.setRoom(bytes);
   }
 
   override write(parts: readonly Uint8Array[]): boolean {
@@ -160,13 +152,12 @@ export class CipherTransport extends Above implements TransportSink, SurplusOwne
   }
 
   override destroy(reset: boolean): void {
-    this.isDestroyed = true;
+    this.#inlet.stop();
     super.destroy(reset);
   }
 
   didEnd(): void {
-    if (this.#surplus.isEmpty) this.#sink.didEnd();
-    else this.#surplus.hasEnd = true;
+    this.#inlet.end();
   }
 
   didWrite(): void {
@@ -180,11 +171,11 @@ export class CipherTransport extends Above implements TransportSink, SurplusOwne
   }
 
   didFail(error: Error): void {
-    this.#sink.didFail(error);
+    this.#inlet.fail(error);
   }
 
   didClose(): void {
-    this.#sink.didClose();
+    this.#inlet.close();
   }
 }
 
