@@ -1,5 +1,10 @@
+/** Pieces are joined in blocks of so much, so that they take memory by their bytes. */
+const JOINED = 4096;
+
 interface Segment {
-  readonly bytes: Buffer;
+  /** Those up to `length`; behind them there may be room. */
+  block: Buffer;
+  length: number;
   /** When it arrives. */
   readonly dueAt: number;
 }
@@ -16,10 +21,23 @@ export class ByteQueue {
     return this.#segments[this.#head]?.dueAt ?? Infinity;
   }
 
-  push(bytes: Buffer, dueAt: number): void {
+  /** The bytes are this queue's from then on. None arrives before its time: those that have arrived by now may be joined to earlier ones. */
+  push(bytes: Buffer, dueAt: number, now: number): void {
     if (bytes.length === 0) return;
-    this.#segments.push({ bytes, dueAt });
     this.length += bytes.length;
+    const last = this.#segments.at(-1);
+    const joined = last !== undefined && (last.dueAt === dueAt || dueAt <= now) ? last.length + bytes.length : Infinity;
+    if (last === undefined || joined > JOINED) {
+      this.#segments.push({ block: bytes, length: bytes.length, dueAt });
+      return;
+    }
+    if (joined > last.block.length) {
+      const block = Buffer.allocUnsafeSlow(Math.min(JOINED, 2 * joined));
+      last.block.copy(block, 0, 0, last.length);
+      last.block = block;
+    }
+    bytes.copy(last.block, last.length);
+    last.length = joined;
   }
 
   /** How many bytes have arrived by now; counts no further than `most`. */
@@ -28,7 +46,7 @@ export class ByteQueue {
     for (let i = this.#head; count < most; i++) {
       const segment = this.#segments[i];
       if (segment === undefined || segment.dueAt > now) break;
-      count += segment.bytes.length;
+      count += segment.length;
     }
     return Math.max(0, Math.min(count, most));
   }
@@ -36,7 +54,7 @@ export class ByteQueue {
   /** The next `count` bytes, of those that there are. */
   take(count: number): Buffer {
     const first = this.#segments[this.#head];
-    const isInOne = first !== undefined && first.bytes.length - this.#offset >= count;
+    const isInOne = first !== undefined && first.length - this.#offset >= count;
     if (isInOne) return this.#takePiece(count);
     const all = Buffer.allocUnsafe(count);
     for (let filled = 0; filled < count;) {
@@ -49,11 +67,11 @@ export class ByteQueue {
 
   /** As many of the next bytes as one segment has. */
   #takePiece(most: number): Buffer {
-    const { bytes } = this.#segments[this.#head] as Segment;
-    const piece = bytes.subarray(this.#offset, this.#offset + most);
+    const { block, length } = this.#segments[this.#head] as Segment;
+    const piece = block.subarray(this.#offset, Math.min(length, this.#offset + most));
     this.length -= piece.length;
     this.#offset += piece.length;
-    if (this.#offset === bytes.length) this.#next();
+    if (this.#offset === length) this.#next();
     return piece;
   }
 

@@ -114,10 +114,12 @@ export class MemoryFlow {
 
   /** Puts on the wire what there is room for. @returns whether that was all */
   #accept(most: number): boolean {
+    const now = this.#host.clock.now();
     let room = Math.min(most, Math.max(0, this.#host.link.capacityBytes - this.#wire.length));
     for (let part = this.#batch[this.#part]; part !== undefined; part = this.#batch[this.#part]) {
       const count = Math.min(room, part.length - this.#offset);
-      if (count > 0) this.#wire.push(Buffer.from(part.subarray(this.#offset, this.#offset + count)), this.#dueAt());
+      if (count > 0)
+        this.#wire.push(Buffer.from(part.subarray(this.#offset, this.#offset + count)), this.#dueAt(), now);
       room -= count;
       this.#offset += count;
       if (this.#offset < part.length) return false;

@@ -7,12 +7,12 @@ import { badState } from "../failures.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
-import { resetNow } from "./internals.js";
+import { readRest, rescueBeforeFailure, resetNow, type Rescuer } from "./internals.js";
 import { secureStream } from "./node.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 /** Any Node stream as a transport. */
-export class DuplexTransport implements AcceptedTransport, InletOwner {
+export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   /** A stream is no descriptor: nothing but a timer may hold the process while a timeout runs. */
   readonly holdsProcess = false;
   readonly local: Address | undefined;
@@ -53,6 +53,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner {
     this.#duplex.on("finish", this.#onFinish);
     this.#duplex.on("error", this.#onError);
     this.#duplex.on("close", this.#onClose);
+    if (this.#duplex instanceof Socket) rescueBeforeFailure(this.#duplex, this);
     // Whoever had it before may have paused it.
     this.#duplex.resume();
   }
@@ -66,9 +67,31 @@ export class DuplexTransport implements AcceptedTransport, InletOwner {
     if (!this.isDestroyed) this.#inlet.sink?.didFinish();
   };
   readonly #onError = (error: Error): void => {
-    if (!this.isDestroyed) this.#inlet.fail(error);
+    if (this.isDestroyed) return;
+    this.#takeRest();
+    this.#inlet.fail(error);
   };
-  readonly #onClose = (): void => this.#inlet.close();
+  readonly #onClose = (): void => {
+    if (!this.isDestroyed) this.#takeRest();
+    this.#inlet.close();
+  };
+
+  /** What a paused stream has buffered, and would throw away when it is destroyed. */
+  #takeRest(): void {
+    const duplex = this.#duplex;
+    duplex.removeListener("data", this.#onData);
+    for (let chunk = duplex.read() as Buffer | null; chunk !== null; chunk = duplex.read() as Buffer | null) {
+      this.#inlet.receive(chunk, 0, chunk.length);
+    }
+  }
+
+  rescue(): boolean {
+    if (this.isDestroyed) return false;
+    this.#takeRest();
+    if (this.#duplex instanceof Socket)
+      readRest(this.#duplex, (chunk, length) => this.#inlet.receive(chunk, 0, length));
+    return false;
+  }
 
   get isDestroyed(): boolean {
     return this.#inlet.isStopped;
@@ -90,6 +113,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner {
     duplex.removeListener("finish", this.#onFinish);
     duplex.removeListener("error", this.#onError);
     duplex.removeListener("close", this.#onClose);
+    if (duplex instanceof Socket) rescueBeforeFailure(duplex, null);
     return secureStream(duplex, settings, all, sink, this);
   }
 

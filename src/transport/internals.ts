@@ -8,6 +8,7 @@
  */
 
 import { constants } from "node:crypto";
+import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext, TLSSocket } from "node:tls";
@@ -88,6 +89,8 @@ interface Internals {
     reading?: boolean;
     useUserBuffer?: (buffer: Buffer) => void;
     readStart?: () => number;
+    /** Of a TLS engine: decrypts, and delivers. */
+    receive?: (bytes: Buffer) => void;
     verifyError?: () => Error | null | undefined;
   } | null;
 }
@@ -122,6 +125,73 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   internals[generator] = nextBuffer;
   handle.useUserBuffer(memory);
   return true;
+}
+
+/** Who is asked to take what has come before a socket that has failed is destroyed. */
+export interface Rescuer {
+  /** @returns whether it is not there yet, but in the next turn */
+  rescue(): boolean;
+}
+
+const rescuerOf = Symbol("asyncsocket rescuer");
+
+interface RescuedSocket extends Socket {
+  [rescuerOf]?: Rescuer | null;
+}
+
+function destroy(socket: Socket, error?: Error): Socket {
+  return Socket.prototype.destroy.call(socket, error);
+}
+
+function destroyRescued(this: RescuedSocket, error?: Error): Socket {
+  const rescuer = this[rescuerOf] ?? null;
+  if (rescuer === null || (error ?? null) === null || this.destroyed) return destroy(this, error);
+  this[rescuerOf] = null;
+  let isLater = false;
+  try {
+    isLater = rescuer.rescue();
+  } finally {
+    if (isLater) setImmediate(destroy, this, error);
+    else destroy(this, error);
+  }
+  return this;
+}
+
+/**
+ * The runtime destroys a socket as soon as a write of it fails, with all that the peer had sent before it reset the
+ * connection: the kernel still has it. `rescuer` is asked first, and takes it by `readRest`.
+ */
+export function rescueBeforeFailure(socket: Socket, rescuer: Rescuer | null): void {
+  (socket as RescuedSocket)[rescuerOf] = rescuer;
+  if (rescuer !== null) socket.destroy = destroyRescued;
+}
+
+/** Gives what the kernel still holds of a socket, until there is nothing or the socket is destroyed. The chunk is only lent. */
+export function readRest(socket: Socket, give: (chunk: Buffer, length: number) => void): void {
+  while (!socket.destroyed) {
+    const fd = descriptorOf(socket);
+    const length = fd < 0 ? 0 : readNow(fd);
+    if (length === 0) return;
+    give(memory, length);
+  }
+}
+
+/** Likewise of a connection with TLS. Its engine may be at work just now, and deliver when this has returned. */
+export function decryptRest(secured: Socket, below: Socket): void {
+  const handle = (secured as unknown as Internals)._handle;
+  if (typeof handle?.receive !== "function") return;
+  readRest(below, (chunk, length) => {
+    if (!secured.destroyed) handle.receive?.(Buffer.from(chunk.subarray(0, length)));
+  });
+}
+
+/** 0: nothing is there, or nothing can be had. */
+function readNow(fd: number): number {
+  try {
+    return readSync(fd, memory, 0, SIZE, null);
+  } catch {
+    return 0;
+  }
 }
 
 /** Turns of the event loop that a FIN may take to go out. */

@@ -12,14 +12,18 @@ import { PortListener } from "./port-listener.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
 import {
+  decryptRest,
   filledBy,
   noteEnd,
   onreadOption,
+  readRest,
   receiveInto,
   receiveNowhere,
   ReceiveWindow,
   refill,
+  rescueBeforeFailure,
   resetNow,
+  type Rescuer,
 } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { TransportStream } from "./transport-stream.js";
@@ -42,7 +46,7 @@ interface OwnedSocket extends Socket {
 const NOTHING = Buffer.alloc(0);
 
 /** A connection on `node:net`. */
-export class NodeTransport implements AcceptedTransport, InletOwner {
+export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
@@ -61,6 +65,8 @@ export class NodeTransport implements AcceptedTransport, InletOwner {
   #usesMemory = false;
   /** Whether the runtime was told to deliver nothing for now. */
   #isPaused = false;
+  /** A write or a read has failed. */
+  #isFailing = false;
   #isReferenced = true;
   /** Whether it keeps the process alive beside what its handle does. */
   #isHolding = false;
@@ -107,6 +113,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner {
     socket.removeListener("error", onError);
     socket.removeListener("close", onClose);
     socket.removeListener("data", onData);
+    rescueBeforeFailure(socket, null);
     this.#stop();
     return socket;
   }
@@ -130,6 +137,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner {
     if (isFirst) {
       this.#usesMemory ||= receiveInto(this.#socket, onReceive);
       if (!this.#usesMemory) this.#socket.on("data", onData);
+      rescueBeforeFailure(this.#socket, this);
     }
     this.#hold();
     this.#narrow(this.#inlet.room);
@@ -169,6 +177,15 @@ export class NodeTransport implements AcceptedTransport, InletOwner {
     else this.#inlet.fail(told);
   }
 
+  /** A write has failed, or a read: what has come before is received first. What there is no room for waits for `fail`. */
+  rescue(): boolean {
+    if (this.isDestroyed) return false;
+    this.#isFailing = true;
+    if (this.#below === null) readRest(this.#socket, (chunk, length) => this.#inlet.receive(chunk, 0, length));
+    else if (this.#below instanceof Socket) decryptRest(this.#socket, this.#below);
+    return this.isSecure;
+  }
+
   didClose(): void {
     if (this.#inlet.sink === null) this.#connectSink?.didClose();
     else this.#inlet.close();
@@ -199,6 +216,8 @@ export class NodeTransport implements AcceptedTransport, InletOwner {
   }
 
   didEnd(): void {
+    // A write that has failed takes the reset with it, and leaves what looks like an end.
+    if (this.#isFailing) return;
     if (this.info !== null) this.info.truncated = this.isCutShort;
     this.#inlet.end();
   }

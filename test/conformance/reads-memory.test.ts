@@ -1,23 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import type { AsyncSocket } from "asyncsocket";
 import { arrived, failure, pattern, settled, until } from "./delegates.js";
+import { heldBytes } from "../memory-use.js";
 import { connectedPair, memory, overEveryTransport, SAFETY } from "./transports.js";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-/** What the process holds when all that nobody refers to is gone; some of it goes a turn later. */
-async function heldBytes(): Promise<number> {
-  for (let i = 0; i < 4; i++) {
-    collectGarbage();
-    await settled(2);
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -220,6 +206,23 @@ describe("backpressure of reads", () => {
       client.write(`${"x".repeat(4000)}\n`);
       await settled(20);
       assert.equal((await server.readLine()).length, 4000);
+    });
+  });
+
+  overEveryTransport((kind) => {
+    if (kind.chunkBytes === 1) return;
+    it("decision 8: a room of a byte is not filled byte by byte: memory is bounded by bytes", async (t) => {
+      const { client, server } = await connectedPair(t, kind, {}, { limits: { readAhead: 65_536 } });
+      const before = await heldBytes();
+      client.write("x\n");
+      await server.readLine();
+      client.write(pattern(65_535));
+      await arrived(server, 65_535);
+      client.write(pattern(65_536));
+      await settled(50);
+      const held = (await heldBytes()) - before;
+      assert.ok(held < MIB, `${held} bytes for ${server.unreadBytes} unread`);
+      assert.equal((await server.readExactly(131_071)).length, 131_071);
     });
   });
 
