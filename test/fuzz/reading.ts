@@ -425,8 +425,9 @@ export class Reading implements Play {
         `${bytesRead} of ${this.#payload.length} bytes came before the end`,
       );
     for (const [given, copy] of this.#given) this.#check(copy.equals(given), "bytes given away have changed");
-    // What awaits the close comes right after those that await its last reads.
-    setImmediate(() => this.#checkOver());
+    // What awaits the close comes right after those that await its last reads. What is asked for then, and what throws, may
+    // take a turn more.
+    afterTurns(3, () => this.#checkOver());
   }
 
   #checkOver(): void {

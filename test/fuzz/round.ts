@@ -101,7 +101,7 @@ export class Round implements Judge {
   }
 
   async #play(wanted: Program): Promise<void> {
-    const program = this.#isSparing ? spared(wanted, this.#wire) : wanted;
+    const program = this.#isSparing ? spared(wanted) : wanted;
     const { seed, isAccepted, chunkBytes, readAhead, allowHalfOpen } = program;
     const limits = { readAhead, lingerMs: program.lingerMs };
     const ends = await this.#wire.open({ seed, isAccepted, chunkBytes, options: { allowHalfOpen, limits } });
