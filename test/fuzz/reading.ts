@@ -354,8 +354,8 @@ export class Reading implements Play {
 
   /** A long one drops bytes as it goes, and tells how many. */
   #didFailSkip({ length }: ReadSpec, { bytesDone }: AsyncSocketError, what: string): void {
-    if (length <= this.#program.readAhead) return;
-    this.#check(bytesDone <= Math.min(length, this.#rest.length), `${what} has dropped ${bytesDone} bytes`);
+    const most = length > this.#program.readAhead ? Math.min(length, this.#rest.length) : 0;
+    this.#check(bytesDone <= most, `${what} has dropped ${bytesDone} bytes`);
     this.#consumed += bytesDone;
   }
 
