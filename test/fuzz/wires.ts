@@ -230,7 +230,13 @@ function passing(): Promise<Wire> {
       },
     });
     const back = new PassThrough({ highWaterMark });
-    return [Duplex.from({ readable: cutting, writable: back }), Duplex.from({ readable: back, writable: cutting })];
+    const far = Duplex.from({ readable: back, writable: cutting });
+    // Once one of its halves has ended, its end tells the other nothing.
+    far.on("close", () => {
+      cutting.destroy();
+      back.destroy();
+    });
+    return [Duplex.from({ readable: cutting, writable: back }), far];
   });
 }
 
