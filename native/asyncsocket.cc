@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -35,6 +36,7 @@
 #include "lookup.h"
 
 #ifdef __linux__
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #else
 #include <sys/event.h>
@@ -885,6 +887,49 @@ napi_value Shutdown(napi_env env, napi_callback_info info) {
   return slot == nullptr ? nullptr : call.give(::shutdown(slot->fd, SHUT_WR) < 0 ? -errno : 0);
 }
 
+// Bytes that were sent, and that the peer's system has not taken; 0 where the system does not tell.
+int sendQueue(int fd) {
+  int count = 0;
+#ifdef __linux__
+  if (ioctl(fd, SIOCOUTQ, &count) < 0) return 0;
+#elif defined(SO_NWRITE)
+  socklen_t length = sizeof count;
+  if (getsockopt(fd, SOL_SOCKET, SO_NWRITE, &count, &length) < 0) return 0;
+#endif
+  return std::max(count, 0);
+}
+
+// sendQueue(socket): bytes
+napi_value SendQueue(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* slot = call.socket(&id);
+  return slot == nullptr ? nullptr : call.give(sendQueue(slot->fd));
+}
+
+// sendQueueOf(descriptor): the same of one that is not a socket of this loop
+napi_value SendQueueOf(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t fd = -1;
+  if (!call.number(0, &fd)) return call.fail("a descriptor");
+  return call.give(sendQueue(fd));
+}
+
+// hasNews(socket): whether the system has something to tell of it that is waited for
+napi_value HasNews(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* slot = call.socket(&id);
+  if (slot == nullptr) return nullptr;
+  pollfd asked{};
+  asked.fd = slot->fd;
+  if (slot->watched & READ) asked.events |= POLLIN;
+  if (slot->watched & WRITE) asked.events |= POLLOUT;
+  napi_value value = nullptr;
+  napi_get_boolean(env, asked.events != 0 && ::poll(&asked, 1, 0) > 0, &value);
+  return value;
+}
+
 // set(socket, what, value): 0: no delay, 0 or 1; 1: idle seconds before keepalive probes, 0 for the system's own, below 0
 // for none; 2: whether it keeps the process alive. Accepted sockets inherit the first two from their listener.
 napi_value Set(napi_env env, napi_callback_info info) {
@@ -955,6 +1000,7 @@ const struct {
     {"connect", Connect}, {"listen", Listen}, {"detach", Detach},     {"close", Close},       {"park", Park},
     {"parkCopy", ParkCopy}, {"take", Take},   {"drop", Drop},         {"setRoom", SetRoom},   {"write", Write},
     {"writeAll", WriteAll}, {"shutdown", Shutdown}, {"set", Set},     {"addressOf", AddressOf},
+    {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
 };
 
 // open(deliver): a loop of this thread's, as an object: { records, memory } and the functions above; or an error's number.

@@ -4,7 +4,7 @@ import type { AsyncSocket } from "./async-socket.js";
 import { withoutPayload, type CloseReason } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import { isCode, type AsyncSocketError } from "./errors.js";
-import { closeCode } from "./failures.js";
+import { closeCode, socketError } from "./failures.js";
 import { notify } from "./notices.js";
 import { settle, type SocketRequest } from "./request.js";
 
@@ -70,6 +70,30 @@ function closeGracefully(connection: Connection, by: "local" | "remote"): boolea
   if (!writing.finDone || !reading.peerEnded) return false;
   connection.close(by, null);
   return true;
+}
+
+/**
+ * Whether nothing but writes that are not out holds up a close, or a connection that is still to come: that lasts no longer
+ * than `limits.lingerMs` without a byte.
+ */
+export function isFlushing(connection: Connection): boolean {
+  const { phase, closeWhen, graceful, reading, writing, timer } = connection;
+  if (graceful !== null) return !writing.finDone;
+  if (phase === "connecting") return closeWhen !== 0 && timer.connectDueAt === Infinity;
+  if (phase !== "open" || writing.queue.head === null) return false;
+  const waitsForWrites = (closeWhen & AFTER_WRITING) !== 0 && areMet(connection, closeWhen & AFTER_READING);
+  return waitsForWrites || (reading.ended && writing.endEntry !== null);
+}
+
+/** The time of a graceful close is over. That the peer is slow to end its side fails nothing: all is out. */
+export function endLingering(connection: Connection): void {
+  const { writing, limits } = connection;
+  if (writing.finDone && writing.unsentBytes === 0) {
+    connection.close("local", null);
+    return;
+  }
+  const message = `What was written was not out within limits.lingerMs, ${limits.lingerMs} ms`;
+  connection.closeLate(socketError("LINGER_TIMEOUT", "disconnect", message));
 }
 
 /** What a connection that ends now leaves behind. */

@@ -233,6 +233,7 @@ export class Connection implements SecureSink, RouteOwner {
   /** The only place where a transport that was dialed becomes the connection's. */
   didConnect({ transport, ahead, hasEnded }: Reached): void {
     this.timer.disarm();
+    this.timer.wasHeard = true;
     this.transport = transport;
     if (ahead.length > 0) this.takeAhead(ahead);
     transport.adopt(this);
@@ -255,6 +256,7 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   didHandshake(info: SecureInfo): void {
+    this.timer.wasHeard = true;
     this.securing?.didHandshake(info);
   }
 
@@ -269,6 +271,7 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   didOpenDescriptor(): void {
+    this.timer.wasHeard = true;
     this.descriptors++;
   }
 
@@ -281,6 +284,7 @@ export class Connection implements SecureSink, RouteOwner {
 
   didReceive(chunk: Buffer, start: number, length: number): void {
     this.bytesRead += length;
+    this.timer.wasHeard = true;
     if (this.phase !== "open" && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
@@ -290,6 +294,7 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   didEnd(): void {
+    this.timer.wasHeard = true;
     if (this.securing?.state === "shaking") this.securing.fail("TLS", "The peer ended the stream in the TLS handshake");
     else if (this.securing?.isCutShort === true) this.securing.failCutShort();
     this.reading.peerDidEnd();
@@ -297,6 +302,7 @@ export class Connection implements SecureSink, RouteOwner {
   }
 
   didWrite(): void {
+    this.timer.wasHeard = true;
     this.writing.didWrite();
     this.drain();
   }
@@ -418,15 +424,26 @@ export class Connection implements SecureSink, RouteOwner {
 
   /** The end, at once. The loop then tells everybody. */
   close(by: "local" | "remote", error: null, reset?: boolean): void;
-  close(by: "error", error: AsyncSocketError): void;
+  close(by: "error", error: AsyncSocketError, reset?: boolean): void;
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
     if (this.reason !== null) return;
+    this.writing.account();
     this.reason = closeReason(this, by, error);
     this.phase = "closing";
     this.graceful = null;
     this.willDisconnectDue = this.#opened;
     this.attempt?.giveUp();
+    // A stream may close from inside this call: that waits until whoever closes here is through.
+    const wasDraining = this.#draining;
+    this.#draining = true;
     this.transport?.destroy(reset);
+    this.#draining = wasDraining;
+    this.schedule();
+  }
+
+  /** A deadline has passed. What is not sent yet is not left to the system, which would keep it for a long time. */
+  closeLate(error: AsyncSocketError): void {
+    this.close("error", error, this.writing.unsentBytes > 0);
   }
 
   // ------------------------------------------------------------------ room

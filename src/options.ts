@@ -26,7 +26,8 @@ export interface Limits {
    */
   handshakeMs?: number | undefined;
   /**
-   * How long a graceful close waits for the peer's FIN after sending its own; then it closes with `LINGER_TIMEOUT`.
+   * How long a graceful close waits for the peer's FIN after sending its own; and how long what is queued may take to get
+   * out without a single byte, else it closes with `LINGER_TIMEOUT` and a RST.
    * @default 5 000
    */
   lingerMs?: number | undefined;

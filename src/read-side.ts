@@ -211,6 +211,7 @@ export class ReadSide implements RequestOwner {
     const error = readError(this.queue, entry, code, cause);
     this.fail(entry, error);
     if (entry.failsAlone) this.hold();
+    else if (code === "READ_TIMEOUT") this.#connection.closeLate(error);
     else this.#connection.close("error", error);
   }
 

@@ -85,7 +85,7 @@ export abstract class SocketView {
 
   /** Queued, not taken by the operating system yet. After a close: what was never sent. */
   get unsentBytes(): number {
-    return this._connection.reason?.unsentBytes ?? this._connection.writing.queue.unsentBytes;
+    return this._connection.reason?.unsentBytes ?? this._connection.writing.unsentBytes;
   }
 
   /** Whether the peer's FIN has come, even if bytes before it are still unread. */

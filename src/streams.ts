@@ -111,7 +111,7 @@ function failureOf({ reason }: Connection, error: unknown): Error {
 function handOn(connection: Connection): void {
   const { socket, writing } = connection;
   const { queue } = writing;
-  while (connection.isCarrying && queue.hasMore && queue.inFlight === 0) {
+  while (connection.isCarrying && queue.hasMore && !writing.isBusy) {
     writing.flush();
     for (let entry = queue.nextDone(); entry !== null; entry = queue.nextDone()) tellWritten(socket, entry);
   }

@@ -1,5 +1,5 @@
 import type { Connection } from "./connection.js";
-import type { AsyncSocketError } from "./errors.js";
+import { isCode, type AsyncSocketError } from "./errors.js";
 import { writeError } from "./failures.js";
 import { askForTime, hears, notify, tellWritten } from "./notices.js";
 import { extendEntry, isPending, Wait } from "./pump/entry.js";
@@ -19,8 +19,9 @@ let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
 export class WriteSide implements RequestOwner {
   readonly queue = new WriteQueue();
   readonly wait = new Wait();
-  /** Bytes that the operating system has. */
-  bytesWritten = 0;
+  /** Whether the transport has a batch in hand. */
+  isBusy = false;
+  #bytesWritten = 0;
   /** `end` was called, by this entry: no more writes. */
   endEntry: WriteEntry | null = null;
   finSent = false;
@@ -50,7 +51,24 @@ export class WriteSide implements RequestOwner {
     connection.schedule();
   }
 
+  /** Bytes that the operating system has. */
+  get bytesWritten(): number {
+    this.account();
+    return this.#bytesWritten;
+  }
+
+  set bytesWritten(count: number) {
+    this.#bytesWritten = count;
+  }
+
+  /** Bytes that it does not have yet. */
+  get unsentBytes(): number {
+    this.account();
+    return this.queue.unsentBytes;
+  }
+
   cancelRequest(entry: WriteEntry): boolean {
+    this.account();
     if (!isPending(entry) || (entry.isEnd && this.finSent) || isOut(entry)) return false;
     this.#cancel(entry, undefined);
     return true;
@@ -61,10 +79,13 @@ export class WriteSide implements RequestOwner {
   }
 
   bytesDoneOf(entry: WriteEntry): number {
+    this.account();
     return entry.sent;
   }
 
   #cancel(entry: WriteEntry, cause: unknown): void {
+    this.account();
+    if (isOut(entry)) return;
     if (entry.isEnd) this.endEntry = null;
     this.fail(entry, writeError(entry, "CANCELED", cause));
     this.#connection.schedule();
@@ -80,7 +101,7 @@ export class WriteSide implements RequestOwner {
       this.#tell(done);
       return true;
     }
-    if (!isCarrying || queue.inFlight > 0) return false;
+    if (!isCarrying || this.isBusy) return false;
     if (queue.hasMore) {
       if (this.#mayGather) return false;
       this.flush();
@@ -127,12 +148,12 @@ export class WriteSide implements RequestOwner {
 
   /** Hands on before the reads at hand are through, when much has gathered. */
   flushIfMuch(): void {
-    if (this.queue.unsentBytes >= FLUSH_BYTES && this.queue.inFlight === 0 && this.#connection.isCarrying) this.flush();
+    if (this.queue.unsentBytes >= FLUSH_BYTES && !this.isBusy && this.#connection.isCarrying) this.flush();
   }
 
   /** Hands on what waits when the reads at hand take more than a turn. */
   flushWaiting(): void {
-    if (this.queue.hasMore && this.queue.inFlight === 0 && this.#connection.isCarrying) this.flush();
+    if (this.queue.hasMore && !this.isBusy && this.#connection.isCarrying) this.flush();
   }
 
   /** Hands the next batch on. */
@@ -141,20 +162,31 @@ export class WriteSide implements RequestOwner {
     const parts = queue.gather(this.#wasImmediate ? scratch : null);
     if (parts.length > 0) {
       const isImmediate = this.#connection.transport?.write(parts) === true;
-      if (isImmediate) this.#land();
+      this.isBusy = !isImmediate;
+      if (isImmediate) this.#land(queue.inFlight);
       else if (parts[0]?.buffer === scratch.buffer) scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
       this.#wasImmediate = isImmediate;
+      this.account();
     }
     if (queue.changed !== null) this.fail(queue.changed, writeError(queue.changed, "BAD_STATE"));
     const { head } = queue;
     if (head === null) return;
     this.wait.enter(head);
-    if (head.timeoutMs === 0 && queue.inFlight > 0) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
+    if (head.timeoutMs === 0 && this.isBusy && !isOut(head)) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
   }
 
   /** The batch in flight is out. */
   didWrite(): void {
-    if (!this.failChanged()) this.#land();
+    this.isBusy = false;
+    if (!this.failChanged()) this.#land(this.queue.inFlight);
+  }
+
+  /** Takes into account what the operating system has taken by now of the batch in hand. */
+  account(): void {
+    const { transport, reason } = this.#connection;
+    const { inFlight } = this.queue;
+    if (!this.isBusy || transport === null || inFlight === 0 || reason !== null) return;
+    this.#land(inFlight - transport.inHandBytes);
   }
 
   /** Where the memory of a write under way has changed, that ends the connection. @returns whether it has */
@@ -164,11 +196,11 @@ export class WriteSide implements RequestOwner {
     return changed !== null;
   }
 
-  #land(): void {
-    const { inFlight } = this.queue;
-    this.bytesWritten += inFlight;
-    this.queue.landed();
-    this.#connection.timer.markActive();
+  #land(count: number): void {
+    if (count <= 0) return;
+    this.#bytesWritten += count;
+    this.queue.landed(count);
+    this.#connection.timer.markSent();
   }
 
   sendFin(): void {
@@ -185,7 +217,10 @@ export class WriteSide implements RequestOwner {
       this.#connection.securing?.forgetGate();
       return;
     }
-    if (entry.handedOn) this.#connection.close("error", error);
+    if (entry.handedOn) {
+      if (isCode(error, "WRITE_TIMEOUT")) this.#connection.closeLate(error);
+      else this.#connection.close("error", error);
+    }
     this.queue.remove(entry);
     this.#connection.failEntry(entry, error);
   }
@@ -199,12 +234,13 @@ export class WriteSide implements RequestOwner {
   /** The write whose time is running. */
   get waiting(): WriteEntry | null {
     const { head } = this.queue;
-    return head?._state === "current" && this.#connection.isCarrying ? head : null;
+    return head?._state === "current" && this.#connection.isCarrying && !isOut(head) ? head : null;
   }
 
   /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */
   expire(now: number): void {
     const { wait } = this;
+    this.account();
     for (let entry = this.waiting; entry !== null && now >= wait.dueAt(entry); entry = this.waiting) {
       const asked = entry;
       const more = askForTime(this.#connection.socket, "shouldExtendWriteTimeout", asked, now - wait.startedAt);
@@ -220,6 +256,8 @@ export class WriteSide implements RequestOwner {
     const { socket, isCarrying } = this.#connection;
     const entry = this.queue.head;
     if (!isCarrying || entry === null || !hears(socket, "didWritePartial")) return false;
+    this.account();
+    if (isOut(entry)) return true; // told of in the next step
     const count = entry.sent - this.wait.reported;
     if (count <= 0) return false;
     this.wait.reported = entry.sent;

@@ -12,6 +12,9 @@ export interface HeaderOwner {
   didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void;
 }
 
+/** How many turns of the event loop a header that is late may still have, where the system has news of its connection. */
+const TURNS_MAX = 100;
+
 /** An accepted connection while its PROXY header is awaited: no socket yet. */
 export class HeaderIntake implements TransportSink {
   readonly transport: AcceptedTransport;
@@ -23,16 +26,25 @@ export class HeaderIntake implements TransportSink {
   #header: ProxyHeader | null = null;
   #hasEnded = false;
   #isOver = false;
+  #turnsLeft = TURNS_MAX;
 
   constructor(transport: AcceptedTransport, owner: HeaderOwner, clock: Clock, timeoutMs: number) {
     this.transport = transport;
     this.#owner = owner;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
-    const expire = () => this.#fail(`it took more than limits.handshakeMs, ${this.#timeoutMs} ms`);
+    const expire = (): void => clock.later(strike, this);
     this.#timer = timeoutMs === Infinity ? null : clock.setTimer(expire, timeoutMs, !transport.holdsProcess);
     transport.setRoom(V2_MAX_BYTES);
     transport.adopt(this);
+  }
+
+  /** Its time was over a turn ago: what came while the thread was busy has been told since, or will be. */
+  strike(): void {
+    if (this.#isOver || this.#header !== null) return;
+    const mayCome = this.transport.hasNews() && --this.#turnsLeft > 0;
+    if (mayCome) this.#clock.later(strike, this);
+    else this.#fail(`it took more than limits.handshakeMs, ${this.#timeoutMs} ms`);
   }
 
   /** Closes the connection without a word. */
@@ -95,6 +107,10 @@ export class HeaderIntake implements TransportSink {
     const message = `A connection was refused for its PROXY header: ${why}`;
     this.#owner.didFailHeader(this, socketError("PROXY_PROTOCOL", "listen", message, cause));
   }
+}
+
+function strike(intake: HeaderIntake): void {
+  intake.strike();
 }
 
 function handOver(intake: HeaderIntake): void {

@@ -52,6 +52,13 @@ export class MemoryFlow {
     this.#receiver = receiver;
   }
 
+  /** Bytes of the batch in hand that the sender's system has not taken. */
+  get bytesInHand(): number {
+    let count = -this.#offset;
+    for (let i = this.#part; i < this.#batch.length; i++) count += (this.#batch[i] as Uint8Array).length;
+    return Math.max(0, count);
+  }
+
   /** Bytes that the sender's system has taken, and the receiver has not. */
   get bytesUnderWay(): number {
     return this.#wire.length;

@@ -70,6 +70,18 @@ export class MemoryTransport implements AcceptedTransport {
     return this.isOver || this.outgoing === null ? false : this.outgoing.write(parts);
   }
 
+  get inHandBytes(): number {
+    return this.outgoing?.bytesInHand ?? 0;
+  }
+
+  get underWayBytes(): number {
+    return this.outgoing?.bytesUnderWay ?? 0;
+  }
+
+  hasNews(): boolean {
+    return false;
+  }
+
   end(): void {
     if (this.isOver || this.#hasEnded) return;
     this.#hasEnded = true;

@@ -1,4 +1,5 @@
 import type { RequestOwner } from "../request.js";
+import { byteCount } from "../byte-count.js";
 import { Entry, EntryList } from "./entry.js";
 
 /** What a queued write costs beside its bytes, so that a million empty ones do not count as nothing. */
@@ -33,7 +34,7 @@ export class WriteEntry extends Entry<void> {
     const isList = Array.isArray(data);
     this.only = isList ? null : (data as Uint8Array);
     this.parts = isList ? (data as readonly Uint8Array[]) : null;
-    this.total = isList ? totalOf(data as readonly Uint8Array[]) : (data as Uint8Array).length;
+    this.total = isList ? byteCount(data as readonly Uint8Array[]) : (data as Uint8Array).length;
   }
 
   /** Bytes that the operating system has. */
@@ -52,7 +53,7 @@ export class WriteEntry extends Entry<void> {
 
   /** Whether its memory is as long as it was when it was queued: a caller may have transferred or resized it. */
   get isIntact(): boolean {
-    return (this.parts === null ? (this.only as Uint8Array).length : totalOf(this.parts)) === this.total;
+    return (this.parts === null ? (this.only as Uint8Array).length : byteCount(this.parts)) === this.total;
   }
 
   get cost(): number {
@@ -73,12 +74,6 @@ export class WriteEntry extends Entry<void> {
     if (this.parts !== null) return this.parts[index];
     return index === 0 && this.total > 0 ? (this.only as Uint8Array) : undefined;
   }
-}
-
-function totalOf(parts: readonly Uint8Array[]): number {
-  let total = 0;
-  for (const part of parts) total += part.length;
-  return total;
 }
 
 /** Looked at for each piece that is handed on; of a list, the sum of its parts tells, once all are. */

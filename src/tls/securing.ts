@@ -294,7 +294,8 @@ export class Securing implements RequestOwner {
     const error = new AsyncSocketError(code, message, { operation, tag: entry?.tag, cause });
     this.#leaveQueues();
     if (entry !== null && isPending(entry)) connection.failEntry(entry, error);
-    connection.close("error", error);
+    if (code === "TLS_TIMEOUT") connection.closeLate(error);
+    else connection.close("error", error);
   }
 
   /** The queue of writes has dropped it. */

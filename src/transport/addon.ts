@@ -43,6 +43,9 @@ interface Addon {
   write(socket: number, bytes: Uint8Array, offset: number): number;
   writeAll(socket: number, parts: readonly Uint8Array[], first: number, offset: number): number;
   shutdown(socket: number): number;
+  sendQueue(socket: number): number;
+  sendQueueOf(descriptor: number): number;
+  hasNews(socket: number): boolean;
   set(socket: number, what: number, value: number): void;
   addressOf(socket: number, ofPeer: boolean): string | undefined;
 }
@@ -162,6 +165,11 @@ export function parkDescriptor(descriptor: number): number {
   const ticket = addon.parkCopy(descriptor);
   if (ticket < 0) throw systemError(ticket, "dup");
   return ticket;
+}
+
+/** Bytes in the operating system's send queue of a descriptor; 0 without the addon. */
+export function sendQueueOf(descriptor: number): number {
+  return descriptor < 0 || nativeProblem() !== null ? 0 : addon.sendQueueOf(descriptor);
 }
 
 /** The socket of a ticket, this thread's from then on. */

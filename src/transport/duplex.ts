@@ -2,12 +2,14 @@ import { Duplex } from "node:stream";
 import { Socket } from "node:net";
 import { ipAddress, type Address } from "../address.js";
 import { wrongType } from "../arguments.js";
+import { byteCount } from "../byte-count.js";
 import { realClock } from "../clock.js";
 import { badState } from "../failures.js";
 import type { SecureSettings } from "../tls/settings.js";
+import { sendQueueOf } from "./addon.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
-import { readRest, rescueBeforeFailure, resetNow, type Rescuer } from "./internals.js";
+import { descriptorOf, readRest, rescueBeforeFailure, resetNow, type Rescuer } from "./internals.js";
 import { secureStream } from "./node.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
@@ -24,6 +26,8 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   /** Whether it keeps the process alive beside what the stream does. */
   #isHolding = false;
   #waiting = 0;
+  /** What the stream makes of a part of it, nobody knows. */
+  inHandBytes = 0;
 
   constructor(duplex: Duplex) {
     if (!(duplex instanceof Duplex)) throw wrongType("duplex", "a Duplex stream", duplex);
@@ -123,6 +127,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
 
   write(parts: readonly Uint8Array[]): boolean {
     this.#waiting = parts.length;
+    this.inHandBytes = byteCount(parts);
     this.#duplex.cork();
     for (const part of parts) this.#duplex.write(part, this.#onWritten);
     this.#duplex.uncork();
@@ -132,8 +137,18 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   readonly #onWritten = (error?: Error | null): void => {
     this.#waiting--;
     if (error !== null && error !== undefined) return;
-    if (this.#waiting === 0 && !this.isDestroyed && !this.#duplex.destroyed) realClock.soon(tellWritten, this);
+    if (this.#waiting > 0 || this.isDestroyed || this.#duplex.destroyed) return;
+    this.inHandBytes = 0;
+    realClock.soon(tellWritten, this);
   };
+
+  get underWayBytes(): number {
+    return this.#duplex instanceof Socket ? sendQueueOf(descriptorOf(this.#duplex)) : 0;
+  }
+
+  hasNews(): boolean {
+    return false;
+  }
 
   end(): void {
     this.#duplex.end();

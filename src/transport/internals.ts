@@ -88,6 +88,7 @@ interface Internals {
     /** Whether the runtime has it read. */
     reading?: boolean;
     useUserBuffer?: (buffer: Buffer) => void;
+    writeQueueSize?: number;
     readStart?: () => number;
     /** Of a TLS engine: decrypts, and delivers. */
     receive?: (bytes: Buffer) => void;
@@ -217,6 +218,18 @@ export function resetNow(socket: Socket, writer: Socket, turns = FIN_TURNS): voi
 /** The descriptor of an open socket; -1 where there is none, or the runtime does not tell. */
 export function descriptorOf(socket: Socket): number {
   return (socket as unknown as Internals)._handle?.fd ?? -1;
+}
+
+/** Bytes that were written, and that the operating system has not taken. Undefined where the runtime does not tell. */
+export function writeQueueSize(socket: Socket): number | undefined {
+  const handle = (socket as unknown as Internals)._handle;
+  if (handle === null || handle === undefined || !isLive(handle)) return undefined;
+  return handle.writeQueueSize;
+}
+
+/** On Node it is libuv's own number. Elsewhere it may be a field that nobody keeps up to date. */
+function isLive(handle: object): boolean {
+  return "writeQueueSize" in handle && !Object.hasOwn(handle, "writeQueueSize");
 }
 
 /**

@@ -8,6 +8,7 @@ import { Socket } from "node:net";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { ipAddress, type Address } from "../address.js";
+import { byteCount } from "../byte-count.js";
 import { realClock } from "../clock.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { SecureSettings } from "../tls/settings.js";
@@ -59,7 +60,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
   #isReferenced = true;
   /** What is being written, how far it is, and how much is left. */
   #parts: readonly Uint8Array[] | null = null;
-  #left = 0;
+  inHandBytes = 0;
   #part = 0;
   #offset = 0;
   /** An error's number, and the call that met it: to be told. */
@@ -150,8 +151,8 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
 
   write(parts: readonly Uint8Array[]): boolean {
     this.#parts = parts;
-    this.#part = this.#offset = this.#left = 0;
-    for (const part of parts) this.#left += part.length;
+    this.#part = this.#offset = 0;
+    this.inHandBytes = byteCount(parts);
     return this.#writeOn();
   }
 
@@ -168,7 +169,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
       return false;
     }
     this.#offset += sent;
-    this.#left -= sent;
+    this.inHandBytes -= sent;
     for (let part = parts[this.#part]; part !== undefined && this.#offset >= part.length; part = parts[this.#part]) {
       this.#offset -= part.length;
       this.#part++;
@@ -187,7 +188,16 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
   #hasChanged(parts: readonly Uint8Array[]): boolean {
     let left = -this.#offset;
     for (let i = this.#part; i < parts.length; i++) left += (parts[i] as Uint8Array).length;
-    return left !== this.#left;
+    return left !== this.inHandBytes;
+  }
+
+  get underWayBytes(): number {
+    return this.#id < 0 ? 0 : addon.sendQueue(this.#id);
+  }
+
+  /** Of a thousand sockets that have news, a turn of the event loop may bring those of some. */
+  hasNews(): boolean {
+    return this.#id >= 0 && addon.hasNews(this.#id);
   }
 
   end(): void {

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { connect, Socket, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { ipAddress, type Address } from "../address.js";
+import { byteCount } from "../byte-count.js";
 import { realClock } from "../clock.js";
 import { inWords, reasonOf } from "../errors.js";
 import { socketError } from "../failures.js";
@@ -9,10 +10,12 @@ import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { bindNode } from "./node-server.js";
 import { PortListener } from "./port-listener.js";
+import { sendQueueOf } from "./addon.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
 import {
   decryptRest,
+  descriptorOf,
   filledBy,
   noteEnd,
   onreadOption,
@@ -24,6 +27,7 @@ import {
   rescueBeforeFailure,
   resetNow,
   type Rescuer,
+  writeQueueSize,
 } from "./internals.js";
 import { startHandshake } from "./node-tls.js";
 import { TransportStream } from "./transport-stream.js";
@@ -70,6 +74,8 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   #isReferenced = true;
   /** Whether it keeps the process alive beside what its handle does. */
   #isHolding = false;
+  /** The length of the batch in hand. */
+  #inHand = 0;
   #onWritten: ((error?: Error | null) => void) | null = null;
 
   constructor(socket: Socket, below: Duplex | null = null) {
@@ -254,8 +260,10 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
       for (const part of parts) socket.write(part);
       socket.uncork();
     }
-    if (hasFailed(socket)) return false;
-    if (socket.writableLength === 0) return true;
+    const isRefused = hasFailed(socket);
+    if (socket.writableLength === 0 && !isRefused) return true;
+    this.#inHand = byteCount(parts);
+    if (isRefused) return false;
     // A callback on the write itself would cost each write that is out at once, as nearly all are.
     socket.write(NOTHING, this.#whenWritten);
     return false;
@@ -264,6 +272,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   /** TLS is never done at once, and an empty write would be one more for it to do. */
   #writeSecurely(parts: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
+    this.#inHand = byteCount(parts);
     const last = parts.length - 1;
     if (last > 0) socket.cork();
     parts.forEach((part, i) => socket.write(part, i === last ? this.#whenWritten : undefined));
@@ -275,9 +284,27 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#onWritten ??= (error) => {
       // Node 20 reports success for bytes that a destroyed socket has thrown away.
       const isOut = (error === undefined || error === null) && !this.isDestroyed && !hasFailed(this.#socket);
-      if (isOut) this.sink?.didWrite();
+      if (!isOut) return;
+      this.#inHand = 0;
+      this.sink?.didWrite();
     };
     return this.#onWritten;
+  }
+
+  /** What TLS has in hand it has encrypted: how far that is out, it does not tell. */
+  get inHandBytes(): number {
+    if (this.#inHand === 0 || this.#below !== null || hasFailed(this.#socket)) return this.#inHand;
+    return Math.min(this.#inHand, writeQueueSize(this.#socket) ?? this.#inHand);
+  }
+
+  get underWayBytes(): number {
+    const stream = this.#below ?? this.#socket;
+    return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : 0;
+  }
+
+  /** A turn of the runtime's event loop asks for the news of all. */
+  hasNews(): boolean {
+    return false;
   }
 
   end(): void {

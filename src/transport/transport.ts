@@ -22,6 +22,15 @@ export interface Transport {
    * @returns true when the operating system has all of it already; else `didWrite` follows
    */
   write(parts: readonly Uint8Array[]): boolean;
+  /** Bytes of the batch in hand that the operating system has not taken; where that cannot be known, all of them. */
+  readonly inHandBytes: number;
+  /** Bytes in the operating system's send queue, which the peer's has not taken; where that cannot be known, 0. */
+  readonly underWayBytes: number;
+  /**
+   * Whether the operating system has anything to tell of it. Only a transport need know that a turn of the event loop may
+   * pass by, since many others have news, too.
+   */
+  hasNews(): boolean;
   /** FIN, behind everything written. `didFinish` follows. */
   end(): void;
   /** Closes at once, with a RST if asked and possible. `didClose` follows; nothing else does. */

@@ -19,6 +19,8 @@ export class ScriptedTransport implements AcceptedTransport {
   readonly local = undefined;
   readonly remote = undefined;
   readonly holdsProcess = true;
+  readonly inHandBytes = 0;
+  readonly underWayBytes = 0;
   readonly endpoint: Endpoint;
   readonly settings: SocketSettings;
   sink: ConnectSink | TransportSink;
@@ -42,6 +44,10 @@ export class ScriptedTransport implements AcceptedTransport {
 
   adopt(sink: TransportSink): void {
     this.sink = sink;
+  }
+
+  hasNews(): boolean {
+    return false;
   }
 
   destroy(reset: boolean): void {

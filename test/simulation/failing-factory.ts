@@ -87,6 +87,18 @@ class FailingTransport implements AcceptedTransport {
     return this.#inner.holdsProcess;
   }
 
+  get inHandBytes(): number {
+    return this.#inner.inHandBytes;
+  }
+
+  get underWayBytes(): number {
+    return this.#inner.underWayBytes;
+  }
+
+  hasNews(): boolean {
+    return this.#inner.hasNews();
+  }
+
   adopt(sink: TransportSink): void {
     this.#sink = sink;
     this.#inner.adopt({

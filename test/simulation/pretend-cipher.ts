@@ -48,6 +48,15 @@ abstract class Above implements AcceptedTransport {
   get holdsProcess(): boolean {
     return this.below.holdsProcess;
   }
+  get inHandBytes(): number {
+    return this.below.inHandBytes;
+  }
+  get underWayBytes(): number {
+    return this.below.underWayBytes;
+  }
+  hasNews(): boolean {
+    return this.below.hasNews();
+  }
   adopt(sink: TransportSink): void {
     this.below.adopt(sink);
   }

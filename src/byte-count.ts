@@ -1,0 +1,6 @@
+/** How many bytes the parts of a batch have. */
+export function byteCount(parts: readonly Uint8Array[]): number {
+  let count = 0;
+  for (const part of parts) count += part.length;
+  return count;
+}

@@ -1,0 +1,58 @@
+/** A TCP peer on a thread of its own, which goes on while this thread is busy. */
+
+import { once } from "node:events";
+import type { TestContext } from "node:test";
+import { Worker } from "node:worker_threads";
+import { Belongings } from "./lifecycle-helpers.js";
+
+const CODE = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { createServer } = require("node:net");
+const flag = new Int32Array(workerData.flag);
+const sockets = [];
+const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+  socket.on("error", () => undefined);
+  sockets.push(socket);
+});
+const say = () => { Atomics.store(flag, 0, 1); Atomics.notify(flag, 0); };
+parentPort.on("message", ({ deed, bytes, everyMs }) => {
+  if (deed === "send") for (const socket of sockets) socket.write(bytes, say);
+  if (deed === "end") for (const socket of sockets) socket.end(say);
+  if (deed === "read slowly") setInterval(() => sockets.forEach((socket) => socket.read(bytes)), everyMs);
+  if (deed === "close") { for (const socket of sockets) socket.destroy(); process.exit(); }
+});
+server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
+`;
+
+export class BusyPeer {
+  readonly port: number;
+  readonly #worker: Worker;
+  readonly #flag: Int32Array;
+
+  private constructor(worker: Worker, port: number, flag: Int32Array) {
+    this.port = port;
+    this.#worker = worker;
+    this.#flag = flag;
+  }
+
+  /** Listening. It reads nothing until it is told to. */
+  static async start(t: TestContext): Promise<BusyPeer> {
+    Belongings.of(t);
+    const flag = new SharedArrayBuffer(4);
+    const worker = new Worker(CODE, { eval: true, workerData: { flag } });
+    t.after(() => worker.terminate());
+    const [port] = (await once(worker, "message")) as [number];
+    return new BusyPeer(worker, port, new Int32Array(flag));
+  }
+
+  /** Has it send, or end, and holds this thread up until the system has that, and until `dueAt` has passed as well. */
+  doWhileBusy(deed: "send" | "end", dueAt: number, bytes = "line\n"): void {
+    this.#worker.postMessage({ deed, bytes });
+    Atomics.wait(this.#flag, 0, 0);
+    while (performance.now() <= dueAt);
+  }
+
+  readSlowly(bytes: number, everyMs: number): void {
+    this.#worker.postMessage({ deed: "read slowly", bytes, everyMs });
+  }
+}

@@ -1,0 +1,154 @@
+/** No deadline strikes before the kernel was asked once more: what came while the thread was busy counts (decision 3). */
+
+import assert from "node:assert/strict";
+import { lookup } from "node:dns";
+import { readFile } from "node:fs";
+import { describe, it, type TestContext } from "node:test";
+import { AsyncSocket } from "asyncsocket";
+import { NO_NATIVE } from "../native/availability.js";
+import { BusyPeer } from "./busy-peer.js";
+import { failure, settled } from "./delegates.js";
+import { Belongings } from "./lifecycle-helpers.js";
+import { SAFETY, turn } from "./transports.js";
+
+/** From where in the event loop the thread is kept busy. */
+const PLACES: Record<string, () => Promise<void>> = {
+  "in a turn's end": turn,
+  "in a timer": () => new Promise((done) => void setTimeout(done, 1)),
+  "in a callback of I/O": () => new Promise((done) => readFile("/dev/null", () => done())),
+};
+const TIMEOUT_MS = 40;
+const BETWEEN_MS = TIMEOUT_MS + 2;
+
+async function connected(
+  t: TestContext,
+  transport: "node" | "native",
+  limits = {},
+): Promise<{ socket: AsyncSocket; peer: BusyPeer }> {
+  const peer = await BusyPeer.start(t);
+  const socket = Belongings.of(t).add(new AsyncSocket({ transport, limits }));
+  await socket.connect({ host: "127.0.0.1", port: peer.port });
+  await settled();
+  return { socket, peer };
+}
+
+for (const transport of ["node", "native"] as const) {
+  describe(`a busy thread, ${transport} transport`, { ...SAFETY, skip: transport === "native" && NO_NATIVE }, () => {
+    for (const [where, place] of Object.entries(PLACES)) {
+      it(`decision 3: a read is met by what came while the thread was busy ${where}`, async (t) => {
+        const { socket, peer } = await connected(t, transport);
+        await place();
+        const read = socket.readLine({ timeout: TIMEOUT_MS });
+        await turn();
+        await place();
+        peer.doWhileBusy("send", performance.now() + BETWEEN_MS);
+        assert.equal(await read, "line");
+      });
+    }
+
+    it("decision 3: a long read, of which more came than one turn brings", async (t) => {
+      const { socket, peer } = await connected(t, transport);
+      const read = socket.readExactly(300_000, { timeout: TIMEOUT_MS });
+      await turn();
+      peer.doWhileBusy("send", performance.now() + BETWEEN_MS, "x".repeat(300_000));
+      assert.equal((await read).length, 300_000);
+    });
+
+    it("decision 3: the FIN counts, too", async (t) => {
+      const { socket, peer } = await connected(t, transport);
+      const read = socket.readLine({ timeout: TIMEOUT_MS });
+      await turn();
+      peer.doWhileBusy("end", performance.now() + BETWEEN_MS);
+      await failure(read, "END_OF_STREAM");
+    });
+
+    it("decision 3: idleMs counts what came while the thread was busy", async (t) => {
+      const { socket, peer } = await connected(t, transport, { idleMs: 500 });
+      const read = socket.readLine();
+      peer.doWhileBusy("send", performance.now() + 505);
+      assert.equal(await read, "line");
+      assert.equal(socket.state, "open");
+    });
+
+    it("decision 3: the FIN ends a graceful close, though the thread was busy for longer than lingerMs", async (t) => {
+      const { socket, peer } = await connected(t, transport, { lingerMs: TIMEOUT_MS });
+      const closing = socket.disconnectAfterWriting();
+      await turn();
+      peer.doWhileBusy("end", performance.now() + BETWEEN_MS);
+      await closing;
+      assert.equal(socket.peerEnded, true);
+    });
+
+    it("decision 3: a connect succeeds that was through while the thread was busy", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
+      const connect = socket.connect({ host: "127.0.0.1", port: peer.port, timeout: TIMEOUT_MS });
+      const dueAt = performance.now() + BETWEEN_MS;
+      while (performance.now() <= dueAt);
+      await connect;
+    });
+
+    it("decision 3: so does one whose name was found meanwhile", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
+      const connect = socket.connect({
+        host: "found.test",
+        port: peer.port,
+        timeout: 400,
+        lookup: (_host, options, done) => lookup("127.0.0.1", options, done),
+      });
+      const dueAt = performance.now() + 405;
+      while (performance.now() <= dueAt);
+      await connect;
+    });
+
+    it("decision 3: with hundreds of sockets that all have news, each is asked", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const sockets: AsyncSocket[] = [];
+      for (let i = 0; i < 300; i++) {
+        const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
+        sockets.push(await socket.connect({ host: "127.0.0.1", port: peer.port }));
+      }
+      await settled();
+      const reads = sockets.map((socket) => socket.readLine({ timeout: TIMEOUT_MS }));
+      await turn();
+      peer.doWhileBusy("send", performance.now() + BETWEEN_MS);
+      // What the last of them are sent is on its way while the first one's is.
+      await Promise.allSettled(reads);
+      const failed = sockets.filter(({ closeReason }) => closeReason !== undefined).length;
+      assert.equal(failed, 0, `${failed} of 300 timed out`);
+    });
+
+    it("decision 3: who sends on and on does not put a deadline off for ever", async (t) => {
+      const { socket: sender } = await floodedBy(t, transport);
+      const reason = await sender.closed;
+      assert.equal(reason.error?.code, "ERR_ASYNCSOCKET_READ_TIMEOUT");
+    });
+
+    it("decision 3: idleMs counts what the peer takes of what the system has to send", async (t) => {
+      const idleMs = 400;
+      const { socket, peer } = await connected(t, transport, { idleMs });
+      await socket.write(Buffer.alloc(600_000));
+      peer.readSlowly(8000, 20);
+      const endAt = performance.now() + 3 * idleMs;
+      while (performance.now() < endAt && socket.state === "open") await new Promise((done) => setTimeout(done, 20));
+      assert.equal(socket.closeReason, undefined);
+    });
+  });
+}
+
+/** A socket with a read that will never be met, though bytes come all the time. */
+async function floodedBy(t: TestContext, transport: "node" | "native"): Promise<{ socket: AsyncSocket }> {
+  const belongings = Belongings.of(t);
+  const limits = { readLength: Infinity };
+  const listener = belongings.add(await AsyncSocket.listen({ transport, host: "127.0.0.1", port: 0, limits }));
+  const { port } = listener.local as { port: number };
+  const sender = belongings.add(await AsyncSocket.connect({ transport, host: "127.0.0.1", port }));
+  const { value: socket } = await listener.connections().next();
+  assert.ok(socket !== undefined);
+  belongings.add(socket);
+  sender.delegate = { didWrite: () => void sender.write("some bytes") };
+  sender.write("some bytes");
+  socket.readUntil("never", { timeout: TIMEOUT_MS, maxLength: Infinity });
+  return { socket };
+}
