@@ -1,8 +1,13 @@
-import { badState } from "./failures.js";
-import { AFTER_READING } from "./closing.js";
-import { ReadIterator } from "./iterators.js";
+import type { Bytes } from "./base/checks.js";
+import { badState } from "./base/errors.js";
+import type { SocketRequest } from "./base/request.js";
+import { AFTER_READING } from "./connection/closing.js";
+import type { ReadSide } from "./connection/reading.js";
+import type { ReadEntry } from "./pump/read-entry.js";
+import { SocketView } from "./socket-view.js";
+import { ReadIterator } from "./socket/iterators.js";
+import * as reads from "./socket/read-options.js";
 import type {
-  Bytes,
   DataOptions,
   DelimitedOptions,
   FrameOptions,
@@ -12,12 +17,7 @@ import type {
   ReadOptions,
   WithEncoding,
   WithoutEncoding,
-} from "./options.js";
-import type { ReadEntry } from "./pump/read-entry.js";
-import * as reads from "./read-arguments.js";
-import type { ReadSide } from "./read-side.js";
-import type { SocketRequest } from "./request.js";
-import { SocketView } from "./socket-view.js";
+} from "./socket/read-options.js";
 
 /** The reads of a socket: each call checks what it was given, and queues an entry. */
 export abstract class SocketReader<Tag> extends SocketView {

@@ -1,11 +1,12 @@
 import { inspect } from "node:util";
-import { addressText, type Address, type ProxiedAddresses } from "./address.js";
-import type { CloseReason } from "./close-reason.js";
-import type { Connection } from "./connection.js";
+import type { Address, ProxiedAddresses } from "./base/address.js";
+import type { SocketRequest } from "./base/request.js";
+import type { CloseReason } from "./connection/close-reason.js";
+import type { Connection } from "./connection/connection.js";
+import { UpgradeGate } from "./connection/upgrade.js";
 import type { Listener } from "./listen/listener.js";
-import type { SocketRequest } from "./request.js";
+import { describe } from "./socket/inspect.js";
 import type { TLSInfo } from "./tls/options.js";
-import { UpgradeGate } from "./tls/securing.js";
 
 /** Where a socket stands. */
 export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
@@ -135,19 +136,4 @@ export abstract class SocketView {
 function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
   if (entry?.state !== "current") return undefined;
   return entry instanceof UpgradeGate ? entry.entry : entry;
-}
-
-function describe(socket: SocketView): string {
-  const name = `${socket.constructor.name} #${socket.id} ${socket.state}`;
-  if (socket.state === "listening") return `${name} on ${addressText(socket.local)}`;
-  const ends = socket.local === undefined ? "" : ` ${addressText(socket.local)} to ${addressText(socket.remote)}`;
-  return (
-    `${name}${ends}: ${socket.pendingReads} reads${kindOf(socket.currentRead)}, ` +
-    `${socket.pendingWrites} writes${kindOf(socket.currentWrite)}, ` +
-    `${socket.unreadBytes} bytes unread, ${socket.unsentBytes} unsent`
-  );
-}
-
-function kindOf(request: SocketRequest<unknown> | undefined): string {
-  return request === undefined ? "" : ` (${request.kind})`;
 }

@@ -1,13 +1,13 @@
-import { checkBoolean, checkOptions, checkSignal, checkTimeout, toBytes, toParts } from "./arguments.js";
-import { AFTER_WRITING } from "./closing.js";
-import { badState } from "./failures.js";
-import type { Bytes, OperationOptions } from "./options.js";
-import { NO_TIMEOUT } from "./pump/entry.js";
+import { type Bytes, checkBoolean, checkOptions, checkSignal, toBytes, toParts } from "./base/checks.js";
+import { badState } from "./base/errors.js";
+import type { SocketRequest } from "./base/request.js";
+import { AFTER_WRITING } from "./connection/closing.js";
+import { Securing } from "./connection/upgrade.js";
+import { checkTimeout, NO_TIMEOUT } from "./pump/entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
-import type { SocketRequest } from "./request.js";
 import { SocketReader } from "./socket-reader.js";
+import type { OperationOptions } from "./socket/read-options.js";
 import type { StartTLSOptions, TLSInfo } from "./tls/options.js";
-import { Securing } from "./tls/securing.js";
 import { clientSettings, serverSettings } from "./tls/settings.js";
 
 /** What a socket sends, and how: each call checks what it was given, and queues an entry. */

@@ -8,7 +8,7 @@ import { inspect } from "node:util";
 import { runInNewContext } from "node:vm";
 import { AsyncSocket } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { checkKeepAlive } from "#dist/connect-arguments.js";
+import { checkKeepAlive } from "#dist/transport/options.js";
 
 /** The public face without its types: for calls that they forbid. */
 type Loose = Record<string, (...args: unknown[]) => unknown>;

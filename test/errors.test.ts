@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { Duplex } from "node:stream";
 import { describe, it } from "node:test";
-import fc from "fast-check";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { asError, inWords, isCode, isOurs, reasonOf } from "#dist/errors.js";
+import fc from "fast-check";
 import { failure, shortCode } from "./conformance/delegates.js";
 import { Belongings } from "./conformance/lifecycle-helpers.js";
 import { SAFETY } from "./conformance/transports.js";
 import { ODD_VALUES, thrownValues } from "./thrown-values.js";
+import { inWords, reasonOf } from "#dist/base/errno.js";
+import { asError, isCode, isOurs } from "#dist/base/errors.js";
 
 function isWords(text: unknown): boolean {
   return typeof text === "string" && text !== "";

@@ -5,12 +5,12 @@ import type { LookupFunction } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type TLSOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { asciiName, canonicalName, withoutFinalDot } from "#dist/host-name.js";
-import { connectTarget } from "#dist/connect-arguments.js";
-import { clientSettings, withHost } from "#dist/tls/settings.js";
 import { Belongings } from "./conformance/lifecycle-helpers.js";
 import { SAFETY } from "./conformance/transports.js";
-import { authority, idle, identity, listening } from "./tls/helpers.js";
+import { authority, identity, idle, listening } from "./tls/helpers.js";
+import { asciiName, canonicalName, withoutFinalDot } from "#dist/base/host-name.js";
+import { connectTarget } from "#dist/connect/options.js";
+import { clientSettings, withHost } from "#dist/tls/settings.js";
 
 describe("a name in ASCII", () => {
   for (const [name, expected] of [

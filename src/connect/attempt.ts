@@ -1,109 +1,67 @@
-import type { AsyncSocket } from "../async-socket.js";
-import type { Connection } from "../connection.js";
-import { isCode, type AsyncSocketError } from "../errors.js";
-import { socketError } from "../failures.js";
-import type { ConnectTarget, SocketSettings } from "../options.js";
-import { onAbort, settle, SocketRequest, type RequestOwner } from "../request.js";
-import type { TransportFactory } from "../transport/transport.js";
-import { Dialer, whereOf } from "./dialer.js";
-import { connectTimeout } from "./failure.js";
-import { ProxyRoute, type OpenSocket } from "./proxy-route.js";
-import type { Route, RouteOwner } from "./route.js";
+import { constants } from "node:os";
+import { type Address, addressText, isOneEnd } from "../base/address.js";
+import type { SocketSettings } from "../transport/options.js";
+import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
-/** All that a `connect` was given. */
-export interface ConnectPlan {
-  readonly factory: TransportFactory;
-  readonly target: ConnectTarget;
-  readonly settings: SocketSettings;
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly openSocket: OpenSocket;
-}
+/** One attempt to connect. It is its transport's sink, until whoever wanted the connection takes the transport over. */
+export class Call implements ConnectSink {
+  readonly #done: (error: Error | null) => void;
+  readonly #whenClosed: (call: Call) => void;
+  #transport: AcceptedTransport | null = null;
 
-function routeOf(owner: RouteOwner, { factory, target, settings, openSocket }: ConnectPlan): Route {
-  if (target.path !== null || target.proxy === undefined) return new Dialer(owner, factory, target, settings);
-  return new ProxyRoute(owner, factory, target, target.proxy, settings, openSocket);
-}
-
-/** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
-export class ConnectAttempt implements RequestOwner {
-  readonly request: SocketRequest<AsyncSocket>;
-  readonly #connection: Connection;
-  readonly #plan: ConnectPlan;
-  readonly #route: Route;
-  #stopListening: (() => void) | null = null;
-
-  constructor(connection: Connection, plan: ConnectPlan) {
-    this.#connection = connection;
-    this.#plan = plan;
-    this.#route = routeOf(connection, plan);
-    this.request = new SocketRequest<AsyncSocket>("connect", undefined, this);
-    this.request._state = "current";
+  constructor(done: (error: Error | null) => void, whenClosed: (call: Call) => void) {
+    this.#done = done;
+    this.#whenClosed = whenClosed;
   }
 
-  /** The timeout runs from here. A signal that is aborted already ends it before anything is tried. */
-  start(): void {
-    const { timeoutMs, signal } = this.#plan;
-    this.#connection.timer.connectDueAt = this.#connection.clock.now() + timeoutMs;
-    if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
-    if (this.#connection.reason === null) this.#route.start();
+  get transport(): AcceptedTransport | null {
+    return this.#transport;
+  }
+
+  begin(transport: AcceptedTransport, isReferenced: boolean): void {
+    this.#transport = transport;
+    if (!isReferenced) transport.unref();
+  }
+
+  hangUp(): void {
+    this.#transport?.destroy(false);
   }
 
   setReferenced(on: boolean): void {
-    this.#route.setReferenced(on);
+    if (on) this.#transport?.ref();
+    else this.#transport?.unref();
   }
 
-  change(settings: Partial<SocketSettings>): void {
-    this.#route.change(settings);
+  didOpen(): void {
+    const { local, remote } = this.#transport ?? {};
+    if (!isOneEnd(local, remote)) {
+      this.#done(null);
+      return;
+    }
+    // With a RST, so that the port, which a server may be about to listen on, is free at once.
+    this.#transport?.destroy(true);
+    this.#done(refusal(remote));
   }
 
-  /** Too late once the delegate is told that it is through, as for a signal, or that the socket is closing. */
-  cancelRequest(): boolean {
-    if (this.#connection.attempt !== this || this.#connection.reason !== null) return false;
-    this.#cancel(undefined);
-    return true;
+  didFail(error: Error): void {
+    this.hangUp();
+    this.#done(error);
   }
 
-  extendRequest(_request: SocketRequest<unknown>, ms: number): boolean {
-    const { timer } = this.#connection;
-    timer.connectDueAt += ms;
-    return timer.connectDueAt !== Infinity;
+  didClose(): void {
+    this.#whenClosed(this);
   }
+}
 
-  bytesDoneOf(): number {
-    return 0;
-  }
+export function applySettings(transport: Transport, { noDelay, keepAliveMs }: Partial<SocketSettings>): void {
+  if (noDelay !== undefined) transport.setNoDelay(noDelay);
+  if (keepAliveMs !== undefined) transport.setKeepAlive(keepAliveMs);
+}
 
-  #cancel(cause: unknown): void {
-    this.#connection.close("error", socketError("CANCELED", "connect", "connect was canceled", cause));
-    this.#connection.schedule();
-  }
-
-  /** What to say when the timeout strikes now. */
-  timeoutError(): AsyncSocketError {
-    const { tried, pending } = this.#route;
-    const waiting = this.#connection.isHeld ? ["the TLS handshake is not through yet"] : pending;
-    return connectTimeout(whereOf(this.#plan.target), this.#plan.timeoutMs, tried, waiting);
-  }
-
-  /** Neither timeout nor signal count any more. */
-  stop(): void {
-    this.#connection.timer.connectDueAt = Infinity;
-    this.#stopListening?.();
-  }
-
-  /** Nobody wants the connection any more. */
-  giveUp(): void {
-    this.stop();
-    this.#route.cancel();
-  }
-
-  succeed(): void {
-    settle(this.request, "done", this.#connection.socket);
-  }
-
-  fail(error: AsyncSocketError | undefined): void {
-    const failure = error ?? socketError("CLOSED", "connect", "connect failed: the socket was closed meanwhile");
-    settle(this.request, isCode(failure, "CANCELED") ? "canceled" : "failed", failure);
-  }
+/** Nobody listens there, or the connection would not have met itself. */
+function refusal(remote: Address | undefined): Error {
+  const message = `connect ECONNREFUSED ${addressText(remote)}: nobody but the connecting socket itself was there`;
+  const { address, port } = remote as Exclude<Address, { family: "unix" }>;
+  const errno = -constants.errno.ECONNREFUSED;
+  return Object.assign(new Error(message), { code: "ECONNREFUSED", errno, syscall: "connect", address, port });
 }

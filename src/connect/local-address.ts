@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
-import { socketError } from "../failures.js";
-import type { Candidate, Family } from "./race.js";
+import { socketError } from "../base/errors.js";
+import type { Candidate, Family } from "./happy-eyeballs.js";
 
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
 

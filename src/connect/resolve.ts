@@ -1,9 +1,9 @@
 import type { LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
-import { asError, type AsyncSocketError } from "../errors.js";
-import { dnsFailure, isAbsence, noAddress } from "./failure.js";
+import { asError, type AsyncSocketError } from "../base/errors.js";
+import type { Candidate, Family, Question } from "./happy-eyeballs.js";
 import { zoned } from "./local-address.js";
-import type { Candidate, Family, Question } from "./race.js";
+import { dnsFailure, isAbsence, noAddress } from "./messages.js";
 import { systemLookup } from "./system-lookup.js";
 
 /** Whose addresses are wanted, and who is asked for them. */

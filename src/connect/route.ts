@@ -1,8 +1,8 @@
-import type { Clock } from "../clock.js";
-import type { AsyncSocketError } from "../errors.js";
-import type { SocketSettings } from "../options.js";
+import type { Clock } from "../base/clock.js";
+import type { AsyncSocketError } from "../base/errors.js";
+import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport } from "../transport/transport.js";
-import type { Tried } from "./failure.js";
+import type { Tried } from "./messages.js";
 
 /** Whoever wants to be connected. */
 export interface RouteOwner {

@@ -1,13 +1,6 @@
-import dns, { Resolver, type SrvRecord } from "node:dns";
-
-/**
- * Asks for the SRV records of a name, as `dns.resolveSrv` does.
- * @returns what gives the question up; the answer may come all the same
- */
-export type ResolveSrv = (
-  name: string,
-  done: (error: Error | null, records: readonly SrvRecord[]) => void,
-) => () => void;
+import dns from "node:dns";
+import { Resolver, type SrvRecord } from "node:dns";
+import type { ResolveSrv } from "../transport/transport.js";
 
 /** Asks the system's name servers, by a resolver of its own, so that the question can be given up with its descriptor. */
 export const systemSrv: ResolveSrv = (name, done) => {

@@ -1,9 +1,10 @@
 /** The names of the system, and `localhost`, which needs no system. */
 
 import { AsyncResource } from "node:async_hooks";
-import dns, { type LookupAddress } from "node:dns";
-import { asError } from "../errors.js";
-import { canLookUp, holdForLookups, lookUpNatively } from "../transport/native-lookup.js";
+import dns from "node:dns";
+import type { LookupAddress } from "node:dns";
+import { asError } from "../base/errors.js";
+import { canLookUp, holdForLookups, lookUpNatively } from "../transport/native/lookup.js";
 
 type Done = (error: Error | null, found: unknown) => void;
 

@@ -1,5 +1,5 @@
-import type { AsyncSocket } from "../async-socket.js";
-import type { AsyncSocketError } from "../errors.js";
+import type { AsyncSocketError } from "../base/errors.js";
+import type { AsyncSocket } from "../socket/async-socket.js";
 
 type Result = IteratorResult<AsyncSocket, undefined>;
 

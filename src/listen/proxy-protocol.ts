@@ -7,9 +7,9 @@
  * throws, and looks at no byte outside of what it was given.
  */
 
-import type { Address, ProxiedAddresses } from "../address.js";
-import { show } from "../arguments.js";
-import { ipFamily, ipv4Text, ipv6Bytes, ipv6Text, isMapped } from "../ip-bytes.js";
+import type { Address, ProxiedAddresses } from "../base/address.js";
+import { show } from "../base/checks.js";
+import { ipFamily, ipv4Text, ipv6Bytes, ipv6Text, isMapped } from "../base/ip-bytes.js";
 
 /** What a header says. */
 export interface ProxyHeader {

@@ -12,9 +12,9 @@ import { once } from "node:events";
 import { readdirSync, renameSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { basename, join } from "node:path";
-import { realClock } from "../clock.js";
-import { reasonOf } from "../errors.js";
-import { socketError } from "../failures.js";
+import { realClock } from "../base/clock.js";
+import { reasonOf } from "../base/errno.js";
+import { socketError } from "../base/errors.js";
 
 /** Somebody may be stopped in the middle of it. */
 const PATIENCE_MS = 10_000;

@@ -11,11 +11,11 @@
  * never removes what somebody else has put there meanwhile.
  */
 
-import { closeSync, linkSync, lstatSync, openSync, renameSync, unlinkSync, type BigIntStats } from "node:fs";
+import { type BigIntStats, closeSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { AsyncSocketError, inWords, reasonOf } from "../errors.js";
-import { socketError } from "../failures.js";
+import { inWords, reasonOf } from "../base/errno.js";
+import { AsyncSocketError, socketError } from "../base/errors.js";
 import { inTurns, probe, randomName } from "./takeover.js";
 
 /** `sun_path` has 108 bytes on Linux, 104 elsewhere, the zero at the end included. */

@@ -1,11 +1,11 @@
-import type { Address } from "../address.js";
-import type { AsyncSocket } from "../async-socket.js";
-import type { Connection } from "../connection.js";
-import { inWords } from "../errors.js";
-import { socketError } from "../failures.js";
+import type { Address } from "../base/address.js";
+import { inWords } from "../base/errno.js";
+import { socketError } from "../base/errors.js";
+import type { Connection } from "../connection/connection.js";
+import type { AsyncSocket } from "../socket/async-socket.js";
+import type { AcceptedThere, Message, SharedOptions } from "../threads/messages.js";
+import { listenHere, type SharedPortOwner } from "../threads/shared-port.js";
 import type { TLSOptions } from "../tls/options.js";
-import type { Message } from "./messages.js";
-import { listenHere, type AcceptedThere, type SharedOptions, type SharedPortOwner } from "./shared-port.js";
 
 /** What a link is to the listeners that go through it. */
 export interface PortCarrier {

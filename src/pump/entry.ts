@@ -1,4 +1,5 @@
-import { SocketRequest, type RequestKind, type RequestOwner } from "../request.js";
+import { checkMs } from "../base/checks.js";
+import { type RequestKind, type RequestOwner, SocketRequest } from "../base/request.js";
 
 /** A small integer where `Infinity` would do: a number that is none costs an allocation in each entry that holds it. */
 export const NO_TIMEOUT = -1;
@@ -74,4 +75,10 @@ export class Wait {
   dueAt(entry: Entry): number {
     return entry.timeoutMs === NO_TIMEOUT || this.startedAt < 0 ? Infinity : this.startedAt + entry.timeoutMs;
   }
+}
+
+/** Of an entry: milliseconds, or NO_TIMEOUT. */
+export function checkTimeout(value: unknown): number {
+  const ms = checkMs("timeout", value);
+  return ms === Infinity ? NO_TIMEOUT : ms;
 }

@@ -1,5 +1,6 @@
-import type { RequestKind, RequestOwner } from "../request.js";
-import type { DelimiterSet } from "./delimiter.js";
+import type { RequestKind, RequestOwner } from "../base/request.js";
+import type { DelimiterSet } from "../framing/delimiter.js";
+import type { FrameHeader } from "../framing/length-prefixed.js";
 import { Entry } from "./entry.js";
 
 /** The methods that make reads; each has a rule of its own for where the read ends. */
@@ -7,12 +8,6 @@ export type ReadKind = Extract<
   RequestKind,
   "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "peek" | "skip" | "startTLS"
 >;
-
-export interface FrameHeader {
-  readonly lengthBytes: number;
-  readonly littleEndian: boolean;
-  readonly lengthIncludesHeader: boolean;
-}
 
 /** A length that no read reaches, and that is a small integer (see NO_TIMEOUT). */
 export const UNLIMITED = 2 ** 31 - 1;

@@ -1,15 +1,17 @@
-import { findEnd, LINE_FEED, type DelimiterSet } from "./delimiter.js";
+import { measureSome } from "../framing/available.js";
+import { type DelimiterSet, findEnd, LINE_FEED } from "../framing/delimiter.js";
+import { type FrameHeader, readLength } from "../framing/length-prefixed.js";
+import { takeLine } from "../framing/line.js";
 import { EntryList } from "./entry.js";
-import type { FrameHeader, ReadEntry } from "./read-entry.js";
+import type { ReadEntry } from "./read-entry.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
-import { completeCharacters } from "./text.js";
 
 /** What came of an attempt to satisfy the current read. */
 export type Attempt = "ready" | "wait" | "over-limit" | "bad-frame";
 
 /** Answers of a rule besides a length. */
-const MORE = -1;
-const OVER_LIMIT = -2;
+export const MORE = -1;
+export const OVER_LIMIT = -2;
 const BAD_FRAME = -3;
 
 /**
@@ -186,24 +188,6 @@ export class ReadQueue extends EntryList<ReadEntry> {
   }
 }
 
-function measureSome(entry: ReadEntry, buffer: ReceiveBuffer): number {
-  const { ready } = buffer;
-  if (ready === 0 || (ready < entry.length && ready < buffer.length)) return MORE;
-  const count = Math.min(ready, entry.length);
-  if (typeof entry.target !== "string") return count;
-  const whole = completeCharacters(buffer.block, buffer.start, buffer.start + count, entry.target);
-  if (whole > 0) return whole;
-  return count === entry.length ? OVER_LIMIT : MORE;
-}
-
-function readLength(block: Buffer, offset: number, { lengthBytes, littleEndian }: FrameHeader): number {
-  if (lengthBytes === 4) return littleEndian ? block.readUInt32LE(offset) : block.readUInt32BE(offset);
-  if (lengthBytes === 8) {
-    return Number(littleEndian ? block.readBigUInt64LE(offset) : block.readBigUInt64BE(offset));
-  }
-  return littleEndian ? block.readUIntLE(offset, lengthBytes) : block.readUIntBE(offset, lengthBytes);
-}
-
 /** @param from where the data begins, behind a header; all of it, up to `count`, is in the window */
 function takeData(entry: ReadEntry, buffer: ReceiveBuffer, from: number, count: number): Buffer | string {
   const { target, kind } = entry;
@@ -224,16 +208,8 @@ function takeData(entry: ReadEntry, buffer: ReceiveBuffer, from: number, count: 
   return data;
 }
 
-function takeLine(entry: ReadEntry, buffer: ReceiveBuffer, count: number): string {
-  const { block, start } = buffer;
-  const encoding = (entry.target as BufferEncoding | null) ?? "utf8";
-  const text = block.toString(encoding, start, endOfLine(block, start, start + count));
-  buffer.drop(count);
-  return text;
-}
-
 /** Where the text of a line ends, whose ending, LF or CRLF, ends at `end`. */
-function endOfLine(block: Buffer, start: number, end: number): number {
+export function endOfLine(block: Buffer, start: number, end: number): number {
   const hasReturn = end - start > 1 && block[end - 2] === 0x0d;
   return hasReturn ? end - 2 : end - 1;
 }

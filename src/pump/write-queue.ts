@@ -1,5 +1,5 @@
-import type { RequestOwner } from "../request.js";
-import { byteCount } from "../byte-count.js";
+import { byteCount } from "../base/byte-count.js";
+import type { RequestOwner } from "../base/request.js";
 import { Entry, EntryList } from "./entry.js";
 
 /** What a queued write costs beside its bytes, so that a million empty ones do not count as nothing. */

@@ -12,9 +12,9 @@ import {
   checkString,
   wrongRange,
   wrongType,
-} from "../arguments.js";
-import { asError } from "../errors.js";
-import { canonicalName, withoutFinalDot } from "../host-name.js";
+} from "../base/checks.js";
+import { asError } from "../base/errors.js";
+import { canonicalName, withoutFinalDot } from "../base/host-name.js";
 import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
 
 /** What every handshake made by one set of options shares. */

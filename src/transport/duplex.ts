@@ -1,16 +1,16 @@
-import { Duplex } from "node:stream";
 import { Socket } from "node:net";
-import { ipAddress, type Address } from "../address.js";
-import { wrongType } from "../arguments.js";
-import { byteCount } from "../byte-count.js";
-import { realClock } from "../clock.js";
-import { badState } from "../failures.js";
+import { Duplex } from "node:stream";
+import { type Address, ipAddress } from "../base/address.js";
+import { byteCount } from "../base/byte-count.js";
+import { wrongType } from "../base/checks.js";
+import { realClock } from "../base/clock.js";
+import { badState } from "../base/errors.js";
+import { descriptorOf, readRest, rescueBeforeFailure, type Rescuer, resetNow } from "../base/undocumented.js";
 import type { SecureSettings } from "../tls/settings.js";
-import { sendQueueOf } from "./addon.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
-import { descriptorOf, readRest, rescueBeforeFailure, resetNow, type Rescuer } from "./internals.js";
-import { secureStream } from "./node.js";
+import { sendQueueOf } from "./native/addon.js";
+import { secureStream } from "./node/node-transport.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
 /** Any Node stream as a transport. */

@@ -1,10 +1,11 @@
+import type { SrvRecord } from "node:dns";
 import type { LookupFunction } from "node:net";
-import type { Address } from "../address.js";
-import type { Clock } from "../clock.js";
-import type { ResolveSrv } from "../connect/srv.js";
+import type { Address } from "../base/address.js";
+import type { Clock } from "../base/clock.js";
+import type { AcceptSink } from "../listen/port-listener.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
-import type { Endpoint, ListenTarget, SocketSettings } from "../options.js";
+import type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
 
 /**
  * Bytes in, bytes out: what carries one connection. It queues nothing, decides nothing, and calls its sink from the
@@ -116,3 +117,42 @@ export interface TransportFactory {
   /** The services of this network. @default the system's name servers */
   readonly resolveSrv?: ResolveSrv | undefined;
 }
+
+/** One address to listen on. */
+export interface Place {
+  /** Undefined: every address of the machine, of both families unless `ipv6Only`. */
+  readonly address: string | undefined;
+  readonly port: number;
+  /** Null: an address and a port. */
+  readonly path: string | null;
+  /** Where that is bound: at a name beside it, which is linked to it. */
+  readonly boundPath: string | null;
+  readonly backlog: number;
+  readonly ipv6Only: boolean;
+  readonly reusePort: boolean;
+}
+
+/** One listening descriptor. */
+export interface Bound {
+  readonly address: Address | undefined;
+  close(): void;
+  ref(): void;
+  unref(): void;
+}
+
+/** Listens on one place; from then on the sink is told of what is accepted there. */
+export type Bind = (place: Place, settings: SocketSettings, sink: AcceptSink) => Promise<Bound>;
+
+/** The one address that connections come to; undefined where that may be any of the machine's. */
+export function soleAddress(bound: Address | undefined): Address | undefined {
+  return bound?.family !== "unix" && ["::", "0.0.0.0"].includes(bound?.address ?? "::") ? undefined : bound;
+}
+
+/**
+ * Asks for the SRV records of a name, as `dns.resolveSrv` does.
+ * @returns what gives the question up; the answer may come all the same
+ */
+export type ResolveSrv = (
+  name: string,
+  done: (error: Error | null, records: readonly SrvRecord[]) => void,
+) => () => void;

@@ -1,11 +1,11 @@
 /** What is accepted goes on as any Node stream would, by `from`: for the accepted side of every conformance test. */
 
 import { createServer } from "node:net";
-import { listenFailure } from "#dist/connect/failure.js";
-import { DuplexTransport } from "#dist/transport/duplex.js";
-import { nodeTransports } from "#dist/transport/node.js";
-import { offerAlone } from "#dist/transport/port-listener.js";
 import type { Address, ListenerSink, ListenTarget, TransportFactory, TransportListener } from "asyncsocket";
+import { listenFailure } from "#dist/connect/messages.js";
+import { offerAlone } from "#dist/listen/port-listener.js";
+import { DuplexTransport } from "#dist/transport/duplex.js";
+import { nodeTransports } from "#dist/transport/node/factory.js";
 
 class DuplexListener implements TransportListener {
   readonly #server = createServer({ allowHalfOpen: true });

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConnectOptions } from "asyncsocket";
-import { connectTarget } from "#dist/connect-arguments.js";
-import { Dialer } from "#dist/connect/dialer.js";
 import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory } from "./scripted-factory.js";
+import { Dialer } from "#dist/connect/direct-route.js";
+import { connectTarget } from "#dist/connect/options.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const BUSY = errno("EAGAIN");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { applySettings, Call } from "#dist/connect/call.js";
 import { errno, ScriptedFactory } from "./scripted-factory.js";
+import { applySettings, Call } from "#dist/connect/attempt.js";
 
 const ENDPOINT = { path: "/x" };
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;

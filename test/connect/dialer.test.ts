@@ -5,10 +5,10 @@ import type { SrvRecord } from "node:dns";
 import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
 import type { ConnectOptions } from "asyncsocket";
-import { connectTarget } from "#dist/connect-arguments.js";
-import { Dialer, whereOf } from "#dist/connect/dialer.js";
 import { NotingOwner } from "./route-owner.js";
-import { errno, ScriptedFactory, type Hosts } from "./scripted-factory.js";
+import { errno, type Hosts, ScriptedFactory } from "./scripted-factory.js";
+import { Dialer, whereOf } from "#dist/connect/direct-route.js";
+import { connectTarget } from "#dist/connect/options.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const HOSTS: Hosts = {

@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AsyncSocketError } from "asyncsocket";
+import { AsyncSocketError, type ListenTarget } from "asyncsocket";
+import { errno } from "./scripted-factory.js";
+import { socketError } from "#dist/base/errors.js";
 import {
   addressInWords,
   connectFailure,
@@ -15,10 +17,7 @@ import {
   srvFailure,
   srvWords,
   type Tried,
-} from "#dist/connect/failure.js";
-import { socketError } from "#dist/failures.js";
-import type { ListenTarget } from "asyncsocket";
-import { errno } from "./scripted-factory.js";
+} from "#dist/connect/messages.js";
 
 const REFUSED = errno("ECONNREFUSED");
 const RESET = errno("ECONNRESET");

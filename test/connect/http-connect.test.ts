@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HEADER_MAX_BYTES, httpConnectHandshake } from "#dist/connect/http-connect.js";
-import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy.js";
-import { assertFails, assertInStep, CHUNKINGS, connectedToProxy, play, WHOLE, type Step } from "./scripted-proxy.js";
+import { assertFails, assertInStep, CHUNKINGS, connectedToProxy, play, type Step, WHOLE } from "./scripted-proxy.js";
+import { HEADER_MAX_BYTES, httpConnectHandshake } from "#dist/connect/proxy/http-connect.js";
+import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy/proxy-url.js";
 
 const OPEN: ProxyServer = {
   kind: "http",

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { bracketed, ProxyDialog } from "#dist/connect/proxy-dialog.js";
 import { failure, settled } from "../conformance/delegates.js";
 import { connectedToProxy } from "./scripted-proxy.js";
+import { bracketed, ProxyDialog } from "#dist/connect/proxy/dialog.js";
 
 const PROXY = { kind: "http", resolvesNames: true, host: "::1", port: 3128, username: null, password: "" } as const;
 const TARGET = { host: "a.test", port: 7 };

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import type { LookupFunction } from "node:net";
 import { describe, it } from "node:test";
-import { AsyncSocket, type AcceptedTransport, type TransportSink } from "asyncsocket";
-import { connectTarget } from "#dist/connect-arguments.js";
-import type { IpTarget } from "#dist/connect/place.js";
-import { ProxyRoute } from "#dist/connect/proxy-route.js";
+import { type AcceptedTransport, AsyncSocket, type TransportSink } from "asyncsocket";
 import { settled } from "../conformance/delegates.js";
 import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "./scripted-factory.js";
+import { connectTarget } from "#dist/connect/options.js";
+import { ProxyRoute } from "#dist/connect/proxy/proxy-route.js";
+import type { IpTarget } from "#dist/connect/target-host.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const HOSTS = {

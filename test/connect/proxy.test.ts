@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy.js";
 import { anyCharacter } from "../characters.js";
 import { runs } from "../runs.js";
+import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy/proxy-url.js";
 
 const SOCKS5: ProxyServer = {
   kind: "socks5",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
-import type { Candidate } from "#dist/connect/race.js";
-import { Track, type Plan } from "./tracks.js";
+import { type Plan, Track } from "./tracks.js";
+import type { Candidate } from "#dist/connect/happy-eyeballs.js";
 
 const BOTH = { questions: [6, 4] } as const;
 const OK = [20, true] as const;

@@ -6,9 +6,9 @@ import dns from "node:dns";
 import type { LookupFunction } from "node:net";
 import { describe, it, mock, type TestContext } from "node:test";
 import { AsyncSocketError } from "asyncsocket";
-import type { Candidate, Question } from "#dist/connect/race.js";
-import { addressesOf, ask, questionsOf, withoutBrackets, type NameQuery } from "#dist/connect/resolve.js";
 import { errno } from "./scripted-factory.js";
+import type { Candidate, Question } from "#dist/connect/happy-eyeballs.js";
+import { addressesOf, ask, type NameQuery, questionsOf, withoutBrackets } from "#dist/connect/resolve.js";
 
 const BOTH = [6, 4] as const;
 const NOBODY: LookupFunction = () => assert.fail("nobody is to be asked");

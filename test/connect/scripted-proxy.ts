@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError, type AsyncSocketOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy.js";
+import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy/proxy-url.js";
 
 /** What it waits for, to the byte, and what it then says. */
 export type Step = readonly [expected: Uint8Array | string, answer: Uint8Array | string];

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocketError } from "asyncsocket";
-import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy.js";
-import { socks5Handshake } from "#dist/connect/socks5.js";
-import { assertFails, assertInStep, CHUNKINGS, connectedToProxy, play, WHOLE, type Step } from "./scripted-proxy.js";
+import { assertFails, assertInStep, CHUNKINGS, connectedToProxy, play, type Step, WHOLE } from "./scripted-proxy.js";
+import type { ProxyServer, ProxyTarget } from "#dist/connect/proxy/proxy-url.js";
+import { socks5Handshake } from "#dist/connect/proxy/socks5.js";
 
 const OPEN: ProxyServer = {
   kind: "socks5",

@@ -1,7 +1,7 @@
 /** Races on a clock that stands still: every answer and every outcome comes when the plan says so. */
 
 import { VirtualClock } from "asyncsocket/testing";
-import { Race, type Candidate, type Family, type Question, type RaceHost } from "#dist/connect/race.js";
+import { type Candidate, type Family, type Question, Race, type RaceHost } from "#dist/connect/happy-eyeballs.js";
 
 /** Ms after the question, and what is found; null: the lookup fails. */
 export type Answer = readonly [afterMs: number, found: readonly string[] | null];

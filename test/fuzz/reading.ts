@@ -4,15 +4,15 @@
  */
 
 import type { AsyncSocket, AsyncSocketDelegate, AsyncSocketError, CloseReason, SocketRequest } from "asyncsocket";
-import { completeCharacters } from "#dist/pump/text.js";
 import type { ReadSpec } from "../pump/entries.js";
 import { measure } from "../pump/model.js";
 import { close, POOL } from "../simulation/calls.js";
 import { replaceable } from "../simulation/replaceable.js";
-import { afterTurns, ask, blockFor, codeOf, detach, show, type Asked } from "./doings.js";
+import { afterTurns, ask, type Asked, blockFor, codeOf, detach, show } from "./doings.js";
 import type { Mischief, ReadProgram, Step } from "./read-program.js";
 import type { Judge, Play } from "./round.js";
 import type { Ends } from "./wires.js";
+import { completeCharacters } from "#dist/framing/text.js";
 
 /** One step, once it was asked for. */
 interface Tracked extends Asked {

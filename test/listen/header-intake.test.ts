@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HeaderIntake, type HeaderOwner } from "#dist/listen/header-intake.js";
-import { V2_MAX_BYTES, type ProxyHeader } from "#dist/listen/proxy-protocol.js";
 import { AsyncSocketError, type TransportSink } from "asyncsocket";
 import { settled } from "../conformance/delegates.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "../connect/scripted-factory.js";
+import { HeaderIntake, type HeaderOwner } from "#dist/listen/proxy-header-reader.js";
+import { type ProxyHeader, V2_MAX_BYTES } from "#dist/listen/proxy-protocol.js";
 
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
 const NO_SINK = { didOpen: () => undefined, didFail: () => undefined, didClose: () => undefined };

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { ipFamily, ipv6Bytes, ipv6Text } from "#dist/ip-bytes.js";
-import { parseProxyHeader, V1_MAX_BYTES, V2_MAX_BYTES, type ProxyHeaderResult } from "#dist/listen/proxy-protocol.js";
 import { runs } from "../runs.js";
+import { ipFamily, ipv6Bytes, ipv6Text } from "#dist/base/ip-bytes.js";
+import { parseProxyHeader, type ProxyHeaderResult, V1_MAX_BYTES, V2_MAX_BYTES } from "#dist/listen/proxy-protocol.js";
 
 const SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 

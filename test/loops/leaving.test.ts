@@ -2,18 +2,18 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
 import { MessageChannel } from "node:worker_threads";
 import { AsyncSocket, RunLoop, type SocketRequest } from "asyncsocket";
-import { Link } from "#dist/loops/link.js";
-import { pack } from "#dist/transport/freight.js";
-import { NodeTransport } from "#dist/transport/node.js";
 import { failure, shortCode, until } from "../conformance/delegates.js";
 import { Belongings, rawPair } from "../conformance/lifecycle-helpers.js";
 import { portOf, SAFETY } from "../conformance/transports.js";
 import { openSockets } from "../open-sockets.js";
 import { loopOf, moduleOf, MOVABLE, pairOf } from "./helpers.js";
+import { Link } from "#dist/threads/link.js";
+import { pack } from "#dist/threads/transfer.js";
+import { NodeTransport } from "#dist/transport/node/node-transport.js";
 
 /** Takes no sockets. */
 const DEAF = moduleOf("");

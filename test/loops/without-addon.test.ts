@@ -6,8 +6,8 @@ import { AsyncSocket } from "asyncsocket";
 import { Authority } from "../certificates.js";
 import { Belongings, child, type Child } from "../conformance/lifecycle-helpers.js";
 import { SAFETY } from "../conformance/transports.js";
-import { canTransfer } from "#dist/transport/internals.js";
 import { ECHO } from "./helpers.js";
+import { canTransfer } from "#dist/base/undocumented.js";
 
 const PRELUDE = `
   process.env.ASYNCSOCKET_NATIVE = "0";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ByteQueue } from "#dist/memory/byte-queue.js";
 import { pattern } from "../conformance/delegates.js";
 import { heldBytes } from "../memory-use.js";
+import { ByteQueue } from "#dist/testing/byte-queue.js";
 
 const COUNT = 60_000;
 

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import dns, { type LookupAddress } from "node:dns";
+import dns from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -10,10 +11,10 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { systemLookup } from "#dist/connect/system-lookup.js";
-import { canLookUp, holdForLookups, lookUpNatively } from "#dist/transport/native-lookup.js";
 import { SAFETY } from "../conformance/transports.js";
 import { NO_NATIVE } from "./availability.js";
+import { systemLookup } from "#dist/connect/system-lookup.js";
+import { canLookUp, holdForLookups, lookUpNatively } from "#dist/transport/native/lookup.js";
 
 type Found = readonly LookupAddress[] | string;
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
-import fc from "fast-check";
 import { VirtualClock } from "asyncsocket/testing";
-import { realClock } from "#dist/clock.js";
-import { Deadlines, deadlinesOf, type Sleeper } from "#dist/pump/deadlines.js";
+import fc from "fast-check";
 import { runs } from "../runs.js";
+import { realClock } from "#dist/base/clock.js";
+import { Deadlines, deadlinesOf, type Sleeper } from "#dist/pump/deadlines.js";
 
 type SetTimer = VirtualClock["setTimer"];
 
@@ -257,7 +257,7 @@ describe("the real clock", () => {
     mock.timers.enable({ apis: ["setTimeout"] });
     t.after(() => mock.timers.reset());
     // A module of its own, which is loaded while the timers are these.
-    const url = `${import.meta.resolve("#dist/clock.js")}?mocked`;
+    const url = `${import.meta.resolve("#dist/base/clock.js")}?mocked`;
     const { realClock: mocked } = (await import(url)) as { realClock: typeof realClock };
     const wake = t.mock.fn();
     mocked.setTimer(wake, 2 ** 40, true);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { delimiterSet, findEnd, LINE_FEED } from "#dist/pump/delimiter.js";
-import { growth, Watch } from "./counting.js";
 import { runs } from "../runs.js";
+import { growth, Watch } from "./counting.js";
+import { delimiterSet, findEnd, LINE_FEED } from "#dist/framing/delimiter.js";
 
 function set(...texts: string[]): ReturnType<typeof delimiterSet> {
   return delimiterSet(texts.map((text) => Buffer.from(text, "latin1")));

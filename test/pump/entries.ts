@@ -1,8 +1,9 @@
 /** Entries as the argument checks would make them, for tests that have no socket. */
 
-import { delimiterSet } from "#dist/pump/delimiter.js";
-import type { RequestOwner } from "#dist/request.js";
-import { ReadEntry, type FrameHeader, type ReadKind } from "#dist/pump/read-entry.js";
+import type { RequestOwner } from "#dist/base/request.js";
+import { delimiterSet } from "#dist/framing/delimiter.js";
+import type { FrameHeader } from "#dist/framing/length-prefixed.js";
+import { ReadEntry, type ReadKind } from "#dist/pump/read-entry.js";
 import { WriteEntry } from "#dist/pump/write-queue.js";
 
 /** What is asked of a read: all that decides its outcome. */

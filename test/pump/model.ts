@@ -1,7 +1,7 @@
 /** The read queue, as naive as can be: concatenate, then cut. What `ReadQueue` does must be the same. */
 
-import { completeCharacters } from "#dist/pump/text.js";
 import type { ReadSpec } from "./entries.js";
+import { completeCharacters } from "#dist/framing/text.js";
 
 /** What a read came to, so that two of them can be compared. */
 export type Outcome =

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { completeCharacters } from "#dist/pump/text.js";
 import { anyCharacter } from "../characters.js";
+import { completeCharacters } from "#dist/framing/text.js";
 
 function whole(bytes: Uint8Array, encoding: BufferEncoding): number {
   return completeCharacters(Buffer.from(bytes), 0, bytes.length, encoding);

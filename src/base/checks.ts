@@ -1,0 +1,148 @@
+/** Checks of what callers pass in. Each throws at once, before any state has changed: `Expected …, got …`. */
+
+import { constants } from "node:buffer";
+import { types } from "node:util";
+import { asciiName } from "./host-name.js";
+
+const { MAX_LENGTH } = constants;
+
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (value === null || value === undefined || typeof value === "boolean") return String(value);
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  if (typeof value === "object") return `an instance of ${nameOf(value)}`;
+  return `a ${typeof value}`;
+}
+
+function nameOf(value: object): string {
+  const { constructor } = value as { constructor?: unknown };
+  return typeof constructor === "function" && constructor.name !== "" ? constructor.name : "an unnamed class";
+}
+
+export function wrongType(name: string, expected: string, value: unknown): TypeError {
+  return new TypeError(`Expected ${name} to be ${expected}, got ${show(value)}`);
+}
+
+export function wrongRange(name: string, expected: string, value: unknown): RangeError {
+  return new RangeError(`Expected ${name} to be ${expected}, got ${show(value)}`);
+}
+
+export function checkOptions<T extends object>(options: T | undefined, name = "options"): T | undefined {
+  if (options === undefined) return undefined;
+  if (typeof options !== "object" || (options as unknown) === null) throw wrongType(name, "an object", options);
+  return options;
+}
+
+/** The same where options are needed. */
+export function needOptions<T extends object>(options: T | undefined): T {
+  const given = checkOptions(options);
+  if (given === undefined) throw wrongType("options", "an object", options);
+  return given;
+}
+
+/** A count of bytes, or the like: a whole number from `min` to `max`. */
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== "number") throw wrongType(name, "a number", value);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw wrongRange(name, `a whole number from ${min} to ${max}`, value);
+  }
+  return value;
+}
+
+export function checkLength(name: string, value: unknown, min = 0): number {
+  return checkInteger(name, value, min, MAX_LENGTH);
+}
+
+/** A length for which no memory is needed. */
+export function checkDistance(name: string, value: unknown): number {
+  return checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** A bound in bytes: at least 1, `Infinity` for none. */
+export function checkMaxLength(name: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (value === Infinity) return Infinity;
+  return checkInteger(name, value, 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** Milliseconds; undefined and `Infinity`: none. */
+export function checkMs(name: string, value: unknown): number {
+  if (value === undefined) return Infinity;
+  if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
+  if (!(value >= 0)) throw wrongRange(name, "a non-negative number of milliseconds", value);
+  return value;
+}
+
+export function checkBoolean(name: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
+  return value;
+}
+
+export function checkString(name: string, value: unknown): string {
+  if (typeof value !== "string") throw wrongType(name, "a string", value);
+  if (value === "") throw wrongRange(name, "a non-empty string", value);
+  return value;
+}
+
+/** A name, which is then in ASCII, or an address. */
+export function checkHostName(name: string, value: unknown): string {
+  const text = checkString(name, value);
+  const ascii = asciiName(text);
+  if (ascii === undefined) throw wrongRange(name, "a host name or an address", text);
+  return ascii;
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") throw wrongType(name, "a function", value);
+}
+
+export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[], fallback: T): T {
+  if (value === undefined) return fallback;
+  if (!allowed.includes(value as T)) throw wrongRange(name, allowed.map(show).join(" or "), value);
+  return value as T;
+}
+
+export function checkSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  // By what it can do, as below by what it is made of: those of another realm (a vm context, Jest) are as good.
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";
+  if (!isSignal) throw wrongType("signal", "an AbortSignal", value);
+  return value as AbortSignal;
+}
+
+export function checkEncoding(value: unknown): BufferEncoding | null {
+  if (value === undefined) return null;
+  if (typeof value !== "string" || !Buffer.isEncoding(value)) throw wrongType("encoding", "a known encoding", value);
+  return value.toLowerCase() as BufferEncoding;
+}
+
+export function checkInto(value: unknown): Uint8Array {
+  if (!types.isUint8Array(value)) throw wrongType("into", "a Uint8Array", value);
+  if (value.length === 0) throw wrongRange("into", "longer than 0 bytes", value);
+  return value;
+}
+
+/** Views, never copies, but for strings. */
+export function toBytes(name: string, value: unknown): Uint8Array {
+  if (typeof value === "string") return Buffer.from(value);
+  // The first for speed: it is what nearly every write gives.
+  if (value instanceof Uint8Array || types.isUint8Array(value)) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (types.isArrayBuffer(value)) return new Uint8Array(value);
+  throw wrongType(name, "a string, bytes, or a list of them", value);
+}
+
+/** What `write` was given as a list, without empty parts. */
+export function toParts(data: readonly unknown[]): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  for (const one of data) {
+    const bytes = toBytes("data[]", one);
+    if (bytes.length > 0) parts.push(bytes);
+  }
+  return parts;
+}
+
+/** Bytes as they are given to `write`. */
+export type Bytes = string | ArrayBufferView | ArrayBuffer;

@@ -1,0 +1,213 @@
+import type { SrvRecord } from "node:dns";
+import { isIP } from "node:net";
+import type { Clock, Timer } from "../base/clock.js";
+import { reasonOf } from "../base/errno.js";
+import type { Endpoint, SocketSettings } from "../transport/options.js";
+import type { TransportFactory } from "../transport/transport.js";
+import { applySettings, Call } from "./attempt.js";
+import type { Family } from "./happy-eyeballs.js";
+import { InterfaceAddresses, zoned } from "./local-address.js";
+import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from "./messages.js";
+import type { ConnectTarget } from "./options.js";
+import type { Route, RouteOwner } from "./route.js";
+import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
+import { type Caller, type IpTarget, Place } from "./target-host.js";
+
+const NOTHING = Buffer.alloc(0);
+/** Between two tries at a listener with a full backlog: the first wait, and the longest. */
+const BACKLOG_WAIT_MS = 1;
+const BACKLOG_WAIT_MAX_MS = 50;
+
+/** Where a target is, for people. */
+export function whereOf(target: ConnectTarget): string {
+  if (target.path !== null) return target.path;
+  if (target.service !== undefined) return `the service ${target.service} of ${target.host}`;
+  return `${target.host} port ${target.port}`;
+}
+
+/** Those of addresses that may be tried: of an address to connect to, its own. */
+function wantedFamilies({ family, host, service }: IpTarget): readonly Family[] {
+  if (family !== undefined) return [family];
+  const own = service === undefined ? isIP(host) : 0;
+  return own === 0 ? [6, 4] : [own as Family];
+}
+
+/** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
+export class Dialer implements Route, Caller {
+  readonly #owner: RouteOwner;
+  readonly #factory: TransportFactory;
+  readonly #target: ConnectTarget;
+  /** The target, for people. */
+  readonly #where: string;
+  #settings: SocketSettings;
+  /** With a descriptor. */
+  readonly #calls = new Set<Call>();
+  readonly #failed: Tried[] = [];
+  /** Those to come. */
+  #places: Place[] = [];
+  #place: Place | null = null;
+  /** The question for SRV records, as long as it has no answer. */
+  #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
+  /** The last try at a path whose listener was busy, and the wait for the next one. */
+  #busy: { readonly tried: Tried; readonly timer: Timer } | null = null;
+  #isOver = false;
+
+  constructor(
+    owner: RouteOwner,
+    factory: TransportFactory,
+    target: ConnectTarget,
+    settings: SocketSettings,
+    where = whereOf(target),
+  ) {
+    this.#owner = owner;
+    this.#factory = factory;
+    this.#target = target;
+    this.#settings = settings;
+    this.#where = where;
+  }
+
+  get clock(): Clock {
+    return this.#owner.clock;
+  }
+
+  start(): void {
+    const target = this.#target;
+    if (target.path !== null) this.#dialPath(target.path, this.clock.now() + target.patienceMs, BACKLOG_WAIT_MS);
+    else if (target.service !== undefined) this.#findService(target, target.service);
+    else this.#try(target, [{ name: target.host, port: target.port }]);
+  }
+
+  cancel(): void {
+    this.#isOver = true;
+    this.#lookup?.cancel();
+    this.#lookup = null;
+    this.#place?.cancel();
+    if (this.#busy !== null) this.clock.clearTimer(this.#busy.timer);
+    for (const call of this.#calls) call.hangUp();
+  }
+
+  setReferenced(on: boolean): void {
+    for (const call of this.#calls) call.setReferenced(on);
+  }
+
+  change(settings: Partial<SocketSettings>): void {
+    this.#settings = { ...this.#settings, ...settings };
+    for (const { transport } of this.#calls) if (transport !== null) applySettings(transport, settings);
+  }
+
+  get tried(): Tried[] {
+    const busy = this.#busy === null ? [] : [this.#busy.tried];
+    return [...this.#failed, ...busy, ...(this.#place?.tried ?? [])];
+  }
+
+  /** What is being looked up. */
+  get pending(): string[] {
+    const place = this.#place;
+    const name = this.#lookup?.name ?? (place?.isLookingUp === true ? place.host : undefined);
+    return name === undefined ? [] : [lookupInWords(name)];
+  }
+
+  /**
+   * A Unix-domain socket does not queue up where the listener's backlog is full, as one of TCP does: the system fails it
+   * at once. So it is tried again, after waits that double.
+   */
+  #dialPath(path: string, giveUpAt: number, waitMs: number): void {
+    const call = this.call({ path }, (error) => {
+      if (error === null) {
+        this.didReach(call);
+        return;
+      }
+      const leftMs = giveUpAt - this.clock.now();
+      if (reasonOf(error) !== "EAGAIN" || leftMs <= 0) {
+        this.#fail({ where: "", error });
+        return;
+      }
+      if (this.#isOver) return;
+      const again = (): void => this.#dialPath(path, giveUpAt, Math.min(2 * waitMs, BACKLOG_WAIT_MAX_MS));
+      const timer = this.clock.setTimer(again, Math.min(waitMs, leftMs), this.#owner.isReferenced);
+      this.#busy = { tried: { where: "", error }, timer };
+    });
+  }
+
+  #findService(target: IpTarget, service: string): void {
+    const name = srvName(service, target.host);
+    const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
+      if (this.#isOver || this.#place !== null) return;
+      this.#lookup = null;
+      this.#didFindService(target, name, error, records);
+    });
+    const isUnanswered = this.#place === null && !this.#isOver;
+    if (isUnanswered) this.#lookup = { name, cancel };
+  }
+
+  #didFindService(target: IpTarget, name: string, error: Error | null, records: readonly SrvRecord[]): void {
+    const isThere = error === null && records.length > 0;
+    let failure: Error | null = null;
+    if (isThere && isDenied(records)) failure = srvFailure(name, `${target.host} says that it does not offer it`);
+    else if (isThere) this.#try(target, orderTargets(records, Math.random));
+    else if (target.port !== 0) this.#try(target, [{ name: target.host, port: target.port }]);
+    else failure = srvFailure(name, srvWords(error), error ?? undefined);
+    if (failure !== null) this.#fail({ where: "", error: failure });
+  }
+
+  #try(target: IpTarget, addresses: readonly { readonly name: string; readonly port: number }[]): void {
+    const { lookup } = target;
+    const networkLookup = this.#factory.lookup;
+    let families: readonly Family[] = wantedFamilies(target);
+    let near: InterfaceAddresses | null = null;
+    let localAddress: string | undefined;
+    try {
+      if (target.interface !== undefined) near = new InterfaceAddresses(target.interface, families);
+      if (target.localAddress !== undefined) localAddress = zoned(target.localAddress);
+    } catch (error) {
+      this.#fail({ where: "", error: error as Error });
+      return;
+    }
+    families = near?.families ?? families;
+    const because = near?.inWords ?? (localAddress === undefined ? undefined : `localAddress is ${localAddress}`);
+    const from = { ...target, localAddress };
+    this.#places = addresses.map(
+      ({ name, port }) => new Place(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
+    );
+    this.#tryNext();
+  }
+
+  #tryNext(): void {
+    this.#place = this.#places.shift() ?? null;
+    if (this.#place !== null) this.#place.start();
+    else this.#fail();
+  }
+
+  #fail(...why: Tried[]): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#failed.push(...why);
+    this.#owner.didFailToConnect(connectFailure(this.#where, this.#failed));
+  }
+
+  // ------------------------------------------------------------------ for places
+
+  call(endpoint: Endpoint, done: (error: Error | null) => void): Call {
+    const call = new Call(done, (one) => {
+      this.#calls.delete(one);
+      this.#owner.didCloseDescriptor();
+    });
+    this.#calls.add(call);
+    this.#owner.didOpenDescriptor();
+    call.begin(this.#factory.connect(endpoint, this.#settings, call), this.#owner.isReferenced);
+    return call;
+  }
+
+  didReach(call: Call): void {
+    this.#isOver = true;
+    this.#calls.delete(call);
+    this.#place = null;
+    if (call.transport === null) return;
+    this.#owner.didConnect({ transport: call.transport, ahead: NOTHING, hasEnded: false });
+  }
+
+  didNotReach(place: Place): void {
+    this.#failed.push(...place.tried);
+    this.#tryNext();
+  }
+}

@@ -1,0 +1,143 @@
+/** The `proxy` option: what callers write, checked. Nothing here ever shows a password, nor what might hold one. */
+
+import { isIPv6 } from "node:net";
+import { wrongRange, wrongType } from "../../base/checks.js";
+import { asciiName } from "../../base/host-name.js";
+import { ipFamily } from "../../base/ip-bytes.js";
+
+/** A proxy to connect through. */
+export interface ProxyServer {
+  readonly kind: "socks5" | "http";
+  /** Whether the proxy is to find the addresses of names (`socks5h`, `http`), or they are found here (`socks5`). */
+  readonly resolvesNames: boolean;
+  /** A name, or an address without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Null: none; then there is no password either. */
+  readonly username: string | null;
+  readonly password: string;
+}
+
+/** Whom the proxy is to connect to. */
+export interface ProxyTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Scheme {
+  readonly kind: ProxyServer["kind"];
+  readonly resolvesNames: boolean;
+  readonly defaultPort: number;
+}
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
+  ["socks5", { kind: "socks5", resolvesNames: false, defaultPort: 1080 }],
+  ["socks5h", { kind: "socks5", resolvesNames: true, defaultPort: 1080 }],
+  ["http", { kind: "http", resolvesNames: true, defaultPort: 80 }],
+]);
+
+/** scheme, user name and password, host, port. A password may hold an `@`; the last one counts. */
+const SHAPE = /^([a-z][a-z0-9+.-]*):\/\/(?:([^/?#]*)@)?(\[[^\]]*\]|[^:/?#@[\]]*)(?::([^:/?#@]*))?\/?$/i;
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+/** RFC 1929: a length is one byte. */
+const SOCKS5_MAX_BYTES = 255;
+
+/** What stands for a text that must not be shown: any part of a URL may turn out to be a password in the wrong place. */
+const HIDDEN = "something else (not shown: it may hold a password)";
+
+/**
+ * `socks5://`, `socks5h://` or `http://`, then `user:password@` (percent-encoded) or not, a host, and `:port` or not.
+ * Without a port it is 1080 for SOCKS, and 80 for HTTP, as in every URL of these schemes.
+ *
+ * @throws TypeError for what is no string
+ * @throws RangeError for anything else that it cannot be; without a word of it but the scheme
+ */
+export function checkProxy(value: unknown): ProxyServer | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "string") throw wrongType("proxy", 'a URL in a string, as "socks5://host:1080"', value);
+  const name = SCHEME.exec(value)?.[0].toLowerCase();
+  const scheme = SCHEMES.get(name?.slice(0, -3) ?? "");
+  if (scheme === undefined) {
+    if (name === undefined) throw hidden("proxy", "a URL that begins with socks5://, socks5h:// or http://");
+    throw wrongRange("proxy", "a URL that begins with socks5://, socks5h:// or http://", name);
+  }
+  const parts = SHAPE.exec(value);
+  if (parts === null) throw hidden("proxy", "a scheme, then user:password@ or not, a host, and :port or not");
+  const [, , login, host = "", port] = parts;
+  return {
+    kind: scheme.kind,
+    resolvesNames: scheme.resolvesNames,
+    host: checkHost(host),
+    port: port === undefined || port === "" ? scheme.defaultPort : checkPort(port),
+    ...(login === undefined || login === "" ? { username: null, password: "" } : checkLogin(scheme.kind, login)),
+  };
+}
+
+function hidden(name: string, expected: string): RangeError {
+  return new RangeError(`Expected ${name} to be ${expected}, got ${HIDDEN}`);
+}
+
+function checkHost(text: string): string {
+  if (text.startsWith("[")) {
+    const address = text.slice(1, -1);
+    if (!isIPv6(address)) throw hidden("the host of proxy", "an IPv6 address where it stands in brackets");
+    return address;
+  }
+  const name = safeName(decode(text) ?? "");
+  if (name === undefined) throw hidden("the host of proxy", "a name or an address");
+  return name;
+}
+
+function checkPort(text: string): number {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) throw hidden("the port of proxy", "a whole number from 1 to 65535");
+  return port;
+}
+
+function checkLogin(kind: ProxyServer["kind"], login: string): Pick<ProxyServer, "username" | "password"> {
+  const colon = login.indexOf(":");
+  const username = decode(colon === -1 ? login : login.slice(0, colon));
+  const password = decode(colon === -1 ? "" : login.slice(colon + 1));
+  if (username === undefined || password === undefined) {
+    throw hidden("the user name and the password of proxy", "percent-encoded UTF-8");
+  }
+  if (username === "") throw hidden("the user name of proxy", "there where there is a password");
+  if (kind === "socks5") {
+    if (Buffer.byteLength(username) > SOCKS5_MAX_BYTES || Buffer.byteLength(password) > SOCKS5_MAX_BYTES) {
+      throw hidden("the user name and the password of proxy", `at most ${SOCKS5_MAX_BYTES} bytes long each`);
+    }
+  } else if (username.includes(":") || hasControls(username + password)) {
+    throw hidden("the user name and the password of proxy", "without control characters, and the name without a colon");
+  }
+  return { username, password };
+}
+
+function hasControls(text: string): boolean {
+  return /\p{Cc}/u.test(text);
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A host as it goes over the wire: in ASCII, and nothing in it that could pass for anything else in a request. */
+function safeName(name: string): string | undefined {
+  const ascii = asciiName(name) ?? "";
+  return /^[\w.-]{1,255}$/.test(ascii) ? ascii : undefined;
+}
+
+/**
+ * Whom to ask a proxy for: an address, or a name in ASCII.
+ * @throws RangeError for a name that is none or longer than 255 bytes, and for an address with a zone
+ */
+export function checkTargetHost(host: string): { readonly family: "IPv4" | "IPv6" | "name"; readonly text: string } {
+  const family = ipFamily(host);
+  if (family !== undefined) return { family, text: host };
+  const text = safeName(host);
+  if (text !== undefined) return { family: "name", text };
+  throw wrongRange("host", "a name of at most 255 bytes, or an address without a zone, to reach it by a proxy", host);
+}

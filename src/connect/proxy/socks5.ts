@@ -1,0 +1,103 @@
+import { ipv4Bytes, ipv6Bytes } from "../../base/ip-bytes.js";
+import type { AsyncSocket } from "../../socket/async-socket.js";
+import { ProxyDialog } from "./dialog.js";
+import { checkTargetHost, type ProxyServer, type ProxyTarget } from "./proxy-url.js";
+
+const VERSION = 5;
+const CONNECT = 1;
+const NO_LOGIN = 0;
+const BY_PASSWORD = 2;
+const NO_WAY = 0xff;
+/** Of the exchange in which name and password go over (RFC 1929), not of SOCKS. */
+const LOGIN_VERSION = 1;
+
+const IPV4 = 1;
+const NAME = 3;
+const IPV6 = 4;
+
+/** RFC 1928, section 6, in words. */
+const REPLIES: ReadonlyMap<number, string> = new Map([
+  [1, "it failed, and does not say why"],
+  [2, "its rules do not allow that"],
+  [3, "no route to that network"],
+  [4, "no route to that host"],
+  [5, "nothing listens there"],
+  [6, "the way there has too many hops"],
+  [7, "it makes no outgoing connections"],
+  [8, "it does not take that kind of address"],
+]);
+
+/**
+ * Has a SOCKS5 proxy connect (RFC 1928, RFC 1929). `socket` is connected to the proxy, with nothing queued. When this is
+ * done, all that is read and written goes to and comes from the target; no byte of that has been taken.
+ *
+ * A name goes to the proxy as it is: whether it should (`proxy.resolvesNames`) is for the caller to see to. On a failure
+ * the socket is of no more use; the caller closes it. There is no timeout but those the socket has.
+ *
+ * @throws PROXY when the proxy refuses, fails, goes away, or speaks something else: in words, without the password
+ * @throws RangeError before a byte is sent, where a proxy cannot be asked for the host
+ * @throws whatever a read fails with that this side has ended: `CANCELED`, `CLOSED`
+ */
+export async function socks5Handshake(socket: AsyncSocket, proxy: ProxyServer, target: ProxyTarget): Promise<void> {
+  const request = encodeRequest(target);
+  const dialog = new ProxyDialog(socket, proxy, target);
+  await logIn(dialog, proxy);
+  dialog.send(request);
+  await readReply(dialog);
+}
+
+async function logIn(dialog: ProxyDialog, proxy: ProxyServer): Promise<void> {
+  const offered = proxy.username === null ? [NO_LOGIN] : [NO_LOGIN, BY_PASSWORD];
+  dialog.send(Buffer.of(VERSION, offered.length, ...offered));
+  const method = await readCode(dialog);
+  if (method === NO_WAY) {
+    const why = proxy.username === null ? "asks for a user name and a password" : "takes no user name and password";
+    throw dialog.failure(`it ${why}, or for some other way to log in`);
+  }
+  if (!offered.includes(method)) throw dialog.failure(`it chose a way to log in (${method}) that was not offered`);
+  if (method === BY_PASSWORD) await sendPassword(dialog, proxy);
+}
+
+async function sendPassword(dialog: ProxyDialog, { username, password }: ProxyServer): Promise<void> {
+  const name = Buffer.from(username ?? "");
+  const secret = Buffer.from(password);
+  dialog.send(Buffer.concat([Buffer.of(LOGIN_VERSION, name.length), name, Buffer.of(secret.length), secret]));
+  // The first byte should be LOGIN_VERSION. Proxies are about that send 5, and nothing depends on it.
+  const answer = await dialog.read(2);
+  if (answer.readUInt8(1) !== 0) throw dialog.failure("it does not accept the user name and the password");
+}
+
+/** VER REP RSV ATYP, an address, a port: by which the proxy connects, and which nobody asked for. */
+async function readReply(dialog: ProxyDialog): Promise<void> {
+  // A refusal is told by its first two bytes, and some proxies leave it at those.
+  const code = await readCode(dialog);
+  if (code !== 0) throw dialog.failure(`${REPLIES.get(code) ?? "it gives a reason that nobody knows"} (reply ${code})`);
+  const addressType = (await dialog.read(2)).readUInt8(1);
+  await dialog.skip((await addressBytes(dialog, addressType)) + 2);
+}
+
+async function addressBytes(dialog: ProxyDialog, addressType: number): Promise<number> {
+  if (addressType === IPV4) return 4;
+  if (addressType === IPV6) return 16;
+  if (addressType === NAME) return (await dialog.read(1)).readUInt8();
+  throw dialog.failure(`its answer has an unknown kind of address (${addressType})`);
+}
+
+/** Version, and what the answer comes to. */
+async function readCode(dialog: ProxyDialog): Promise<number> {
+  const answer = await dialog.read(2);
+  if (answer.readUInt8() !== VERSION) {
+    throw dialog.failure(`it does not speak SOCKS5 (its answer begins with the bytes ${answer.join(" ")})`);
+  }
+  return answer.readUInt8(1);
+}
+
+function encodeRequest({ host, port }: ProxyTarget): Buffer {
+  const { family, text } = checkTargetHost(host);
+  return Buffer.concat([
+    Buffer.of(VERSION, CONNECT, 0),
+    family === "IPv4" ? Buffer.of(IPV4) : family === "IPv6" ? Buffer.of(IPV6) : Buffer.of(NAME, text.length),
+    family === "IPv4" ? ipv4Bytes(text) : family === "IPv6" ? ipv6Bytes(text) : Buffer.from(text),
+    Buffer.of(port >> 8, port & 255),
+  ]);
+}

@@ -1,0 +1,165 @@
+/** How a connection ends: when a graceful close begins and is over, and who is told of the end, in which order. */
+
+import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
+import { settle, type SocketRequest } from "../base/request.js";
+import type { AsyncSocket } from "../socket/async-socket.js";
+import { type CloseReason, withoutPayload } from "./close-reason.js";
+import type { Connection } from "./connection.js";
+import { closeCode } from "./failures.js";
+import { notify } from "./notify.js";
+
+/** Conditions of a graceful close; they add up. */
+export const AFTER_READING = 1;
+export const AFTER_WRITING = 2;
+
+/** The graceful close with a deadline that runs from now. */
+export function dispose(connection: Connection): SocketRequest<CloseReason> {
+  const { phase, reason, timer, writing } = connection;
+  if (phase === "idle" || (phase === "connecting" && writing.queue.head === null)) return connection.disconnect(false);
+  if (reason === null) {
+    timer.lingerFromNow();
+    timer.arm();
+  }
+  return connection.disconnectAfter(AFTER_WRITING);
+}
+
+/** Takes the next step to the end, if there is one to take. */
+export function closeStep(connection: Connection): boolean {
+  if (connection.reason !== null) return finishClose(connection, connection.reason);
+  if (connection.phase === "idle") return closeUnused(connection);
+  if (connection.phase === "open") return beginGracefulClose(connection);
+  return connection.graceful !== null && closeGracefully(connection, connection.graceful);
+}
+
+/** A socket that never connected, and has nothing to do any more. */
+function closeUnused(connection: Connection): boolean {
+  const { closeWhen } = connection;
+  if (closeWhen === 0 || !areMet(connection, closeWhen)) return false;
+  connection.close("local", null);
+  return true;
+}
+
+function areMet({ reading, writing }: Connection, conditions: number): boolean {
+  if ((conditions & AFTER_READING) !== 0 && reading.queue.head !== null) return false;
+  return (conditions & AFTER_WRITING) === 0 || writing.queue.head === null;
+}
+
+function beginGracefulClose(connection: Connection): boolean {
+  if (connection.isHeld) return false;
+  const { socket, reading, writing, closeWhen } = connection;
+  // A stream decides by itself when its writing side ends.
+  const hasEnded = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
+  // Reads asked for before that may still be met by what is unread.
+  const isOver = hasEnded && reading.queue.head === null;
+  const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
+  if (!isOver && !isAskedFor) return false;
+  connection.graceful = isOver ? "remote" : "local";
+  connection.phase = "closing";
+  reading.failAll("CLOSED");
+  return true;
+}
+
+/** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
+function closeGracefully(connection: Connection, by: "local" | "remote"): boolean {
+  const { reading, writing, timer } = connection;
+  if (writing.queue.head !== null) return false;
+  if (!writing.finSent) {
+    writing.sendFin();
+    timer.lingerFromNow();
+  }
+  if (!writing.finDone || !reading.peerEnded) return false;
+  connection.close(by, null);
+  return true;
+}
+
+/**
+ * Whether nothing but writes that are not out holds up a close, or a connection that is still to come: that lasts no longer
+ * than `limits.lingerMs` without a byte.
+ */
+export function isFlushing(connection: Connection): boolean {
+  const { phase, closeWhen, graceful, reading, writing, timer } = connection;
+  if (graceful !== null) return !writing.finDone;
+  if (phase === "connecting") return closeWhen !== 0 && timer.connectDueAt === Infinity;
+  if (phase !== "open" || writing.queue.head === null) return false;
+  const waitsForWrites = (closeWhen & AFTER_WRITING) !== 0 && areMet(connection, closeWhen & AFTER_READING);
+  return waitsForWrites || (reading.ended && writing.endEntry !== null);
+}
+
+/** The time of a graceful close is over. That the peer is slow to end its side fails nothing: all is out. */
+export function endLingering(connection: Connection): void {
+  const { writing, limits } = connection;
+  if (writing.finDone && writing.unsentBytes === 0) {
+    connection.close("local", null);
+    return;
+  }
+  const message = `What was written was not out within limits.lingerMs, ${limits.lingerMs} ms`;
+  connection.closeLate(socketError("LINGER_TIMEOUT", "disconnect", message));
+}
+
+/** What a connection that ends now leaves behind. */
+export function closeReason(
+  { reading, writing, bytesRead }: Connection,
+  by: CloseReason["by"],
+  error: AsyncSocketError | null,
+): CloseReason {
+  const { buffer } = reading.queue;
+  const facts = {
+    bytesRead,
+    bytesWritten: writing.bytesWritten,
+    unread: buffer.copyOut(buffer.length),
+    unsentBytes: writing.queue.unsentBytes,
+  };
+  return withoutPayload(error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts });
+}
+
+/** After `close`: tells everybody, in order, and then waits for the descriptors. */
+function finishClose(connection: Connection, reason: CloseReason): boolean {
+  const { attempt, reading, writing } = connection;
+  const error = reason.error ?? undefined;
+  if (connection.willDisconnectDue) {
+    connection.willDisconnectDue = false;
+    notify(connection.socket, "willDisconnect", reason);
+  } else if (attempt !== null) {
+    connection.attempt = null;
+    connection.failedConnect = attempt.request;
+    attempt.fail(error);
+  } else if (reading.queue.head !== null || writing.queue.head !== null) {
+    const code = closeCode(reason.error);
+    reading.failAll(code, error);
+    writing.failAll(code, error);
+  } else {
+    if (connection.descriptors === 0 && !connection.endsSoon) {
+      connection.endsSoon = true;
+      connection.toldLate = false;
+      connection.clock.later(reportClosed, connection);
+    }
+    return false;
+  }
+  return true;
+}
+
+/** A turn after the last entry has been told of. */
+function reportClosed(connection: Connection): void {
+  if ((connection.toldLate || connection.hasUntold) && connection.endDelaysLeft-- > 0) {
+    connection.toldLate = false;
+    connection.clock.later(reportClosed, connection);
+    return;
+  }
+  const reason = connection.reason as CloseReason;
+  connection.phase = "closed";
+  connection.timer.disarm();
+  connection.leaveCensus();
+  connection.onClosed?.(connection);
+  if (connection.failedConnect !== null) warnIfUnheard(connection.socket, connection.failedConnect, reason);
+  notify(connection.socket, "didDisconnect", reason);
+  for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
+}
+
+/**
+ * A `connect` or `listen` has failed, and nobody hears of it: neither by the request nor by the delegate. Such a program
+ * would seem to hang. What the user ended himself is no failure, and a stream has an 'error' event of its own.
+ */
+export function warnIfUnheard(socket: AsyncSocket, request: SocketRequest<unknown>, { error }: CloseReason): void {
+  const isHeard = request._settlers !== null || socket.delegate?.didDisconnect !== undefined || socket._isStream;
+  if (error !== null && !isCode(error, "CANCELED") && !isHeard) process.emitWarning(error);
+}

@@ -1,0 +1,493 @@
+import type { ProxiedAddresses } from "../base/address.js";
+import { type Clock, soonest } from "../base/clock.js";
+import { inWords } from "../base/errno.js";
+import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
+import type { FullLimits } from "../base/limits.js";
+import { nobody, settle, SocketRequest } from "../base/request.js";
+import { applySettings } from "../connect/attempt.js";
+import { ConnectAttempt, type ConnectPlan } from "../connect/connecting.js";
+import type { Reached, RouteOwner } from "../connect/route.js";
+import { type Entry, EntryList } from "../pump/entry.js";
+import type { AsyncSocket } from "../socket/async-socket.js";
+import type { Passage } from "../threads/link.js";
+import type { SecureInfo } from "../tls/info.js";
+import type { SecureSettings } from "../tls/settings.js";
+import type { SocketSettings } from "../transport/options.js";
+import type { AcceptedTransport, SecureSink, Transport } from "../transport/transport.js";
+import type { CloseReason } from "./close-reason.js";
+import { closeReason, closeStep } from "./closing.js";
+import { markFailed, notify, surface, tellFailed } from "./notify.js";
+import { socketClosed, socketOpened } from "./open-count.js";
+import { ReadSide } from "./reading.js";
+import { ConnectionTimer } from "./timer.js";
+import type { Securing } from "./upgrade.js";
+import { WriteSide } from "./writing.js";
+
+export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
+
+/** The most that a transport is ever asked to deliver at once. */
+const ROOM_MAX = 64 * 1024;
+/** Bounds of one turn, so that a socket that always has work leaves others theirs. */
+const STEPS_A_TURN = 100;
+const ENTRIES_A_TURN = 2000;
+
+/**
+ * One life of a socket, from idle to closed: it ties the two sides to a transport. A socket that is used again gets a
+ * new one, so nothing of the old can touch the new.
+ *
+ * Everything is done by `drain`, one loop of small steps, and each step's last act is a call to the user. Calls from
+ * outside (and from inside callbacks) only change the queues and see to it that `drain` runs.
+ *
+ * ```
+ * idle ── connect ──> connecting ── a winner ─> open ── a condition is met, FIN in effect ──> closing, gracefully
+ *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
+ * ```
+ */
+export class Connection implements SecureSink, RouteOwner {
+  readonly socket: AsyncSocket;
+  readonly limits: FullLimits;
+  readonly clock: Clock;
+  readonly reading = new ReadSide(this);
+  readonly writing = new WriteSide(this);
+  readonly timer = new ConnectionTimer(this);
+  phase: Phase = "idle";
+  /** None before there is a connection. */
+  transport: Transport | null = null;
+  /** What was connected to, by name or address. */
+  host: string | undefined;
+  /** Where the connection is to be encrypted, or is. */
+  securing: Securing | null = null;
+  /** Whose connection it is, where a proxy has told. */
+  proxied: ProxiedAddresses | null = null;
+  /** Whether it came in by a listener. */
+  isAccepted = false;
+  /** Where it went, of a connection that another thread has now. */
+  moved: Passage | null = null;
+  /** Whether it keeps the process alive; set by `setReferenced`. */
+  isReferenced = true;
+  bytesRead = 0;
+  attempt: ConnectAttempt | null = null;
+  /** The request of an attempt that came to nothing. */
+  failedConnect: SocketRequest<AsyncSocket> | null = null;
+
+  // How it ends: see closing.ts.
+  /** AFTER_READING, AFTER_WRITING, or both. */
+  closeWhen = 0;
+  /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
+  graceful: "local" | "remote" | null = null;
+  reason: CloseReason | null = null;
+  willDisconnectDue = false;
+  /** Those that are not closed yet: its own, and those of attempts that did not win. */
+  descriptors = 0;
+  /** Whether all has been told, but the end itself. */
+  endsSoon = false;
+  /** Whether an entry was told of since the end was due to be told: that comes a turn later, then. */
+  toldLate = false;
+  /** How often it may: who asks for something in every turn must not hold it up for ever. */
+  endDelaysLeft = 10;
+  readonly closeRequests: SocketRequest<CloseReason>[] = [];
+  /** Told when the descriptor is closed, before the delegate is. */
+  onClosed: ((connection: Connection) => void) | null = null;
+
+  /** How many more entries may be told of before others have their turn. It counts over turns in which few are, too. */
+  entriesLeft = ENTRIES_A_TURN;
+  /** Settled entries that nobody was told of yet. */
+  readonly #untold = new EntryList<Entry>();
+  #draining = false;
+  #scheduled = false;
+  /** Nothing is done before `resume`. */
+  #rests = false;
+  #opened = false;
+  #room = ROOM_MAX;
+
+  constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
+    this.socket = socket;
+    this.limits = limits;
+    this.clock = clock;
+  }
+
+  /** Whether writes go out: also while a graceful close flushes. */
+  get isCarrying(): boolean {
+    return (this.phase === "open" || this.graceful !== null) && !this.isHeld;
+  }
+
+  /** Whether a TLS handshake holds everything else up. */
+  get isHeld(): boolean {
+    return this.securing?.isUnderWay === true;
+  }
+
+  /** Whether entries have failed that nobody was told of yet. */
+  get hasUntold(): boolean {
+    return this.#untold.head !== null;
+  }
+
+  /** Whether nobody is told of anything for now: others have their turn, or what a delegate threw has to surface. */
+  get isPaused(): boolean {
+    return this.#rests || this.entriesLeft <= 0;
+  }
+
+  /** Whether reads can be served outside of the loop: nothing is under way, or asked for, that comes first. */
+  get isServing(): boolean {
+    const isIdle = this.phase === "open" && this.closeWhen === 0 && !this.#draining;
+    return isIdle && !this.isPaused && !this.hasUntold && !this.isHeld;
+  }
+
+  get isEnding(): boolean {
+    return this.phase === "closing" || this.phase === "closed";
+  }
+
+  // ------------------------------------------------------------------ asked for by the socket
+
+  /** Starts connecting; the timeout runs from here. */
+  connect(plan: ConnectPlan): SocketRequest<AsyncSocket> {
+    this.phase = "connecting";
+    this.attempt = new ConnectAttempt(this, plan);
+    this.attempt.start();
+    this.timer.arm();
+    return this.attempt.request;
+  }
+
+  setReferenced(on: boolean): void {
+    this.isReferenced = on;
+    this.attempt?.setReferenced(on);
+    if (on) this.transport?.ref();
+    else this.transport?.unref();
+    if (this.phase === "connecting") this.timer.arm();
+  }
+
+  change(settings: Partial<SocketSettings>): void {
+    this.attempt?.change(settings);
+    if (this.transport !== null) applySettings(this.transport, settings);
+  }
+
+  /** Takes over a transport that is connected already. */
+  adopt(transport: Transport): void {
+    this.descriptors++;
+    this.transport = transport;
+    this.#becomeOpen();
+    this.#setRoom();
+  }
+
+  /** Gives the transport away, with what it has received. Nothing more happens here. Null where it is lost already. */
+  release(): Reached | null {
+    const { transport, reading } = this;
+    if (transport === null || this.reason !== null) return null;
+    const ahead = reading.queue.buffer.copyOut(reading.queue.buffer.length);
+    this.timer.disarm();
+    this.retire(closeReason(this, "local", null));
+    return { transport: transport as AcceptedTransport, ahead, hasEnded: reading.peerEnded };
+  }
+
+  /** Bytes that came before the transport was this one's. They are copied. */
+  takeAhead(bytes: Buffer): void {
+    this.bytesRead += bytes.length;
+    this.reading.queue.buffer.borrow(bytes, bytes.length);
+    this.reading.queue.buffer.keep();
+  }
+
+  cancelReads(): number {
+    const count = this.reading.cancelAll();
+    this.schedule();
+    return count;
+  }
+
+  /** It is no connection of this thread's any more. */
+  leaveCensus(): void {
+    if (this.#opened) socketClosed();
+    this.#opened = false;
+  }
+
+  /** Of a socket that listened, and does no more: what is asked of it now fails with CLOSED. */
+  retire(reason: CloseReason): void {
+    this.leaveCensus();
+    this.phase = "closed";
+    this.reason = reason;
+  }
+
+  /** Closes at once. */
+  disconnect(reset: boolean): SocketRequest<CloseReason> {
+    this.close("local", null, reset);
+    this.schedule();
+    return this.whenClosed("disconnect");
+  }
+
+  /** Closes gracefully, once the conditions are met, those of earlier calls included. */
+  disconnectAfter(conditions: number): SocketRequest<CloseReason> {
+    this.closeWhen |= conditions;
+    this.schedule();
+    return this.whenClosed("disconnect");
+  }
+
+  whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
+    const request = new SocketRequest<CloseReason>(kind, undefined, nobody);
+    if (this.phase === "closed") settle(request, "done", this.reason);
+    else this.closeRequests.push(request);
+    return request;
+  }
+
+  // ------------------------------------------------------------------ told by the attempt to connect
+
+  expireConnect(): void {
+    if (this.attempt !== null) this.close("error", this.attempt.timeoutError());
+  }
+
+  /** The only place where a transport that was dialed becomes the connection's. */
+  didConnect({ transport, ahead, hasEnded }: Reached): void {
+    this.timer.disarm();
+    this.timer.wasHeard = true;
+    this.transport = transport;
+    if (ahead.length > 0) this.takeAhead(ahead);
+    transport.adopt(this);
+    if (this.securing !== null && this.securing.entry === null) this.securing.begin();
+    else this.#didConnect(false);
+    if (hasEnded) this.didEnd();
+    this.drain();
+  }
+
+  #didConnect(isSecure: boolean): void {
+    const attempt = this.attempt;
+    this.attempt = null;
+    if (attempt !== null) {
+      this.#becomeOpen();
+      attempt.stop();
+      notify(this.socket, "didConnect");
+    }
+    if (isSecure) notify(this.socket, "didSecure");
+    attempt?.succeed();
+  }
+
+  didHandshake(info: SecureInfo): void {
+    this.timer.wasHeard = true;
+    this.securing?.didHandshake(info);
+  }
+
+  /** Handshake through, peer trusted. */
+  didSecure(): void {
+    this.#didConnect(true);
+  }
+
+  didFailToConnect(error: AsyncSocketError): void {
+    this.close("error", error);
+    this.schedule();
+  }
+
+  didOpenDescriptor(): void {
+    this.timer.wasHeard = true;
+    this.descriptors++;
+  }
+
+  didCloseDescriptor(): void {
+    this.descriptors--;
+    if (this.reason !== null) this.drain();
+  }
+
+  // ------------------------------------------------------------------ told by the transport
+
+  didReceive(chunk: Buffer, start: number, length: number): void {
+    this.bytesRead += length;
+    this.timer.wasHeard = true;
+    if (this.phase !== "open" && !this.isHeld) return;
+    this.timer.markActive();
+    const { buffer } = this.reading.queue;
+    buffer.borrow(chunk, length, start);
+    this.drain();
+    buffer.keep();
+  }
+
+  didEnd(): void {
+    this.timer.wasHeard = true;
+    if (this.securing?.state === "shaking") this.securing.fail("TLS", "The peer ended the stream in the TLS handshake");
+    else if (this.securing?.isCutShort === true) this.securing.failCutShort();
+    this.reading.peerDidEnd();
+    this.drain();
+  }
+
+  didWrite(): void {
+    this.timer.wasHeard = true;
+    this.writing.didWrite();
+    this.drain();
+  }
+
+  didFinish(): void {
+    this.writing.finDone = true;
+    this.drain();
+  }
+
+  didFail(error: Error): void {
+    const words = inWords(error);
+    if (this.securing?.state === "shaking") this.securing.fail("TLS", `The TLS handshake failed: ${words}`, error);
+    else if (isOurs(error)) this.close("error", error);
+    else if (!this.writing.failChanged())
+      this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
+    this.drain();
+  }
+
+  didClose(): void {
+    this.descriptors--;
+    // When both have ended, the descriptor goes; the connection stays while bytes are unread.
+    if (this.reading.peerEnded && this.writing.finSent) this.writing.finDone = true;
+    else this.close("error", socketError("CONNECTION_LOST", "connection", "Connection lost: it was closed underneath"));
+    this.drain();
+  }
+
+  // ------------------------------------------------------------------ the loop
+
+  schedule(): void {
+    if (this.#draining || this.#scheduled) return;
+    this.#scheduled = true;
+    this.clock.soon(drain, this);
+  }
+
+  /** Does all that can be done now, in small steps. Never nested: calls made by callbacks leave it to the running one. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#scheduled = false;
+    if (!this.#rests) this.#work();
+    this.reading.queue.buffer.trim();
+    this.#setRoom();
+    this.timer.arm();
+  }
+
+  /** As much as one turn may take. */
+  #work(): void {
+    this.#draining = true;
+    let steps = STEPS_A_TURN;
+    try {
+      while (steps > 0 && !this.isPaused && this.#step()) steps--;
+    } catch (error) {
+      this.#didBreak(error);
+    } finally {
+      this.#draining = false;
+    }
+    if (steps === 0 || this.entriesLeft <= 0) this.#rest();
+    if (this.reading.servedAwaited) {
+      this.reading.servedAwaited = false;
+      // A tick of its own would come before the code that awaited; this way it comes behind.
+      if (this.writing.queue.hasMore) soonest(() => this.schedule());
+    }
+  }
+
+  #step(): boolean {
+    if (this.hasUntold) return this.#tellFailures();
+    if (this.securing !== null && this.reason === null && this.securing.step()) return true;
+    if (this.reading.step() || this.writing.step() || closeStep(this)) return true;
+    return this.reading.report() || this.writing.report();
+  }
+
+  #tellFailures(): true {
+    this.toldLate = true;
+    for (let entry = this.#untold.head; entry !== null && !this.isPaused; entry = this.#untold.head) {
+      this.#untold.remove(entry);
+      this.entriesLeft--;
+      tellFailed(this.socket, entry);
+    }
+    return true;
+  }
+
+  /** Something threw that must not: a transport of somebody else's, say. It ends this connection, and no other. */
+  #didBreak(error: unknown): void {
+    if (this.reason !== null) surface(error);
+    else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
+    this.#rest();
+  }
+
+  /** Leaves others their turn. */
+  #rest(): void {
+    this.#rests = true;
+    this.writing.flushWaiting();
+    this.clock.later(resume, this);
+  }
+
+  /** A turn's rest is over. */
+  resume(): void {
+    this.entriesLeft = ENTRIES_A_TURN;
+    this.goOn();
+  }
+
+  /** Nothing more is told until what was thrown has surfaced, which is asked for already. */
+  pause(): void {
+    this.#rests = true;
+    this.clock.soon(goOn, this);
+  }
+
+  goOn(): void {
+    this.#rests = false;
+    this.drain();
+  }
+
+  // ------------------------------------------------------------------ failing and closing
+
+  /** Marks an entry, which is in no queue any more, as failed; the loop tells of it. */
+  failEntry(entry: Entry, error: AsyncSocketError): void {
+    markFailed(entry, error);
+    this.#untold.push(entry);
+  }
+
+  /** The end, at once. The loop then tells everybody. */
+  close(by: "local" | "remote", error: null, reset?: boolean): void;
+  close(by: "error", error: AsyncSocketError, reset?: boolean): void;
+  close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
+    if (this.reason !== null) return;
+    this.writing.account();
+    this.reason = closeReason(this, by, error);
+    this.phase = "closing";
+    this.graceful = null;
+    this.willDisconnectDue = this.#opened;
+    this.attempt?.giveUp();
+    // A stream may close from inside this call: that waits until whoever closes here is through.
+    const wasDraining = this.#draining;
+    this.#draining = true;
+    this.transport?.destroy(reset);
+    this.#draining = wasDraining;
+    this.schedule();
+  }
+
+  /** A deadline has passed. What is not sent yet is not left to the system, which would keep it for a long time. */
+  closeLate(error: AsyncSocketError): void {
+    this.close("error", error, this.writing.unsentBytes > 0);
+  }
+
+  // ------------------------------------------------------------------ room
+
+  #becomeOpen(): void {
+    this.phase = "open";
+    this.#opened = true;
+    socketOpened();
+    this.timer.markActive();
+  }
+
+  /** What was received already belongs to the handshake; nothing of it ever reaches a read. */
+  becomeSecure(settings: SecureSettings): void {
+    const { buffer } = this.reading.queue;
+    const ahead = buffer.copyOut(buffer.length);
+    buffer.drop(ahead.length);
+    this.bytesRead -= ahead.length;
+    if (this.transport === null) return;
+    this.transport = this.transport.secure(settings, ahead, this);
+    this.#room = ROOM_MAX;
+    this.#setRoom();
+  }
+
+  /** Tells the transport how much may come: what the current read can take, and the read-ahead. */
+  #setRoom(): void {
+    let room = ROOM_MAX;
+    if (this.phase === "open" || this.isHeld) {
+      room = Math.min(ROOM_MAX, this.reading.queue.room(this.limits.readAhead));
+    } else if (this.graceful === null) return;
+    if (room === this.#room) return;
+    this.#room = room;
+    this.transport?.setRoom(room);
+  }
+}
+
+function resume(connection: Connection): void {
+  connection.resume();
+}
+
+function drain(connection: Connection): void {
+  connection.drain();
+}
+
+function goOn(connection: Connection): void {
+  connection.goOn();
+}

@@ -1,0 +1,81 @@
+/** The words of every failure of an entry, in one place. */
+
+import { inWords } from "../base/errno.js";
+import { AsyncSocketError, isCode, type ShortCode } from "../base/errors.js";
+import type { ReadEntry } from "../pump/read-entry.js";
+import type { ReadQueue } from "../pump/read-queue.js";
+import type { WriteEntry } from "../pump/write-queue.js";
+
+/** What a read fails with by itself. */
+export type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME" | "BAD_STATE";
+
+/** An error for a read. Its bytes, if it is the current one, are copied into `partial`. */
+export function readError(queue: ReadQueue, entry: ReadEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+  const isCurrent = queue.head === entry && entry._state === "current";
+  const partial = isCurrent ? queue.partial(entry) : undefined;
+  const isSkip = entry.kind === "skip";
+  const bytesDone = !isCurrent ? 0 : isSkip ? queue.skipped : queue.bytesDone(entry);
+  const message = `${entry.kind} ${readWords(code, entry, bytesDone, cause)}`;
+  return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, partial, cause });
+}
+
+export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+  const bytesDone = entry.sent;
+  const message = `${entry.kind} ${writeWords(code, entry, cause)}`;
+  return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, cause });
+}
+
+function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: unknown): string {
+  const came =
+    entry.kind === "skip"
+      ? `${bytesDone} of ${entry.length} bytes are dropped`
+      : `${bytesDone} bytes had come for it and stay unread`;
+  switch (code) {
+    case "READ_TIMEOUT":
+      return `timed out after ${entry.timeoutMs} ms; ${came}`;
+    case "READ_LIMIT":
+      if (cause !== undefined) return `would give a longer string than this runtime has; ${came}`;
+      return entry.kind === "readFrame"
+        ? `was announced a frame of more than maxLength, ${entry.length} bytes; ${came}`
+        : `found no end within maxLength, ${entry.length} bytes; ${came}`;
+    case "BAD_FRAME":
+      return `was announced a frame of a length that cannot be; ${came}`;
+    case "BAD_STATE":
+      return `failed: ${inWords(cause)}; ${came}`;
+    case "END_OF_STREAM":
+      return `met the end of the stream: the peer sends no more; ${came}`;
+    default:
+      return commonWords(code, cause);
+  }
+}
+
+function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string {
+  const out = `${entry.sent} of ${entry.total} bytes are out`;
+  switch (code) {
+    case "WRITE_TIMEOUT":
+      return `timed out after ${entry.timeoutMs} ms; ${out}`;
+    case "QUEUE_FULL":
+      return `of ${entry.total} bytes would pass limits.writeQueue`;
+    case "BAD_STATE":
+      return `failed: its memory was transferred or resized before it was out; ${out}`;
+    default:
+      return `${commonWords(code, cause)}; ${out}`;
+  }
+}
+
+function commonWords(code: ShortCode, cause: unknown): string {
+  if (code === "CANCELED") return "was canceled";
+  if (code === "CONNECTION_LOST") return `failed: the connection was lost${whyLost(cause)}`;
+  const why = cause instanceof Error ? `: ${cause.message}` : "";
+  return `failed: the socket is closed${why}`;
+}
+
+/** @param cause the error of the connection, which says why after the same words */
+function whyLost(cause: unknown): string {
+  return cause instanceof Error ? `: ${cause.message.replace(/^Connection lost: /, "")}` : "";
+}
+
+/** What entries fail with that a close takes along. */
+export function closeCode(error: AsyncSocketError | null): "CLOSED" | "CONNECTION_LOST" {
+  return error !== null && isCode(error, "CONNECTION_LOST") ? "CONNECTION_LOST" : "CLOSED";
+}

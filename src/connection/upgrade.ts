@@ -1,0 +1,320 @@
+import type { DetailedPeerCertificate } from "node:tls";
+import { inWords } from "../base/errno.js";
+import { AsyncSocketError, socketError } from "../base/errors.js";
+import { onAbort, type RequestOwner, settle, type SocketRequest } from "../base/request.js";
+import { isPending, NO_TIMEOUT } from "../pump/entry.js";
+import { ReadEntry } from "../pump/read-entry.js";
+import { WriteEntry } from "../pump/write-queue.js";
+import type { SecureInfo } from "../tls/info.js";
+import type { TLSInfo } from "../tls/options.js";
+import { type SecureSettings, withHost } from "../tls/settings.js";
+import type { Connection } from "./connection.js";
+import type { AsyncSocketDelegate } from "./delegate.js";
+import { surface } from "./notify.js";
+
+/** An upgrade as it stands in the queue of reads. */
+export class UpgradeEntry extends ReadEntry<TLSInfo> {
+  constructor(tag: unknown, owner: RequestOwner, timeoutMs: number) {
+    super("startTLS", tag, owner, timeoutMs, 0);
+  }
+}
+
+/** The same upgrade as it stands in the queue of writes: it holds up what is behind. */
+export class UpgradeGate extends WriteEntry {
+  readonly entry: UpgradeEntry;
+
+  constructor(entry: UpgradeEntry, owner: RequestOwner) {
+    super("startTLS", entry.tag, owner, NO_TIMEOUT, []);
+    this.entry = entry;
+  }
+}
+
+/**
+ * ```
+ * queued ── both queues have come to it ──> shaking ── didHandshake, a turn ──> deciding ── trusted ──> secure
+ *   (a connection that is secured from its start begins here, without an entry) └── asked ──┘
+ * ```
+ * Whatever goes wrong closes the connection: what was queued behind must never go in the clear.
+ */
+type SecuringState = "queued" | "shaking" | "shaken" | "deciding" | "asked" | "trusted" | "secure";
+
+/** The way of one connection from the clear to TLS: at most once in its life. */
+export class Securing implements RequestOwner {
+  state: SecuringState = "queued";
+  info: SecureInfo | null = null;
+  readonly settings: SecureSettings;
+  /** Null where the connection is secured from its start. */
+  entry: UpgradeEntry | null = null;
+  #gate: UpgradeGate | null = null;
+  #keptJudge: AsyncSocketDelegate | null = null;
+  #readsAreHere = false;
+  #writesAreHere = false;
+  #handshakeDueAt = Infinity;
+  #entryDueAt = Infinity;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection, settings: SecureSettings) {
+    this.#connection = connection;
+    this.settings = settings;
+  }
+
+  /** From the begin of the handshake until the peer is trusted nothing else goes on. */
+  get isUnderWay(): boolean {
+    return this.state !== "queued" && this.state !== "secure";
+  }
+
+  get dueAt(): number {
+    return Math.min(this.#handshakeDueAt, this.#entryDueAt);
+  }
+
+  // ------------------------------------------------------------------ as an entry of the two queues
+
+  enqueue(tag: unknown, timeoutMs: number, signal: AbortSignal | undefined): UpgradeEntry {
+    const connection = this.#connection;
+    const entry = new UpgradeEntry(tag, this, timeoutMs);
+    this.entry = entry;
+    if (connection.isEnding) {
+      connection.reading.enqueue(entry, undefined);
+      return entry;
+    }
+    this.#gate = new UpgradeGate(entry, this);
+    connection.reading.enqueue(entry, undefined);
+    connection.writing.enqueue(this.#gate, undefined);
+    if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(cause));
+    return entry;
+  }
+
+  cancelRequest(request: SocketRequest<unknown>): boolean {
+    if (!isPending(request)) return false;
+    this.#cancel(undefined);
+    return true;
+  }
+
+  extendRequest(request: SocketRequest<unknown>, ms: number): boolean {
+    const { entry } = this;
+    if (entry === null || !isPending(request) || entry.timeoutMs === NO_TIMEOUT) return false;
+    entry.timeoutMs += ms;
+    this.#entryDueAt += ms;
+    return true;
+  }
+
+  bytesDoneOf(): number {
+    return 0;
+  }
+
+  #cancel(cause: unknown): void {
+    this.fail("CANCELED", "startTLS was canceled; what was queued behind it cannot go in the clear", cause);
+    this.#connection.schedule();
+  }
+
+  /** The queue of reads has come to the upgrade. @returns whether that began the handshake */
+  readsReached(): boolean {
+    this.#readsAreHere = true;
+    return this.#reached();
+  }
+
+  /** The same of the queue of writes. */
+  writesReached(): boolean {
+    this.#writesAreHere = true;
+    return this.#reached();
+  }
+
+  #reached(): boolean {
+    const { entry } = this;
+    const { clock } = this.#connection;
+    if (this.#entryDueAt === Infinity && entry !== null && entry.timeoutMs !== NO_TIMEOUT) {
+      this.#entryDueAt = clock.now() + entry.timeoutMs;
+    }
+    if (!this.#readsAreHere || !this.#writesAreHere || this.state !== "queued") return false;
+    this.#expectHandshake();
+    // Not from inside the call that has just delivered bytes.
+    clock.soon(start, this);
+    return true;
+  }
+
+  // ------------------------------------------------------------------ the handshake
+
+  /** Of a connection that is secured from its start. */
+  begin(): void {
+    this.#expectHandshake();
+    this.start();
+  }
+
+  #expectHandshake(): void {
+    const { clock, limits, timer } = this.#connection;
+    this.state = "shaking";
+    this.#handshakeDueAt = clock.now() + limits.handshakeMs;
+    timer.arm();
+  }
+
+  start(): void {
+    const connection = this.#connection;
+    if (connection.reason !== null) return;
+    const settings = withHost(this.settings, connection.host);
+    if (settings !== null) connection.becomeSecure(settings);
+    else this.fail("TLS", "startTLS needs a servername: the name that the peer's certificate must be for is not known");
+  }
+
+  /** The peer's FIN has taken effect, in the clear, with the upgrade still to come: no way is left to it. */
+  didEnd(): void {
+    if (this.state !== "queued") return;
+    const message = "The peer ended the stream before the TLS handshake";
+    this.#connection.close("error", socketError("TLS", "startTLS", message));
+  }
+
+  didHandshake(info: SecureInfo): void {
+    if (this.state !== "shaking") return;
+    this.info = info;
+    this.state = "shaken";
+    // A TLS 1.3 server on Node loses its close_notify if it ends in the turn of the handshake.
+    this.#connection.clock.later(decide, this);
+  }
+
+  decide(): void {
+    if (this.state === "shaken") this.state = "deciding";
+    this.#connection.drain();
+  }
+
+  /** @returns whether it got further; each step's last act is a call to the user */
+  step(): boolean {
+    if (this.state === "deciding") this.#decide();
+    else if (this.state === "trusted") this.#finish();
+    else return false;
+    return true;
+  }
+
+  #decide(): void {
+    const { peerCertificate, authorizationError: problem } = this.info as SecureInfo;
+    const judge = this.#judge;
+    if (judge?.shouldTrustPeer !== undefined && peerCertificate !== null) {
+      this.state = "asked";
+      this.#ask(judge, peerCertificate, problem);
+    } else if (problem === null || !this.settings.rejectUnauthorized) this.state = "trusted";
+    else this.#refuse(inWords(problem.message === "" ? problem : problem.message), problem);
+  }
+
+  get #judge(): AsyncSocketDelegate | null {
+    const { delegate } = this.#connection.socket;
+    return delegate?.shouldTrustPeer === undefined ? this.#keptJudge : delegate;
+  }
+
+  /**
+   * The socket is turned into a stream, and has no delegate any more. Whoever was to decide about the peer still does:
+   * else anybody would be let in by a server that makes streams of what it accepts.
+   */
+  keepJudge(delegate: AsyncSocketDelegate | null): void {
+    this.#keptJudge = delegate;
+  }
+
+  #ask(judge: AsyncSocketDelegate, certificate: DetailedPeerCertificate, problem: Error | null): void {
+    let answer: unknown;
+    try {
+      answer = judge.shouldTrustPeer?.(this.#connection.socket, certificate, problem);
+    } catch (error) {
+      surface(error);
+      this.#fault(error);
+      return;
+    }
+    const isLate = typeof (answer as PromiseLike<unknown> | null | undefined)?.then === "function";
+    if (!isLate) this.#take(answer);
+    else Promise.resolve(answer).then(this.#take, this.#fault);
+  }
+
+  readonly #take = (answer: unknown): void => {
+    if (!this.#isAsked) return;
+    if (answer === true) this.state = "trusted";
+    else this.#refuse("the delegate does not trust it", this.info?.authorizationError ?? undefined);
+    this.#connection.schedule();
+  };
+
+  /** Whoever was to answer could not: that is a refusal, and the error tells why. */
+  readonly #fault = (error: unknown): void => {
+    if (!this.#isAsked) return;
+    this.#refuse(`shouldTrustPeer failed: ${inWords(error)}`, error);
+    this.#connection.schedule();
+  };
+
+  /** Whether the answer still counts. */
+  get #isAsked(): boolean {
+    return this.state === "asked" && this.#connection.reason === null;
+  }
+
+  #refuse(why: string, cause: unknown): void {
+    this.fail("TLS", `The peer is not to be trusted: ${why}`, cause);
+  }
+
+  #finish(): void {
+    this.state = "secure";
+    this.#handshakeDueAt = this.#entryDueAt = Infinity;
+    const { entry } = this;
+    const connection = this.#connection;
+    this.#leaveQueues();
+    connection.didSecure();
+    entry?.stopListening?.();
+    if (entry !== null) settle(entry, "done", this.info);
+  }
+
+  // ------------------------------------------------------------------ failing
+
+  /** Whether the stream has ended without close_notify, and must not. */
+  get isCutShort(): boolean {
+    return this.settings.requireCloseNotify && this.info?.truncated === true;
+  }
+
+  failCutShort(): void {
+    this.fail("TLS", "The peer's FIN came without close_notify: the stream may have been cut short");
+  }
+
+  expire(now: number): void {
+    const { limits } = this.#connection;
+    if (now < this.dueAt) return;
+    const own = now >= this.#entryDueAt;
+    const ms = own ? `${this.entry?.timeoutMs} ms` : `limits.handshakeMs, ${limits.handshakeMs} ms`;
+    const who = this.entry === null ? "The TLS handshake" : "startTLS";
+    this.fail("TLS_TIMEOUT", `${who} timed out after ${ms}: ${this.#waitingFor()}`);
+  }
+
+  #waitingFor(): string {
+    if (this.state === "queued") return `it waited for ${this.#holdUp()}`;
+    return this.state === "asked" ? "shouldTrustPeer has not answered" : "the peer was not through with it";
+  }
+
+  /** What the upgrade waits for, in words. */
+  #holdUp(): string {
+    const { reading, writing } = this.#connection;
+    const before = this.#readsAreHere ? writing.queue.head : reading.queue.head;
+    return `the ${this.#readsAreHere ? "write" : "read"} before it (${before?.kind ?? "none"})`;
+  }
+
+  /** The end of the connection, and of the upgrade first of all. */
+  fail(code: "TLS" | "TLS_TIMEOUT" | "CANCELED", message: string, cause?: unknown): void {
+    const { entry } = this;
+    const connection = this.#connection;
+    const operation = entry?.kind ?? (connection.attempt === null ? "connection" : "connect");
+    const error = new AsyncSocketError(code, message, { operation, tag: entry?.tag, cause });
+    this.#leaveQueues();
+    if (entry !== null && isPending(entry)) connection.failEntry(entry, error);
+    if (code === "TLS_TIMEOUT") connection.closeLate(error);
+    else connection.close("error", error);
+  }
+
+  /** The queue of writes has dropped it. */
+  forgetGate(): void {
+    this.#gate = null;
+  }
+
+  #leaveQueues(): void {
+    const { reading, writing } = this.#connection;
+    if (this.entry !== null && isPending(this.entry)) reading.queue.remove(this.entry);
+    if (this.#gate !== null) writing.queue.remove(this.#gate);
+    this.#gate = null;
+  }
+}
+
+function decide(securing: Securing): void {
+  securing.decide();
+}
+
+function start(securing: Securing): void {
+  securing.start();
+}

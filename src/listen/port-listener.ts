@@ -1,0 +1,190 @@
+import { AsyncResource } from "node:async_hooks";
+import cluster from "node:cluster";
+import type { Address } from "../base/address.js";
+import { realClock } from "../base/clock.js";
+import { reasonOf } from "../base/errno.js";
+import { listenFailure } from "../connect/messages.js";
+import { addressesOf } from "../connect/resolve.js";
+import { surface } from "../connection/notify.js";
+import type { ListenTarget, SocketSettings } from "../transport/options.js";
+import type { AcceptedTransport, Bind, Bound, ListenerSink, Place, TransportListener } from "../transport/transport.js";
+import { SocketFile } from "./unix-path.js";
+
+/** Who is told of what is accepted. */
+export type AcceptSink = Pick<ListenerSink, "didAccept" | "didFailAccept">;
+
+type IpTarget = Extract<ListenTarget, { path: null }>;
+
+/** A family that the machine lacks does not keep a name with several addresses from being listened on. */
+const ABSENT = ["EADDRNOTAVAIL", "EAFNOSUPPORT"];
+/** A free port of one address may be taken on the next. */
+const PORT_TRIES = 10;
+
+/** A target to listen on: one place, or all addresses of a name on one port. */
+export class PortListener implements TransportListener, AcceptSink {
+  local: Address | undefined;
+  readonly #target: ListenTarget;
+  readonly #settings: SocketSettings;
+  readonly #sink: ListenerSink;
+  readonly #bind: Bind;
+  #bounds: Bound[] = [];
+  #file: SocketFile | null = null;
+  #isReferenced = true;
+  #isClosed = false;
+  #stopLookingUp: (() => void) | null = null;
+
+  constructor(target: ListenTarget, settings: SocketSettings, sink: ListenerSink, bind: Bind) {
+    this.#target = target;
+    this.#settings = settings;
+    this.#sink = sink;
+    this.#bind = bind;
+    this.#start(target).then(
+      () => {
+        if (!this.#isClosed) sink.didListen();
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) sink.didFail(listenFailure(target, error as Error));
+      },
+    );
+  }
+
+  async #start(target: ListenTarget): Promise<void> {
+    if (target.path !== null) await this.#listenOnPath(target.path);
+    else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
+    else await this.#listenOnAll(target, await addressesOf(target.host, (stop) => (this.#stopLookingUp = stop)));
+    this.local = this.#bounds[0]?.address;
+  }
+
+  #ipPlace(target: IpTarget, port: number, address: string | undefined): Place {
+    const { ipv6Only, reusePort, backlog } = target;
+    const isIPv6Only = ipv6Only || address !== undefined;
+    return { address, port, path: null, boundPath: null, backlog, ipv6Only: isIPv6Only, reusePort };
+  }
+
+  async #listenOnAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#tryAll(target, addresses);
+        return;
+      } catch (error) {
+        this.#closeAll();
+        const mayRetry = target.port === 0 && reasonOf(error) === "EADDRINUSE" && tries < PORT_TRIES;
+        if (!mayRetry) throw error;
+      }
+    }
+  }
+
+  async #tryAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
+    let { port } = target;
+    let absent: unknown;
+    for (const address of addresses) {
+      try {
+        const bound = await this.#listen(this.#ipPlace(target, port, address));
+        if (bound.address !== undefined && bound.address.family !== "unix") port = bound.address.port;
+      } catch (error) {
+        if (!ABSENT.includes(reasonOf(error))) throw error;
+        absent = error;
+      }
+    }
+    if (this.#bounds.length === 0) throw absent;
+  }
+
+  async #listenOnPath(path: string): Promise<void> {
+    if (path.startsWith("\0") || process.platform === "win32") await this.#listen(this.#pathPlace(path, path));
+    else if (cluster.isWorker) await this.#listenByPrimary(path);
+    else {
+      const file = (this.#file = new SocketFile(path));
+      try {
+        await this.#listen(this.#pathPlace(path, file.boundPath));
+      } catch (error) {
+        throw file.explained(error);
+      }
+      await file.take();
+    }
+  }
+
+  #pathPlace(path: string, boundPath: string): Place {
+    const { backlog } = this.#target;
+    return { address: undefined, port: 0, path, boundPath, backlog, ipv6Only: false, reusePort: false };
+  }
+
+  /** The primary process of a cluster listens once for all workers that ask for the same path, and owns its file. */
+  async #listenByPrimary(path: string): Promise<void> {
+    try {
+      await this.#listen(this.#pathPlace(path, path));
+    } catch (error) {
+      if (reasonOf(error) !== "EADDRINUSE") throw error;
+      await new SocketFile(path).clear();
+      await this.#listen(this.#pathPlace(path, path));
+    }
+  }
+
+  async #listen(place: Place): Promise<Bound> {
+    const bound = await this.#bind(place, this.#settings, this);
+    if (this.#isClosed) bound.close();
+    else this.#bounds.push(bound);
+    if (!this.#isReferenced) bound.unref();
+    return bound;
+  }
+
+  didAccept(transport: AcceptedTransport): void {
+    if (transport.remote !== undefined) this.#sink.didAccept(transport);
+    else {
+      // Who has reset the connection already has no address any more, and could not be held to any rule.
+      transport.destroy(true);
+      this.#sink.didFailAccept(lostPeer());
+    }
+  }
+
+  didFailAccept(error: Error): void {
+    this.#sink.didFailAccept(error);
+  }
+
+  #closeAll(): void {
+    this.#file?.release();
+    for (const bound of this.#bounds.splice(0)) bound.close();
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stopLookingUp?.();
+    this.#closeAll();
+    // The runtime's own 'close' event waits for the connections; the descriptor is closed by the next turn.
+    realClock.later(tellClosed, this.#sink);
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    for (const bound of this.#bounds) bound.ref();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    for (const bound of this.#bounds) bound.unref();
+  }
+}
+
+function lostPeer(): Error {
+  return Object.assign(new Error("getpeername ENOTCONN"), { code: "ENOTCONN", syscall: "getpeername" });
+}
+
+/** Tells of a connection. One that nobody is told of, as an exception was in the way, must not stay open. */
+export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
+  try {
+    sink.didAccept(transport);
+  } catch (error) {
+    transport.destroy(true);
+    surface(error);
+  }
+}
+
+/** In the context of the runtime's server, but so that what is entered there does not stay: before Node 24 it would. */
+export function offerAlone(sink: AcceptSink, transport: AcceptedTransport): void {
+  const resource = new AsyncResource("asyncsocket");
+  resource.runInAsyncScope(offer, undefined, sink, transport);
+}
+
+function tellClosed(sink: ListenerSink): void {
+  sink.didClose();
+}

@@ -1,0 +1,118 @@
+import type { Clock, Timer } from "../base/clock.js";
+import { inWords } from "../base/errno.js";
+import { type AsyncSocketError, socketError } from "../base/errors.js";
+import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
+import { parseProxyHeader, type ProxyHeader, V2_MAX_BYTES } from "./proxy-protocol.js";
+
+/** Who waits for the headers of accepted connections. */
+export interface HeaderOwner {
+  /** `rest` came behind the header, and then, perhaps, the FIN. */
+  didReadHeader(intake: HeaderIntake, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
+  /** The connection is being closed. */
+  didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void;
+}
+
+/** How many turns of the event loop a header that is late may still have, where the system has news of its connection. */
+const TURNS_MAX = 100;
+
+/** An accepted connection while its PROXY header is awaited: no socket yet. */
+export class HeaderIntake implements TransportSink {
+  readonly transport: AcceptedTransport;
+  readonly #owner: HeaderOwner;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #timer: Timer | null;
+  #received: Buffer = Buffer.alloc(0);
+  #header: ProxyHeader | null = null;
+  #hasEnded = false;
+  #isOver = false;
+  #turnsLeft = TURNS_MAX;
+
+  constructor(transport: AcceptedTransport, owner: HeaderOwner, clock: Clock, timeoutMs: number) {
+    this.transport = transport;
+    this.#owner = owner;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    const expire = (): void => clock.later(strike, this);
+    this.#timer = timeoutMs === Infinity ? null : clock.setTimer(expire, timeoutMs, !transport.holdsProcess);
+    transport.setRoom(V2_MAX_BYTES);
+    transport.adopt(this);
+  }
+
+  /** Its time was over a turn ago: what came while the thread was busy has been told since, or will be. */
+  strike(): void {
+    if (this.#isOver || this.#header !== null) return;
+    const mayCome = this.transport.hasNews() && --this.#turnsLeft > 0;
+    if (mayCome) this.#clock.later(strike, this);
+    else this.#fail(`it took more than limits.handshakeMs, ${this.#timeoutMs} ms`);
+  }
+
+  /** Closes the connection without a word. */
+  cancel(): void {
+    if (this.#end()) this.transport.destroy(true);
+  }
+
+  didReceive(chunk: Buffer, start: number, length: number): void {
+    if (this.#isOver || this.#header !== null) return;
+    const fresh = chunk.subarray(start, start + length);
+    const bytes = this.#received.length === 0 ? fresh : Buffer.concat([this.#received, fresh]);
+    const result = parseProxyHeader(bytes);
+    if (result.state === "error") this.#fail(result.message);
+    else if (result.state === "more") this.#received = Buffer.from(bytes);
+    else {
+      this.#header = result.header;
+      this.#received = Buffer.from(bytes.subarray(result.length));
+      // Not from inside the call that has just delivered bytes: a handshake may follow.
+      this.#clock.soon(handOver, this);
+    }
+  }
+
+  handOver(): void {
+    if (this.#header === null || !this.#end()) return;
+    this.transport.setRoom(Infinity);
+    this.#owner.didReadHeader(this, this.#header, this.#received, this.#hasEnded);
+  }
+
+  didEnd(): void {
+    if (this.#header === null) this.#fail("the stream ended before it was complete");
+    else this.#hasEnded = true;
+  }
+
+  didFail(error: Error): void {
+    this.#fail(`the connection was lost: ${inWords(error)}`, error);
+  }
+
+  didClose(): void {
+    this.#fail("the connection was closed underneath");
+  }
+
+  didWrite(): void {
+    // Nothing is written.
+  }
+
+  didFinish(): void {
+    // Nothing is ended.
+  }
+
+  #end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    if (this.#timer !== null) this.#clock.clearTimer(this.#timer);
+    return true;
+  }
+
+  #fail(why: string, cause?: Error): void {
+    if (!this.#end()) return;
+    this.transport.destroy(true);
+    const message = `A connection was refused for its PROXY header: ${why}`;
+    this.#owner.didFailHeader(this, socketError("PROXY_PROTOCOL", "listen", message, cause));
+  }
+}
+
+function strike(intake: HeaderIntake): void {
+  intake.strike();
+}
+
+function handOver(intake: HeaderIntake): void {
+  intake.handOver();
+}

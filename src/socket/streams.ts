@@ -1,0 +1,193 @@
+import { ReadableStream, WritableStream } from "node:stream/web";
+import { inspect } from "node:util";
+import { type Bytes, toBytes } from "../base/checks.js";
+import { badState, isCode } from "../base/errors.js";
+import type { SocketRequest } from "../base/request.js";
+import type { CloseReason } from "../connection/close-reason.js";
+import type { Connection } from "../connection/connection.js";
+import { tellWritten } from "../connection/notify.js";
+import { NO_TIMEOUT } from "../pump/entry.js";
+import type { ReadEntry } from "../pump/read-entry.js";
+import { WriteEntry } from "../pump/write-queue.js";
+import type { SocketSummary } from "../socket-view.js";
+import { type Done, GatheredDuplex } from "../transport/gathered-duplex.js";
+import type { WebStreams } from "./options.js";
+import { readEntry } from "./read-options.js";
+
+/** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
+const BATCH_BYTES = 1024 * 1024;
+
+/**
+ * A socket as a stream of the runtime's: what it reads is queued one read at a time, what is written is a write each, or
+ * one for all that gathered meanwhile. It keeps the socket's limits, and ends with it.
+ *
+ * Two habits of the runtime's own sockets that programs rely on are kept. It begins to read at once, so that the peer's
+ * end is noticed where nobody reads. And it hands a write on in the call, so that `write` and then `destroy` sends it.
+ */
+export class SocketDuplex extends GatheredDuplex {
+  readonly #connection: Connection;
+  #isReading = false;
+
+  constructor(connection: Connection, allowHalfOpen: boolean) {
+    super({ allowHalfOpen });
+    this.#connection = connection;
+    void connection.whenClosed("closed").then(({ by, error }) => {
+      // Where both have ended in peace, what was read may still be on its way to whoever consumes it.
+      if (error !== null || by === "local") this.destroy(error ?? undefined);
+    });
+    this.read(0);
+  }
+
+  override _read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    read(this.#connection).then(this.#didRead, this.#didFailRead);
+  }
+
+  readonly #didRead = (data: Buffer): void => {
+    this.#isReading = false;
+    this.push(data);
+  };
+
+  /** Of any other failure the close tells. */
+  readonly #didFailRead = (error: unknown): void => {
+    if (!isCode(error, "END_OF_STREAM")) return;
+    this.push(null);
+    // Where nothing is left to be consumed, the stream ends without anybody who reads it.
+    this.read(0);
+  };
+
+  protected override send(chunks: readonly Buffer[], done: Done): void {
+    const connection = this.#connection;
+    // A write has no empty parts, but a stream may be given some: http.Server ends an answer so.
+    for (let rest = chunks.filter(({ length }) => length > 0); rest.length > 0;) {
+      const [batch, after] = divided(rest, Math.min(BATCH_BYTES, connection.limits.writeQueue));
+      rest = after;
+      const entry = write(connection, "write", batch);
+      handOn(connection);
+      if (entry.state !== "done") {
+        const goOn = after.length === 0 ? () => done() : () => this.send(after, done);
+        entry.then(goOn, this.#fail(done));
+        return;
+      }
+    }
+    done();
+  }
+
+  override _final(done: Done): void {
+    end(this.#connection).then(() => done(), this.#fail(done));
+  }
+
+  #fail(done: Done): (error: unknown) => void {
+    return (error) => {
+      // Who closed the socket by himself is told no error for what was under way; its callback is.
+      if (this.#connection.reason?.error === null) this.destroy();
+      done(failureOf(this.#connection, error));
+    };
+  }
+
+  /** One line: what is on its way is nobody's business but that of whoever reads and writes it. */
+  [inspect.custom](): string {
+    return `SocketDuplex of ${inspect(this.#connection.socket)}`;
+  }
+
+  /** The same for JSON. */
+  toJSON(): SocketSummary {
+    return this.#connection.socket.toJSON();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    void close(this.#connection).then(() => done(error));
+  }
+}
+
+/** What ended the connection, rather than what became of the one write that met it. */
+function failureOf({ reason }: Connection, error: unknown): Error {
+  return reason?.error ?? (error as Error);
+}
+
+/** Hands on what waits, as long as the operating system takes it at once. */
+function handOn(connection: Connection): void {
+  const { socket, writing } = connection;
+  const { queue } = writing;
+  while (connection.isCarrying && queue.hasMore && !writing.isBusy) {
+    writing.flush();
+    for (let entry = queue.nextDone(); entry !== null; entry = queue.nextDone()) tellWritten(socket, entry);
+  }
+}
+
+/** Closes at once; what was written before still gets its chance. */
+function close(connection: Connection): SocketRequest<CloseReason> {
+  handOn(connection);
+  return connection.disconnect(false);
+}
+
+function read({ reading }: Connection): ReadEntry<Buffer> {
+  const entry = readEntry(reading, undefined);
+  reading.enqueue(entry, undefined);
+  return entry;
+}
+
+function write({ writing }: Connection, kind: "write" | "end", data: Uint8Array | readonly Uint8Array[]): WriteEntry {
+  const entry = new WriteEntry(kind, undefined, writing, NO_TIMEOUT, data);
+  writing.enqueue(entry, undefined);
+  return entry;
+}
+
+function end(connection: Connection): WriteEntry {
+  return (connection.writing.endEntry ??= write(connection, "end", []));
+}
+
+/** As many chunks, the last one perhaps cut, as have so many bytes; and the others. */
+function divided(chunks: readonly Buffer[], bytes: number): [Buffer[], Buffer[]] {
+  let room = Math.max(1, bytes);
+  const index = chunks.findIndex(({ length }) => (room -= length) < 0);
+  const cut = chunks[index];
+  if (cut === undefined) return [[...chunks], []];
+  const at = cut.length + room;
+  return [
+    [...chunks.slice(0, index), cut.subarray(0, at)],
+    [cut.subarray(at), ...chunks.slice(index + 1)],
+  ];
+}
+
+/** Not by the runtime's way from a Duplex: there the writer's close waits for the end of what is read. */
+export function webStreams(connection: Connection, allowHalfOpen: boolean): WebStreams {
+  const disconnect = async (): Promise<void> => {
+    await close(connection);
+  };
+  const closed = connection.whenClosed("closed");
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          controller.enqueue(await read(connection));
+        } catch (error) {
+          if (!isCode(error, "END_OF_STREAM")) throw failureOf(connection, error);
+          controller.close();
+          if (!allowHalfOpen) end(connection);
+        }
+      },
+      cancel: disconnect,
+    },
+    // One is read ahead, so that the peer's end is noticed where nobody reads.
+    { highWaterMark: 1 },
+  );
+  const writable = new WritableStream<Bytes>({
+    start(controller) {
+      void closed.then(({ error }) => controller.error(error ?? badState("write", "the socket is closed")));
+    },
+    async write(chunk) {
+      const bytes = toBytes("chunk", chunk);
+      if (connection.writing.endEntry !== null) throw badState("write", "the peer has ended, and allowHalfOpen is off");
+      const entry = write(connection, "write", bytes);
+      handOn(connection);
+      await entry.catch((error: unknown) => {
+        throw failureOf(connection, error);
+      });
+    },
+    close: async () => await end(connection),
+    abort: disconnect,
+  });
+  return { readable, writable };
+}

@@ -1,0 +1,12 @@
+/**
+ * For tests of protocols: a network inside the process, with the faults of real ones, and a clock that waits for nobody.
+ *
+ * @module testing
+ */
+export type { MemoryConnection } from "./memory-connection.js";
+export type { MemoryFlow } from "./flow.js";
+export type { Amount, LinkOptions } from "./link.js";
+export type { Answer, NameAnswer } from "./names.js";
+export { MemoryNetwork, type MemoryNetworkOptions } from "./memory-network.js";
+export { seededRandom } from "./random.js";
+export { VirtualClock } from "./virtual-clock.js";

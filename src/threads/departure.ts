@@ -1,0 +1,164 @@
+import { realClock } from "../base/clock.js";
+import { inWords } from "../base/errno.js";
+import { type AsyncSocketError, badState, socketError } from "../base/errors.js";
+import { nobody, settle, SocketRequest } from "../base/request.js";
+import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
+import { closeReason } from "../connection/closing.js";
+import type { Connection } from "../connection/connection.js";
+import { obstacle } from "../connection/permissions.js";
+import type { AsyncSocket } from "../socket/async-socket.js";
+import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
+import type { Sender } from "./link.js";
+import type { RunLoop } from "./run-loop.js";
+import { drop, type Freight, joined, luggageOf, pack, whyStuck } from "./transfer.js";
+
+/** Moves the connection of a socket to another thread. @throws BAD_STATE */
+export function depart(socket: AsyncSocket, loop: RunLoop, userData: unknown): SocketRequest<void> {
+  const connection = socket._connection;
+  const why = obstacle(connection, socket.state) ?? (loop.isCurrent ? "the socket is on that run loop already" : null);
+  if (why !== null) throw badState("moveTo", why);
+  const request = new SocketRequest<void>("moveTo", undefined, nobody);
+  const transport = connection.transport as AcceptedTransport;
+  const stuck = loop._refusal ?? whyStuck(transport);
+  if (stuck === null) new Departure(connection, transport, loop, structuredClone(userData), request).begin();
+  else settle(request, "failed", socketError("TRANSFER", "moveTo", `The socket cannot be moved: ${stuck}`));
+  return request;
+}
+
+/** A connection on its way to another thread. Until it has left, it may receive. */
+export class Departure implements TransportSink, Sender {
+  readonly #connection: Connection;
+  readonly #transport: AcceptedTransport;
+  readonly #loop: RunLoop;
+  readonly #userData: unknown;
+  readonly #request: SocketRequest<void>;
+  #ahead: Buffer[] = [];
+  /** How much of what came ahead the connection has counted. */
+  #counted = 0;
+  #error: Error | null = null;
+
+  constructor(
+    connection: Connection,
+    transport: AcceptedTransport,
+    loop: RunLoop,
+    userData: unknown,
+    request: SocketRequest<void>,
+  ) {
+    this.#connection = connection;
+    this.#transport = transport;
+    this.#loop = loop;
+    this.#userData = userData;
+    this.#request = request;
+    request._state = "current";
+  }
+
+  begin(): void {
+    const connection = this.#connection;
+    const { buffer } = connection.reading.queue;
+    this.#counted = buffer.length;
+    this.#ahead.push(buffer.copyOut(buffer.length));
+    buffer.drop(buffer.length);
+    connection.timer.disarm();
+    connection.phase = "closing";
+    const reason = closeReason(connection, "local", null) as Extract<CloseReason, { error: null }>;
+    connection.reason = withoutPayload({ ...reason, unread: reason.unread, movedTo: this.#loop });
+    this.#transport.adopt(this);
+    connection.schedule();
+    // Of the batch that is being told of, there may be more for it.
+    realClock.soon(leave, this);
+  }
+
+  leave(): void {
+    const connection = this.#connection;
+    const refusal = this.#loop._refusal;
+    if (refusal !== null) this.#error ??= new Error(refusal);
+    if (this.#error !== null) {
+      this.#lose(this.#error);
+      return;
+    }
+    let freight: Freight | null = null;
+    try {
+      const packed = pack(this.#transport);
+      freight = packed.freight;
+      this.#ahead.push(...packed.surplus);
+      const luggage = luggageOf(connection, joined(this.#ahead), this.#counted, this.#userData);
+      connection.moved = this.#loop._send(freight, luggage, this);
+    } catch (error) {
+      if (freight !== null) drop(freight);
+      this.#lose(error);
+    }
+    this.#ahead = [];
+  }
+
+  /** It has never left: what came ahead is unread here. */
+  #lose(error: unknown): void {
+    this.#transport.destroy(true);
+    const connection = this.#connection;
+    connection.bytesRead -= this.#counted;
+    connection.takeAhead(Buffer.concat(this.#ahead));
+    this.lost(socketError("TRANSFER", "moveTo", `The socket was lost while it was moved: ${inWords(error)}`, error));
+  }
+
+  // ------------------------------------------------------------------ told by the transport, until it has left
+
+  didReceive(chunk: Buffer, start: number, length: number): void {
+    this.#ahead.push(Buffer.from(chunk.subarray(start, start + length)));
+  }
+
+  didFail(error: Error): void {
+    this.#error ??= error;
+  }
+
+  didEnd(): void {
+    // The system tells it again on the other thread.
+  }
+
+  didWrite(): void {
+    // Nothing is written.
+  }
+
+  didFinish(): void {
+    // Nothing is ended.
+  }
+
+  didClose(): void {
+    // The descriptor is not this thread's any more.
+  }
+
+  // ------------------------------------------------------------------ told by the link
+
+  arrived(): void {
+    settle(this.#request, "done", undefined);
+    this.#close();
+  }
+
+  lost(error: AsyncSocketError): void {
+    const connection = this.#connection;
+    connection.moved = null;
+    connection.reason = closeReason(connection, "error", error);
+    connection.willDisconnectDue = true;
+    settle(this.#request, "failed", error);
+    this.#close();
+  }
+
+  ended(): void {
+    // It was the other thread's.
+  }
+
+  /** The old instance is closed: it is told in a later turn. */
+  #close(): void {
+    this.#connection.descriptors--;
+    this.#connection.drain();
+  }
+}
+
+/** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
+export function endAtOnce(connection: Connection): void {
+  const { moved } = connection;
+  if (moved === null) void connection.disconnect(false);
+  else if (moved.state === "waiting") moved.link.end(moved);
+}
+
+function leave(departure: Departure): void {
+  departure.leave();
+}

@@ -1,0 +1,76 @@
+import type { MessagePort } from "node:worker_threads";
+import type { Address } from "../base/address.js";
+import type { ShortCode } from "../base/errors.js";
+import type { FullLimits } from "../base/limits.js";
+import type { AcceptInfo } from "../connection/delegate.js";
+import type { ShutdownResult } from "../listen/options.js";
+import type { SocketSettings } from "../transport/options.js";
+import type { PackedSecrets } from "./portable-tls.js";
+import type { Parcel } from "./transfer.js";
+
+/** What two threads say to each other; either may say any of it but for the last three. */
+export type Message =
+  | { readonly kind: "sockets"; readonly parcels: readonly Parcel[] }
+  /** `open`: how many connections the thread has. */
+  | {
+      readonly kind: "news";
+      readonly arrived: readonly number[];
+      readonly refused: readonly (readonly [id: number, why: string])[];
+      readonly ended: readonly number[];
+      readonly accepted: readonly AcceptedThere[];
+      readonly open: number;
+    }
+  /** Listen by yourself. */
+  | { readonly kind: "listen"; readonly id: number; readonly options: SharedOptions }
+  | { readonly kind: "unlisten"; readonly id: number }
+  /** Secure what you accept there by these secrets from now on. */
+  | { readonly kind: "resecure"; readonly id: number; readonly secrets: number }
+  | {
+      readonly kind: "listening";
+      readonly id: number;
+      readonly local: Address | undefined;
+      readonly why: string | null;
+    }
+  | {
+      readonly kind: "failedAccept";
+      readonly id: number;
+      readonly code: ShortCode;
+      readonly message: string;
+      readonly info: AcceptInfo;
+    }
+  | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedSecrets }
+  | { readonly kind: "forget"; readonly id: number }
+  /** Close these at once. */
+  | { readonly kind: "end"; readonly ids: readonly number[] }
+  | { readonly kind: "ready" }
+  | { readonly kind: "close"; readonly graceMs: number }
+  | { readonly kind: "closed"; readonly result: ShutdownResult };
+
+/** What a run loop listens by. All of it can be cloned. */
+export interface SharedOptions {
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly backlog: number;
+  readonly ipv6Only: boolean;
+  readonly settings: SocketSettings;
+  readonly allowHalfOpen: boolean;
+  readonly limits: FullLimits;
+  readonly proxyProtocol: boolean;
+  readonly blockList: unknown;
+  readonly secrets: number | null;
+}
+
+/** A socket that the other thread has accepted by itself. */
+export interface AcceptedThere {
+  readonly id: number;
+  readonly port: number;
+  readonly info: AcceptInfo;
+}
+
+/** In `workerData`, until the module has its own there. */
+export interface Start {
+  readonly name: string;
+  readonly port: MessagePort;
+  readonly module: string;
+  readonly workerData: unknown;
+}

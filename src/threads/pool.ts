@@ -1,0 +1,103 @@
+import { inspect } from "node:util";
+import { wrongType } from "../base/checks.js";
+import { asError, badState } from "../base/errors.js";
+import type { AcceptInfo } from "../connection/delegate.js";
+import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
+import { RunLoop } from "./run-loop.js";
+
+/** Which loop of a pool a new socket goes to: by the loop itself, or its place in `loops`. */
+export type PoolChooser = (info: AcceptInfo, loops: readonly RunLoop[]) => RunLoop | number;
+
+/** `"round-robin"`: in turns; `"least-connections"`: to the one with the fewest sockets. */
+export type PoolPolicy = "round-robin" | "least-connections" | PoolChooser;
+
+/** Several run loops of one module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
+export class RunLoopPool {
+  readonly policy: PoolPolicy;
+  readonly #loops: RunLoop[];
+  readonly #respawn: ((name: string) => Promise<RunLoop>) | null;
+  #next = 0;
+  #isClosing = false;
+
+  /** @internal */
+  constructor(loops: RunLoop[], policy: PoolPolicy, respawn: ((name: string) => Promise<RunLoop>) | null) {
+    this.#loops = loops;
+    this.policy = policy;
+    this.#respawn = respawn;
+    if (respawn !== null) for (const loop of loops) loop._whenEnded(() => void this.#replace(loop));
+  }
+
+  /** Those there are now; also those that have ended and are not replaced. */
+  get loops(): readonly RunLoop[] {
+    return [...this.#loops];
+  }
+
+  /** Of all loops together. */
+  get sockets(): number {
+    return this.#loops.reduce((count, loop) => count + loop.sockets, 0);
+  }
+
+  /**
+   * The loop that a new socket goes to.
+   * @throws BAD_STATE where none is running
+   */
+  pick(info: AcceptInfo): RunLoop {
+    const running = this.#loops.filter((loop) => loop.state === "running");
+    const [first] = running;
+    if (first === undefined) throw badState("pick", "no run loop of the pool is running");
+    if (typeof this.policy === "function") return this.#choose(this.policy(info, running), running);
+    if (this.policy === "least-connections") {
+      return running.reduce((least, loop) => (loop.sockets < least.sockets ? loop : least), first);
+    }
+    return running[this.#next++ % running.length] ?? first;
+  }
+
+  #choose(choice: unknown, running: readonly RunLoop[]): RunLoop {
+    const loop = typeof choice === "number" ? running[choice] : choice;
+    if (loop instanceof RunLoop) return loop;
+    throw wrongType("the policy's answer", `a RunLoop, or a number below ${running.length}`, choice);
+  }
+
+  /** Closes all of its loops, as `RunLoop.close` does. */
+  async close(options?: ShutdownOptions): Promise<ShutdownResult> {
+    this.#isClosing = true;
+    const running = this.#loops.filter((loop) => loop.state !== "closed");
+    const results = await Promise.all(running.map((loop) => loop.close(options)));
+    return {
+      finished: results.reduce((count, { finished }) => count + finished, 0),
+      forced: results.reduce((count, { forced }) => count + forced, 0),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A crash does not stop the pool; one whose module fails at once is not tried again. */
+  async #replace(ended: RunLoop): Promise<void> {
+    if (this.#isClosing || this.#respawn === null || ended.state !== "closed" || !ended._wasLost) return;
+    try {
+      const loop = await this.#respawn(ended.name);
+      this.#loops[this.#loops.indexOf(ended)] = loop;
+      loop._whenEnded(() => void this.#replace(loop));
+      if (this.#hasClosed) await loop.close({ graceMs: 0 });
+    } catch (error) {
+      process.emitWarning(asError(error));
+    }
+  }
+
+  get #hasClosed(): boolean {
+    return this.#isClosing;
+  }
+
+  [inspect.custom](): string {
+    return `RunLoopPool of ${this.#loops.length}: ${this.sockets} sockets`;
+  }
+}
+
+/** A loop, or the one that a pool picks. @throws TypeError for anything else */
+export function chosenLoop(given: unknown, info: AcceptInfo): RunLoop {
+  if (given instanceof RunLoop) return given;
+  if (given instanceof RunLoopPool) return given.pick(info);
+  throw wrongType("runLoop", "a RunLoop or a pool of them", given);
+}

@@ -1,0 +1,161 @@
+/** TLS over a stream of the runtime's, either side of it. */
+
+import type { Duplex } from "node:stream";
+import { checkServerIdentity, connect, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { realClock } from "../base/clock.js";
+import { asError } from "../base/errors.js";
+import { clientProblem, stopTickets } from "../base/undocumented.js";
+import { SecureInfo } from "./info.js";
+import type { SecureSettings } from "./settings.js";
+
+/** Told how a handshake went: one of the two, once. */
+export interface HandshakeListener {
+  didHandshake(info: SecureInfo): void;
+  didFailHandshake(error: Error): void;
+}
+
+/** @param ahead bytes that were received already: they belong to the handshake */
+export function startHandshake(
+  stream: Duplex,
+  settings: SecureSettings,
+  ahead: Buffer,
+  listener: HandshakeListener,
+): TLSSocket {
+  stream.pause();
+  if (ahead.length > 0) stream.unshift(ahead);
+  // A stream that hands on at once would bring the whole handshake about before anybody listens for it.
+  stream.cork();
+  realClock.soon(uncork, stream);
+  const socket = settings.isServer ? serverSide(stream, settings) : clientSide(stream, settings);
+  const { keyLog } = settings;
+  if (keyLog !== undefined) socket.on("keylog", (line: Buffer) => keyLog(line));
+  watch(socket, settings, listener);
+  return socket;
+}
+
+function uncork(stream: Duplex): void {
+  stream.uncork();
+}
+
+function clientSide(stream: Duplex, settings: SecureSettings): TLSSocket {
+  const { context, servername, protocols, session, identity } = settings;
+  return connect({
+    socket: stream,
+    secureContext: context,
+    // Whom to trust is decided here, not there: what is wrong is then known in full, and the delegate can be asked.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+    ...(identity === undefined ? {} : { host: identity }),
+    // An empty name keeps the runtime from sending one of its own.
+    servername: servername ?? "",
+    ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
+    ...(session === undefined ? {} : { session }),
+  });
+}
+
+function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
+  const { context, protocols, requestCert, rejectUnauthorized, chooseContext } = settings;
+  const options: TLSSocketOptions = {
+    isServer: true,
+    secureContext: context,
+    requestCert,
+    rejectUnauthorized: requestCert && rejectUnauthorized,
+  };
+  if (!settings.mayResume) stopTickets(context);
+  if (protocols !== undefined) options.ALPNProtocols = [...protocols];
+  if (chooseContext !== undefined) {
+    options.SNICallback = (name, done) => {
+      // A promise in any case: what the chooser throws fails the handshake, and no more.
+      const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
+      choice.then(
+        (chosen) => done(null, chosen),
+        (error: unknown) => done(asError(error)),
+      );
+    };
+  }
+  return new TLSSocket(stream, options);
+}
+
+function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeListener): void {
+  let isOver = false;
+  const fail = (error: Error): void => {
+    if (isOver) return;
+    isOver = true;
+    listener.didFailHandshake(error);
+  };
+  let session: Buffer | undefined;
+  let info: SecureInfo | null = null;
+  socket.on("session", (ticket: Buffer) => {
+    if (info === null) session = ticket;
+    else info.session = ticket;
+  });
+  socket.once(settings.isServer ? "secure" : "secureConnect", () => {
+    if (isOver) return;
+    isOver = true;
+    info = new SecureInfo(socket, settings);
+    info.authorizationError = problemOf(socket, settings, info);
+    info.session = session;
+    listener.didHandshake(info);
+  });
+  socket.on("error", fail);
+  // Where it is not a server of the runtime's that listens, what fails in TLS comes by this event alone, and ends nothing.
+  socket.on("_tlsError", (error: Error) => {
+    if (isOver) socket.destroy(error);
+    else fail(error);
+  });
+  socket.on("close", () => fail(new Error("the connection was closed during the handshake")));
+}
+
+/** Why the peer is not who it should be. */
+function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo): Error | null {
+  const { peerCertificate } = info;
+  const { isServer, fingerprints, identity, checkServerIdentity: check } = settings;
+  if (isServer && !settings.requestCert && fingerprints === undefined) return null;
+  if (fingerprints !== undefined) {
+    const shown = peerCertificate?.fingerprint256.replaceAll(":", "").toLowerCase() ?? "none";
+    return fingerprints.includes(shown)
+      ? null
+      : problem("FINGERPRINT", `its fingerprint, ${shown}, is none of those expected`);
+  }
+  if (isServer) {
+    if (info.resumed && !settings.mayResume) return problem("RESUMED", "");
+    // To the runtime a resumed session without a certificate is a good one.
+    return inWords(clientProblem(socket)) ?? (peerCertificate === null ? problem("NO_CERTIFICATE", "") : null);
+  }
+  // Typed as an error, it is the code of one.
+  const chain = socket.authorizationError as Error | string | null | undefined;
+  if (typeof chain === "string") return problem(chain, "");
+  if (chain instanceof Error) return inWords(chain);
+  if (peerCertificate === null) return problem("NO_CERTIFICATE", "");
+  try {
+    const found: unknown = (check ?? checkServerIdentity)(identity ?? "", peerCertificate);
+    return found === undefined || found === null ? null : asError(found);
+  } catch (error) {
+    // Whom it cannot judge, it has not let in.
+    return asError(error);
+  }
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  RESUMED: "its session may be that of another name, which asks for other clients: it has to shake hands in full",
+  NO_CERTIFICATE: "it has shown no certificate",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, and not among those trusted",
+  SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a certificate authority that is not among those trusted",
+  UNABLE_TO_GET_ISSUER_CERT: "it has shown no certificate, or one of an unknown issuer",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "the issuer of its certificate is not known here",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the issuer of its certificate is not known here",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet",
+  CERT_REVOKED: "its certificate is revoked",
+  INVALID_PURPOSE: "its certificate is for another purpose",
+};
+
+function problem(code: string, words: string): Error {
+  return Object.assign(new Error(words === "" ? (WORDS[code] ?? code) : words), { code });
+}
+
+function inWords(error: Error | null): Error | null {
+  if (error === null) return null;
+  const { code } = error as NodeJS.ErrnoException;
+  return code !== undefined && WORDS[code] !== undefined ? problem(code, WORDS[code]) : error;
+}

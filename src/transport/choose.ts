@@ -1,0 +1,22 @@
+import { checkOneOf, wrongType } from "../base/checks.js";
+import { badState } from "../base/errors.js";
+import type { AsyncSocketOptions } from "../socket/options.js";
+import { nativeProblem } from "./native/addon.js";
+import { nativeTransports } from "./native/factory.js";
+import { nodeTransports } from "./node/factory.js";
+import type { TransportFactory } from "./transport.js";
+
+export function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
+  const given = transport as Partial<TransportFactory> | string | null | undefined;
+  if (typeof given === "object" && given !== null) {
+    const isFactory = typeof given.connect === "function" && typeof given.listen === "function" && given.clock;
+    if (isFactory) return given as TransportFactory;
+    throw wrongType("transport", '"auto", "node", "native", or something with connect, listen and clock', given);
+  }
+  const name = checkOneOf("transport", given, ["auto", "node", "native"], "auto");
+  if (name === "node") return nodeTransports;
+  const problem = nativeProblem();
+  if (problem === null) return nativeTransports;
+  if (name === "auto") return nodeTransports;
+  throw badState('transport "native"', problem);
+}

@@ -1,0 +1,33 @@
+import cluster from "node:cluster";
+import { ipAddress } from "../../base/address.js";
+import { realClock } from "../../base/clock.js";
+import { PortListener } from "../../listen/port-listener.js";
+import { nodeTransports } from "../node/factory.js";
+import type { Endpoint, SocketSettings } from "../options.js";
+import type { ConnectSink, TransportFactory } from "../transport.js";
+import { addon } from "./addon.js";
+import { bindNative } from "./native-server.js";
+import { NativeTransport, PATH } from "./native-transport.js";
+
+function connectNative(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NativeTransport {
+  if (endpoint.path !== null) {
+    const ends = [{ family: "unix", path: "" } as const, { family: "unix", path: endpoint.path } as const] as const;
+    return new NativeTransport(addon.connect(endpoint.path, PATH, undefined, 0), ...ends, sink);
+  }
+  const { address, port, localAddress, localPort } = endpoint;
+  const id = addon.connect(address, port, localAddress, localPort ?? 0);
+  const transport = new NativeTransport(id, undefined, ipAddress(address, port), sink);
+  transport.setNoDelay(settings.noDelay);
+  if (settings.keepAliveMs !== false) transport.setKeepAlive(settings.keepAliveMs);
+  return transport;
+}
+
+/** Of a cluster's worker, the primary process listens, and hands on what it accepts: as the runtime's own servers have it. */
+export const nativeTransports: TransportFactory = {
+  clock: realClock,
+  connect: connectNative,
+  listen: (target, settings, sink) =>
+    cluster.isWorker
+      ? nodeTransports.listen(target, settings, sink)
+      : new PortListener(target, settings, sink, bindNative),
+};

@@ -1,0 +1,81 @@
+import { getSystemErrorName } from "node:util";
+import { type Address, ipAddress } from "../../base/address.js";
+import { realClock } from "../../base/clock.js";
+import { systemError } from "../../base/errno.js";
+import { type AcceptSink, offer } from "../../listen/port-listener.js";
+import type { SocketSettings } from "../options.js";
+import { type Bound, type Place, soleAddress } from "../transport.js";
+import { ACCEPT_FAILED, ACCEPTED, addon, KEEP_ALIVE, NO_DELAY, owners, REFERENCED } from "./addon.js";
+import { keepAliveSeconds, NativeTransport, PATH } from "./native-transport.js";
+
+/** A listening descriptor. */
+class NativeServer implements Bound {
+  readonly address: Address | undefined;
+  readonly #path: string | null;
+  readonly #sole: Address | undefined;
+  readonly #sink: AcceptSink;
+  #id: number;
+  #timer: object | null = null;
+
+  constructor(id: number, path: string | null, { noDelay, keepAliveMs }: SocketSettings, sink: AcceptSink) {
+    this.#id = id;
+    this.#path = path;
+    this.#sink = sink;
+    owners[id] = this;
+    if (path !== null) {
+      this.address = this.#sole = { family: "unix", path };
+      return;
+    }
+    const text = addon.addressOf(id, false) ?? "";
+    const space = text.indexOf(" ");
+    this.address = ipAddress(text.slice(space + 1), Number(text.slice(0, space)));
+    this.#sole = soleAddress(this.address);
+    addon.set(id, NO_DELAY, noDelay ? 1 : 0);
+    if (keepAliveMs !== false) addon.set(id, KEEP_ALIVE, keepAliveSeconds(keepAliveMs));
+  }
+
+  didHappen(what: number, a: number): void {
+    if (what === ACCEPTED) {
+      const remote = this.#path === null ? undefined : ({ family: "unix", path: "" } as const);
+      offer(this.#sink, new NativeTransport(a, this.#sole, remote, null));
+    } else if (what === ACCEPT_FAILED) {
+      this.#timer = realClock.setTimer(() => addon.setRoom(this.#id, 1), ACCEPT_PAUSE_MS, false);
+      this.#sink.didFailAccept(systemError(-a, "accept"));
+    }
+  }
+
+  close(): void {
+    if (this.#timer !== null) realClock.clearTimer(this.#timer);
+    owners[this.#id] = null;
+    addon.close(this.#id, false);
+  }
+
+  ref(): void {
+    addon.set(this.#id, REFERENCED, 1);
+  }
+
+  unref(): void {
+    addon.set(this.#id, REFERENCED, 0);
+  }
+}
+
+/** Every address of the machine: both families by one descriptor, or IPv4 alone where there is no other. */
+function bindAll({ port, backlog, ipv6Only, reusePort }: Place): number {
+  const id = addon.listen("::", port, backlog, ipv6Only, reusePort);
+  const isAbsent = id < 0 && ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(getSystemErrorName(id));
+  return isAbsent && !ipv6Only ? addon.listen("0.0.0.0", port, backlog, false, reusePort) : id;
+}
+
+export function bindNative(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
+  const { path, boundPath, address, port, backlog, ipv6Only, reusePort } = place;
+  let id: number;
+  if (boundPath !== null) id = addon.listen(boundPath, PATH, backlog, false, false);
+  else if (address === undefined) id = bindAll(place);
+  else id = addon.listen(address, port, backlog, ipv6Only, reusePort);
+  if (id >= 0) return Promise.resolve(new NativeServer(id, path, settings, sink));
+  const where = path === null ? ipAddress(address ?? "::", port) : ({ family: "unix", path } as const);
+  return Promise.reject(systemError(id, "listen", where));
+}
+
+/** After an accept that failed for want of descriptors or memory: at once, it would fail again. */
+const ACCEPT_PAUSE_MS = 100;

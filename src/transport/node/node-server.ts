@@ -1,0 +1,66 @@
+import { createServer, type ListenOptions, type Server } from "node:net";
+import { type Address, ipAddress } from "../../base/address.js";
+import { socketError } from "../../base/errors.js";
+import { type AcceptSink, offerAlone } from "../../listen/port-listener.js";
+import type { SocketSettings } from "../options.js";
+import { type Bound, type Place, soleAddress } from "../transport.js";
+import { NodeTransport } from "./node-transport.js";
+
+/** Listens by a server of the runtime's. */
+export async function bindNode(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
+  const { noDelay, keepAliveMs } = settings;
+  const server = createServer({
+    allowHalfOpen: true,
+    noDelay,
+    keepAlive: keepAliveMs !== false,
+    keepAliveInitialDelay: keepAliveMs === false ? 0 : keepAliveMs,
+  });
+  const { path } = place;
+  await listening(server, listenOptions(place));
+  const address: Address | undefined = path === null ? addressOf(server) : { family: "unix", path };
+  const sole = soleAddress(address);
+  server.on("connection", (socket) => offerAlone(sink, NodeTransport.accepted(socket, path, sole)));
+  server.on("error", (error) => sink.didFailAccept(error));
+  if (place.reusePort) await checkReusePort(server, place, address);
+  return { address, close: () => server.close(), ref: () => server.ref(), unref: () => server.unref() };
+}
+
+function listening(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((settled, failed) => {
+    server.once("error", failed);
+    server.listen(options, () => {
+      server.removeListener("error", failed);
+      settled();
+    });
+  });
+}
+
+function listenOptions({ boundPath, address, port, backlog, ipv6Only, reusePort }: Place): ListenOptions {
+  if (boundPath !== null) return { path: boundPath, backlog };
+  const options: ListenOptions & { reusePort?: boolean } = { port, backlog, ipv6Only };
+  // Without a host Node takes both families; asked for IPv6 alone it must not fall back to IPv4.
+  const host = address ?? (ipv6Only ? "::" : undefined);
+  if (host !== undefined) options.host = host;
+  if (reusePort) options.reusePort = true;
+  return options;
+}
+
+/** Some runtimes take the option and do nothing: then a second listener on the port fails. */
+async function checkReusePort(server: Server, place: Place, address: Address | undefined): Promise<void> {
+  const probe = createServer();
+  const port = address !== undefined && address.family !== "unix" ? address.port : place.port;
+  try {
+    await listening(probe, listenOptions({ ...place, port }));
+  } catch (error) {
+    server.close();
+    const words = "Cannot listen with reusePort: this runtime cannot share a port";
+    throw socketError("LISTEN", "listen", words, error);
+  } finally {
+    probe.close();
+  }
+}
+
+function addressOf(server: Server): Address | undefined {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? ipAddress(address.address, address.port) : undefined;
+}

@@ -1,0 +1,96 @@
+// The floors of docs/architecture.md, held against the imports of every file in src/. Imports of types count as well.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, sep } from "node:path";
+import { describe, it } from "node:test";
+import ts from "typescript";
+
+/** Each folder, and those that it may import from besides itself. */
+const BELOW: Readonly<Record<string, readonly string[]>> = (() => {
+  const pump = ["base", "framing"];
+  const transport = ["base", "tls"];
+  const connect = [...transport, "transport"];
+  const connection = [...connect, "connect", "framing", "pump"];
+  const listen = [...connection, "connection"];
+  const socket = [...listen, "listen"];
+  const top = [...socket, "socket"];
+  return {
+    base: [],
+    framing: ["base"],
+    pump,
+    tls: ["base"],
+    transport,
+    connect,
+    connection,
+    listen,
+    socket,
+    threads: top,
+    testing: top,
+  };
+})();
+
+const SRC = "src";
+
+/** Every file of src/, with the files of src/ that it imports. */
+function importGraph(): Map<string, readonly string[]> {
+  const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  return new Map(files.map((file) => [normalize(file), importsOf(normalize(file))]));
+}
+
+function importsOf(file: string): string[] {
+  const { importedFiles } = ts.preProcessFile(readFileSync(join(SRC, file), "utf8"), true, true);
+  const own = importedFiles.filter(({ fileName }) => fileName.startsWith("."));
+  return own.map(({ fileName }) => normalize(join(dirname(file), fileName.replace(/\.js$/, ".ts"))));
+}
+
+/** The first circle of imports that a walk from `file` meets, as the files on it; null where there is none. */
+function circleFrom(
+  file: string,
+  graph: ReadonlyMap<string, readonly string[]>,
+  seen: Set<string>,
+  path: string[],
+): string[] | null {
+  const at = path.indexOf(file);
+  if (at !== -1) return [...path.slice(at), file];
+  if (seen.has(file)) return null;
+  seen.add(file);
+  for (const imported of graph.get(file) ?? []) {
+    const circle = circleFrom(imported, graph, seen, [...path, file]);
+    if (circle !== null) return circle;
+  }
+  return null;
+}
+
+/** The folder of a file; null for the files on top, which may import anything. */
+function folderOf(file: string): string | null {
+  const [folder, rest] = file.split(sep);
+  return rest === undefined ? null : (folder ?? null);
+}
+
+describe("the architecture", () => {
+  const graph = importGraph();
+
+  it("has no circle of imports", () => {
+    const seen = new Set<string>();
+    for (const file of graph.keys()) {
+      const circle = circleFrom(file, graph, seen, []);
+      assert.equal(circle, null, `these files import each other: ${circle?.join(" -> ")}`);
+    }
+  });
+
+  it("lets a folder import only from the folders below it", () => {
+    const upwards: string[] = [];
+    for (const [file, imports] of graph) {
+      const folder = folderOf(file);
+      if (folder === null) continue;
+      const allowed = BELOW[folder];
+      assert.ok(allowed !== undefined, `${folder}/ is not among the floors: say in this test what it stands on`);
+      for (const imported of imports) {
+        const target = folderOf(imported);
+        if (target !== folder && (target === null || !allowed.includes(target))) upwards.push(`${file} -> ${imported}`);
+      }
+    }
+    assert.deepEqual(upwards, []);
+  });
+});
