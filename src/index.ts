@@ -6,12 +6,21 @@ export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";
 export type { AddressFilter, ListenOptions, ShutdownOptions, ShutdownResult } from "./listen/options.js";
 export type { AsyncSocketOptions, MoveOptions, WebStreams } from "./socket/options.js";
 export type { Bytes } from "./base/checks.js";
+export { fixed } from "./framing/fixed.js";
+export type { Framing, MessageFraming } from "./framing/framing.js";
+export { json } from "./framing/json.js";
+export { lengthPrefixed, type LengthPrefix } from "./framing/length-prefixed.js";
+export { line, type LineFramingOptions } from "./framing/line.js";
+export { netstring } from "./framing/netstring.js";
+export { delimited } from "./framing/until.js";
+export { varint, type VarintOptions } from "./framing/varint.js";
 export type { ConnectOptions } from "./connect/options.js";
 export type {
   DataOptions,
   DelimitedOptions,
   FrameOptions,
   LineOptions,
+  MessageOptions,
   OperationOptions,
   PeekOptions,
   ReadingOptions,

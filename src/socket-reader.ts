@@ -1,4 +1,5 @@
 import type { Bytes } from "./base/checks.js";
+import type { Framing } from "./framing/framing.js";
 import { badState } from "./base/errors.js";
 import type { SocketRequest } from "./base/request.js";
 import { AFTER_READING } from "./connection/closing.js";
@@ -12,6 +13,7 @@ import type {
   DelimitedOptions,
   FrameOptions,
   LineOptions,
+  MessageOptions,
   PeekOptions,
   ReadingOptions,
   ReadOptions,
@@ -67,6 +69,16 @@ export abstract class SocketReader<Tag> extends SocketView {
     return this.#queueRead("readFrame", reads.readFrameEntry(this._connection.reading, options), options);
   }
 
+  /**
+   * One message of a framing of your own, or of a built-in one. Gives what the framing decodes it to.
+   * Fails with `READ_LIMIT` where the message, or what has come of it, is longer than `maxLength`, and with `BAD_FRAME`
+   * where the framing throws, or gives a length that cannot be; its `cause` tells.
+   */
+  readMessage<T>(framing: Framing<T>, options?: MessageOptions<Tag>): SocketRequest<T> {
+    const entry = reads.readMessageEntry(this._connection.reading, framing, options);
+    return this.#queueRead("readMessage", entry, options);
+  }
+
   /** A copy of the next `length` bytes, which stay for the next read. */
   peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
   peek(options: PeekOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
@@ -102,6 +114,11 @@ export abstract class SocketReader<Tag> extends SocketView {
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined> {
     return this.#iterate("readFrame", options, (reading) => reads.readFrameEntry(reading, options));
+  }
+
+  /** The messages of a framing, until the end of the stream; it ends as `lines` does. */
+  messages<T>(framing: Framing<T>, options?: MessageOptions<Tag>): AsyncIterableIterator<T, undefined> {
+    return this.#iterate("readMessage", options, (reading) => reads.readMessageEntry(reading, framing, options));
   }
 
   /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */

@@ -1,8 +1,18 @@
-import { type Bytes, checkBoolean, checkOptions, checkSignal, toBytes, toParts } from "./base/checks.js";
+import {
+  type Bytes,
+  checkBoolean,
+  checkOptions,
+  needOptions,
+  checkSignal,
+  toBytes,
+  toParts,
+  wrongType,
+} from "./base/checks.js";
 import { badState } from "./base/errors.js";
 import type { SocketRequest } from "./base/request.js";
 import { AFTER_WRITING } from "./connection/closing.js";
 import { Securing } from "./connection/upgrade.js";
+import type { MessageFraming } from "./framing/framing.js";
 import { checkTimeout, NO_TIMEOUT } from "./pump/entry.js";
 import { WriteEntry } from "./pump/write-queue.js";
 import { SocketReader } from "./socket-reader.js";
@@ -19,10 +29,32 @@ export abstract class SocketWriter<Tag> extends SocketReader<Tag> {
    * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
-    if (options === undefined) return this.#queueWrite("write", data, undefined, NO_TIMEOUT, undefined);
+    return this.#write("write", data, options);
+  }
+
+  #write(
+    operation: "write" | "writeMessage",
+    data: Bytes | readonly Bytes[],
+    options: OperationOptions<Tag> | undefined,
+  ): WriteEntry {
+    if (options === undefined) return this.#queueWrite(operation, data, undefined, NO_TIMEOUT, undefined);
     checkOptions(options);
     const timeoutMs = checkTimeout(options.timeout);
-    return this.#queueWrite("write", data, options.tag, timeoutMs, checkSignal(options.signal));
+    return this.#queueWrite(operation, data, options.tag, timeoutMs, checkSignal(options.signal));
+  }
+
+  /**
+   * Sends one message, as the framing encodes it: the mirror of `readMessage`. All else is as with `write`.
+   * @throws what `encode` throws for a value that is no message; nothing is written then
+   */
+  writeMessage<Value>(
+    framing: Pick<MessageFraming<unknown, Value>, "encode">,
+    value: Value,
+    options?: OperationOptions<Tag>,
+  ): SocketRequest<void> {
+    if (typeof needOptions(framing).encode !== "function")
+      throw wrongType("framing.encode", "a function", framing.encode);
+    return this.#write("writeMessage", framing.encode(value), options);
   }
 
   /**
@@ -37,7 +69,7 @@ export abstract class SocketWriter<Tag> extends SocketReader<Tag> {
   }
 
   #queueWrite(
-    operation: "write" | "end",
+    operation: "write" | "writeMessage" | "end",
     data: Bytes | readonly Bytes[],
     tag: unknown,
     timeoutMs: number,
@@ -49,7 +81,7 @@ export abstract class SocketWriter<Tag> extends SocketReader<Tag> {
     const connection = this._connection;
     if (!connection.isEnding) {
       if (connection.writing.endEntry !== null) throw badState(operation, "the stream was ended by end()");
-      if ((connection.closeWhen & AFTER_WRITING) !== 0 && operation === "write") {
+      if ((connection.closeWhen & AFTER_WRITING) !== 0 && operation !== "end") {
         throw badState(operation, "the socket disconnects after the writes that were queued before");
       }
     }

@@ -70,6 +70,8 @@ export interface AsyncSocketDelegate<Tag = unknown, UserData = unknown> {
    * with the bytes as they came (of a line without its ending).
    */
   didReadText?(socket: AsyncSocket<Tag, UserData>, text: string, tag: Tag | undefined): void;
+  /** A `readMessage` is satisfied whose framing decodes to neither bytes nor text. */
+  didReadMessage?(socket: AsyncSocket<Tag, UserData>, message: unknown, tag: Tag | undefined): void;
   /** What has come for the current read since the last report; only while it is unfinished. */
   didReadPartial?(socket: AsyncSocket<Tag, UserData>, byteCount: number, tag: Tag | undefined): void;
   /** The operating system has every byte of a write. */

@@ -28,18 +28,16 @@ export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown):
 function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: unknown): string {
   const came =
     entry.kind === "skip"
-      ? `${bytesDone} of ${entry.length} bytes are dropped`
+      ? `${bytesDone} of ${entry.framing.exactLength} bytes are dropped`
       : `${bytesDone} bytes had come for it and stay unread`;
   switch (code) {
     case "READ_TIMEOUT":
       return `timed out after ${entry.timeoutMs} ms; ${came}`;
     case "READ_LIMIT":
       if (cause !== undefined) return `would give a longer string than this runtime has; ${came}`;
-      return entry.kind === "readFrame"
-        ? `was announced a frame of more than maxLength, ${entry.length} bytes; ${came}`
-        : `found no end within maxLength, ${entry.length} bytes; ${came}`;
+      return `found no message that ends within maxLength, ${entry.limit - entry.framing.headerBytes} bytes; ${came}`;
     case "BAD_FRAME":
-      return `was announced a frame of a length that cannot be; ${came}`;
+      return `was given what is no message: ${inWords(cause)}; ${came}`;
     case "BAD_STATE":
       return `failed: ${inWords(cause)}; ${came}`;
     case "END_OF_STREAM":

@@ -70,7 +70,9 @@ export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown, 
   if (delegate !== null) {
     try {
       if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
-      else delegate.didRead?.(socket, (told as Buffer | undefined) ?? NOTHING, entry.tag);
+      else if (Buffer.isBuffer(told)) delegate.didRead?.(socket, told, entry.tag);
+      else if (entry.kind === "readMessage") delegate.didReadMessage?.(socket, told, entry.tag);
+      else delegate.didRead?.(socket, NOTHING, entry.tag);
     } catch (error) {
       surfaceOf(socket, error);
     }
@@ -106,7 +108,7 @@ export function tellFailed(socket: AsyncSocket, entry: Entry): void {
   if (entry.kind === "startTLS") {
     // It closes the connection: the reason tells.
   } else if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
-  else if (entry.kind === "write") notify(socket, "didFailWrite", error, entry.tag);
+  else if (entry.kind !== "end") notify(socket, "didFailWrite", error, entry.tag);
   entry._tell();
 }
 

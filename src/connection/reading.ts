@@ -7,7 +7,7 @@ import type { ReadEntry } from "../pump/read-entry.js";
 import { type Attempt, ReadQueue } from "../pump/read-queue.js";
 import type { Connection } from "./connection.js";
 import { readError, type ReadFailure } from "./failures.js";
-import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
+import { askForTime, hears, notify, surface, tellRead, wantsBytes } from "./notify.js";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
 export class ReadSide implements RequestOwner {
@@ -51,9 +51,8 @@ export class ReadSide implements RequestOwner {
   takeNow(entry: ReadEntry): boolean {
     const { queue } = this;
     const connection = this.#connection;
-    const { socket } = connection;
     if (queue.head !== null || queue.buffer.length === 0 || this.held) return false;
-    if (!connection.isServing || hears(socket, "didRead") || hears(socket, "didReadText")) return false;
+    if (!connection.isServing || this.#isHeard) return false;
     queue.push(entry);
     this.wait.enter(entry);
     if (!this.#takeIfReady(entry)) {
@@ -68,14 +67,28 @@ export class ReadSide implements RequestOwner {
     return true;
   }
 
+  /** Whether the delegate is told of reads. */
+  get #isHeard(): boolean {
+    const { socket } = this.#connection;
+    return hears(socket, "didRead") || hears(socket, "didReadText") || hears(socket, "didReadMessage");
+  }
+
   #takeIfReady(entry: ReadEntry): boolean {
-    if (this.queue.attempt(entry, this.limits.readAhead) !== "ready") return false;
+    const { queue } = this;
+    if (queue.attempt(entry, this.limits.readAhead) !== "ready") return false;
     try {
-      entry._outcome = this.queue.take(entry);
-      return true;
+      entry._outcome = queue.draw(entry);
     } catch {
       return false; // The loop finds the same, and says so.
     }
+    if (!this.#isWanted(entry)) return false;
+    queue.take(entry);
+    return true;
+  }
+
+  /** Whether a framing of the user's, which was just asked, has left the read and the connection as they were. */
+  #isWanted(entry: ReadEntry): boolean {
+    return entry === this.queue.head && this.#connection.phase === "open";
   }
 
   cancelRequest(entry: ReadEntry): boolean {
@@ -110,23 +123,28 @@ export class ReadSide implements RequestOwner {
       this.wait.enter(entry);
       if (entry.kind === "startTLS") return this.#upgrade() || hasServed;
       const attempt = queue.attempt(entry, connection.limits.readAhead);
+      if (!this.#isWanted(entry)) return true;
       if (attempt !== "ready") return this.#cannot(entry, attempt) || hasServed;
       this.#serve(entry);
     }
   }
 
-  /** Gives a read what there is for it. Text can be too long for the runtime, and the caller's memory gone. */
+  /** Gives a read what there is for it. */
   #serve(entry: ReadEntry): void {
     const connection = this.#connection;
+    const { queue } = this;
     let value: unknown;
-    let bytes: Buffer | null;
+    let bytes: Buffer | null = null;
     try {
-      bytes = entry.givesText && wantsBytes(connection.socket) ? this.queue.textBytes(entry) : null;
-      value = this.queue.take(entry);
+      value = queue.draw(entry);
+      if (typeof value === "string" && wantsBytes(connection.socket)) bytes = queue.textBytes(entry);
     } catch (error) {
-      this.#lose(entry, reasonOf(error) === "ERR_STRING_TOO_LONG" ? "READ_LIMIT" : "BAD_STATE", error);
+      if (this.#isWanted(entry)) this.#lose(entry, whyNotDrawn(entry, error), error);
+      else surface(error);
       return;
     }
+    if (!this.#isWanted(entry)) return;
+    queue.take(entry);
     if (this.peerEnded) this.#owesTurn = true;
     if (entry._settlers !== null) this.servedAwaited = true;
     connection.entriesLeft--;
@@ -144,7 +162,7 @@ export class ReadSide implements RequestOwner {
       if (this.peerEnded) return this.#end();
       if (entry.timeoutMs !== 0) return false;
       this.#lose(entry, "READ_TIMEOUT");
-    } else this.#lose(entry, attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME");
+    } else this.#lose(entry, attempt === "over-limit" ? "READ_LIMIT" : "BAD_FRAME", this.queue.problem);
     return true;
   }
 
@@ -251,4 +269,10 @@ export class ReadSide implements RequestOwner {
 
 function release(side: ReadSide): void {
   side.release();
+}
+
+/** Text can be too long for the runtime, the caller's memory gone, and what seemed a message none. */
+function whyNotDrawn(entry: ReadEntry, error: unknown): ReadFailure {
+  if (reasonOf(error) === "ERR_STRING_TOO_LONG") return "READ_LIMIT";
+  return entry.kind === "readMessage" ? "BAD_FRAME" : "BAD_STATE";
 }

@@ -1,4 +1,5 @@
 import type { DetailedPeerCertificate } from "node:tls";
+import { exactly } from "../framing/fixed.js";
 import { inWords } from "../base/errno.js";
 import { AsyncSocketError, socketError } from "../base/errors.js";
 import { onAbort, type RequestOwner, settle, type SocketRequest } from "../base/request.js";
@@ -15,7 +16,11 @@ import { surface } from "./notify.js";
 /** An upgrade as it stands in the queue of reads. */
 export class UpgradeEntry extends ReadEntry<TLSInfo> {
   constructor(tag: unknown, owner: RequestOwner, timeoutMs: number) {
-    super("startTLS", tag, owner, timeoutMs, 0);
+    super("startTLS", tag, owner, timeoutMs, exactly(0), 0);
+  }
+
+  override get bytesTotal(): undefined {
+    return undefined;
   }
 }
 

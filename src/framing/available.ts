@@ -1,14 +1,57 @@
-import type { ReadEntry } from "../pump/read-entry.js";
-import { MORE, OVER_LIMIT } from "../pump/read-queue.js";
-import type { ReceiveBuffer } from "../pump/receive-buffer.js";
+import { InPlaceFraming, UNKNOWN, type BytesInPlace } from "./framing.js";
 import { completeCharacters } from "./text.js";
 
-export function measureSome(entry: ReadEntry, buffer: ReceiveBuffer): number {
-  const { ready } = buffer;
-  if (ready === 0 || (ready < entry.length && ready < buffer.length)) return MORE;
-  const count = Math.min(ready, entry.length);
-  if (typeof entry.target !== "string") return count;
-  const whole = completeCharacters(buffer.block, buffer.start, buffer.start + count, entry.target);
-  if (whole > 0) return whole;
-  return count === entry.length ? OVER_LIMIT : MORE;
+/** Whatever is there: at least one byte, at most as many as the read may take. Rules `read`. */
+class Available extends InPlaceFraming<Buffer> {
+  override locate({ length }: BytesInPlace, _searched: number, limit: number): number {
+    return length === 0 ? UNKNOWN : Math.min(length, limit);
+  }
+
+  override decode(message: Buffer): Buffer {
+    return message;
+  }
+}
+
+/**
+ * The same as text: an incomplete last character stays for the next read.
+ *
+ * ```
+ *   … | whole character | whole character | first bytes of one |
+ *                                         ▲ here the read ends
+ * ```
+ */
+class AvailableText extends InPlaceFraming<Buffer> {
+  readonly #encoding: BufferEncoding;
+
+  constructor(encoding: BufferEncoding) {
+    super();
+    this.#encoding = encoding;
+  }
+
+  override locate(bytes: BytesInPlace, _searched: number, limit: number): number {
+    const { block, start, ready } = bytes;
+    const count = this.wanted(bytes, limit);
+    if (ready < count) return UNKNOWN;
+    const whole = completeCharacters(block, start, start + count, this.#encoding);
+    return whole === 0 ? UNKNOWN : whole;
+  }
+
+  override wanted({ length }: BytesInPlace, limit: number): number {
+    return Math.min(length, limit);
+  }
+
+  override decode(message: Buffer): Buffer {
+    return message;
+  }
+}
+
+const bytes = new Available();
+const texts = new Map<BufferEncoding, AvailableText>();
+
+/** @param encoding - null: bytes */
+export function available(encoding: BufferEncoding | null): InPlaceFraming<Buffer> {
+  if (encoding === null) return bytes;
+  let framing = texts.get(encoding);
+  if (framing === undefined) texts.set(encoding, (framing = new AvailableText(encoding)));
+  return framing;
 }

@@ -1,5 +1,3 @@
-import { type Bytes, toBytes, wrongRange } from "../base/checks.js";
-
 /** The search for where a read ends, resumable: it never looks twice at bytes that cannot start a match. */
 
 /** One byte sequence to look for. */
@@ -26,8 +24,6 @@ export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
   }
   return { delimiters, longest, shortest };
 }
-
-export const LINE_FEED: DelimiterSet = delimiterSet([Buffer.from("\n")]);
 
 const FALSE_STARTS = 8;
 /** Fewer bytes than a native call costs. */
@@ -95,36 +91,4 @@ function findNatively(block: Buffer, from: number, end: number, bytes: Buffer): 
 function matches(block: Buffer, at: number, bytes: Buffer): boolean {
   for (let i = 1; i < bytes.length; i++) if (block[at + i] !== bytes[i]) return false;
   return true;
-}
-
-const known = new Map<string, DelimiterSet>();
-
-const KNOWN_MAX = 64;
-
-let lastDelimiter: string | undefined;
-
-let lastSet: DelimiterSet | undefined;
-
-/** A delimiter is asked for again and again: strings are converted once. */
-export function toDelimiters(delimiter: unknown): DelimiterSet {
-  if (typeof delimiter !== "string") return compile(delimiter as Bytes | readonly Bytes[]);
-  if (delimiter === lastDelimiter && lastSet !== undefined) return lastSet;
-  const set = known.get(delimiter) ?? compile(delimiter);
-  if (known.size === KNOWN_MAX) known.clear();
-  known.set(delimiter, set);
-  lastDelimiter = delimiter;
-  lastSet = set;
-  return set;
-}
-
-function compile(delimiter: Bytes | readonly Bytes[]): DelimiterSet {
-  const list: readonly unknown[] = Array.isArray(delimiter) ? delimiter : [delimiter];
-  if (list.length === 0) throw wrongRange("delimiter", "at least one delimiter", delimiter);
-  return delimiterSet(
-    list.map((one) => {
-      const bytes = toBytes("delimiter", one);
-      if (bytes.length === 0) throw wrongRange("delimiter", "longer than 0 bytes", one);
-      return Buffer.from(bytes);
-    }),
-  );
 }

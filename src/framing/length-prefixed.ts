@@ -1,31 +1,116 @@
-import { checkBoolean, checkOneOf, wrongType } from "../base/checks.js";
-import type { FrameOptions } from "../socket/read-options.js";
+import { checkBoolean, checkOneOf, checkOptions, toBytes, wrongType, type Bytes } from "../base/checks.js";
+import {
+  drawBytes,
+  InPlaceFraming,
+  partsOf,
+  UNKNOWN,
+  type BytesInPlace,
+  type MessageFraming,
+  type Target,
+  type UnreadBytes,
+} from "./framing.js";
 
-export function readLength(block: Buffer, offset: number, { lengthBytes, littleEndian }: FrameHeader): number {
-  if (lengthBytes === 4) return littleEndian ? block.readUInt32LE(offset) : block.readUInt32BE(offset);
-  if (lengthBytes === 8) {
-    return Number(littleEndian ? block.readBigUInt64LE(offset) : block.readBigUInt64BE(offset));
-  }
-  return littleEndian ? block.readUIntLE(offset, lengthBytes) : block.readUIntBE(offset, lengthBytes);
-}
-
-export interface FrameHeader {
-  readonly lengthBytes: number;
-  readonly littleEndian: boolean;
-  readonly lengthIncludesHeader: boolean;
+/** Where a message's length stands, and what it counts. */
+export interface LengthPrefix {
+  /** Size of the length field: 1, 2, 3, 4, 5, 6 or 8. */
+  lengthBytes: number;
+  /** @default false: network byte order */
+  littleEndian?: boolean | undefined;
+  /** Whether the length counts the length field too. @default false */
+  lengthIncludesHeader?: boolean | undefined;
 }
 
 const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
 
-const NETWORK_ORDER_4: FrameHeader = { lengthBytes: 4, littleEndian: false, lengthIncludesHeader: false };
+/**
+ * A length, and so many bytes. The value is those bytes. Rules `readFrame`.
+ *
+ * ```
+ *   | 00 00 00 05 | h e l l o | …
+ *     └ header ──┘  └ value ┘ ▲ here the message ends
+ * ```
+ */
+class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  override readonly headerBytes: number;
+  readonly littleEndian: boolean;
+  readonly lengthIncludesHeader: boolean;
 
-export function frameHeader(options: FrameOptions): FrameHeader {
-  const { lengthBytes, littleEndian, lengthIncludesHeader } = options;
+  constructor(lengthBytes: number, littleEndian: boolean, lengthIncludesHeader: boolean) {
+    super();
+    this.headerBytes = lengthBytes;
+    this.littleEndian = littleEndian;
+    this.lengthIncludesHeader = lengthIncludesHeader;
+  }
+
+  override locate({ block, start, ready }: BytesInPlace, _searched: number, limit: number): number {
+    const { headerBytes } = this;
+    if (ready < headerBytes) return UNKNOWN;
+    const claimed = this.#claimed(block, start);
+    // A number that large is not exact any more. With a limit it is beyond that anyway.
+    if (limit === Infinity && !Number.isSafeInteger(claimed)) throw new RangeError("a length of 2^53 bytes or more");
+    if (!this.lengthIncludesHeader) return headerBytes + claimed;
+    if (claimed < headerBytes) throw new RangeError(`a length of ${claimed}, which is shorter than its own header`);
+    return claimed;
+  }
+
+  override draw(bytes: UnreadBytes, count: number, target: Target): Buffer | string {
+    return drawBytes(bytes, this.headerBytes, count - this.headerBytes, target);
+  }
+
+  override decode(message: Buffer): Buffer {
+    return message.subarray(this.headerBytes);
+  }
+
+  /** @throws RangeError for a body that is too long for the length field */
+  encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
+    const parts = partsOf(body).map((part) => toBytes("value", part));
+    const length = parts.reduce((sum, part) => sum + part.length, this.lengthIncludesHeader ? this.headerBytes : 0);
+    if (length >= 2 ** (8 * this.headerBytes)) {
+      throw new RangeError(`Expected value to fit a length of ${this.headerBytes} bytes, got ${length} bytes`);
+    }
+    return [this.#header(length), ...parts];
+  }
+
+  #claimed(block: Buffer, at: number): number {
+    const { headerBytes, littleEndian } = this;
+    if (headerBytes === 4) return littleEndian ? block.readUInt32LE(at) : block.readUInt32BE(at);
+    if (headerBytes < 8) return littleEndian ? block.readUIntLE(at, headerBytes) : block.readUIntBE(at, headerBytes);
+    return Number(littleEndian ? block.readBigUInt64LE(at) : block.readBigUInt64BE(at));
+  }
+
+  #header(length: number): Buffer {
+    const { headerBytes, littleEndian } = this;
+    const header = Buffer.alloc(headerBytes);
+    if (headerBytes < 8 && littleEndian) header.writeUIntLE(length, 0, headerBytes);
+    else if (headerBytes < 8) header.writeUIntBE(length, 0, headerBytes);
+    else if (littleEndian) header.writeBigUInt64LE(BigInt(length));
+    else header.writeBigUInt64BE(BigInt(length));
+    return header;
+  }
+}
+
+const NETWORK_ORDER_4 = new LengthPrefixed(4, false, false);
+let last = NETWORK_ORDER_4;
+
+/**
+ * A length, and so many bytes: the value is those bytes. `maxLength` of `readMessage` counts header and body; of
+ * `readFrame` it counts the body alone. `encode` puts the header before a body.
+ * @throws TypeError, RangeError for a length field that cannot be
+ */
+export function lengthPrefixed(prefix: LengthPrefix): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  return prefixedBy(prefix);
+}
+
+/** The same, as the queue of reads takes it. */
+export function prefixedBy(prefix: LengthPrefix): LengthPrefixed {
+  if (typeof prefix !== "object") throw wrongType("options", "an object with lengthBytes", prefix);
+  checkOptions(prefix);
+  const { lengthBytes, littleEndian, lengthIncludesHeader } = prefix;
   if (lengthBytes === 4 && littleEndian === undefined && lengthIncludesHeader === undefined) return NETWORK_ORDER_4;
   if (typeof lengthBytes !== "number") throw wrongType("lengthBytes", "a number", lengthBytes);
-  return {
-    lengthBytes: checkOneOf("lengthBytes", lengthBytes, LENGTH_BYTES, 4),
-    littleEndian: checkBoolean("littleEndian", littleEndian, false),
-    lengthIncludesHeader: checkBoolean("lengthIncludesHeader", lengthIncludesHeader, false),
-  };
+  const size = checkOneOf("lengthBytes", lengthBytes, LENGTH_BYTES, 4);
+  const isLittle = checkBoolean("littleEndian", littleEndian, false);
+  const isWhole = checkBoolean("lengthIncludesHeader", lengthIncludesHeader, false);
+  const isLast = last.headerBytes === size && last.littleEndian === isLittle && last.lengthIncludesHeader === isWhole;
+  return isLast ? last : (last = new LengthPrefixed(size, isLittle, isWhole));
 }

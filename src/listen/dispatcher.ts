@@ -9,8 +9,8 @@ import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
 import type { SecureSettings } from "../tls/settings.js";
-import type { SocketSettings } from "../transport/options.js";
-import type { AcceptedTransport, ListenTarget, TransportListener } from "../transport/transport.js";
+import type { ListenTarget, SocketSettings } from "../transport/options.js";
+import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
 
 /** How a listener's connections are encrypted from their start: as the user said it, and checked. */
 export interface ListenerTLS {

@@ -1,4 +1,5 @@
 import { markAsUntransferable } from "node:worker_threads";
+import type { UnreadBytes } from "../framing/framing.js";
 
 /** Messages share blocks of this size, and may pin as much. */
 const SMALL = 8192;
@@ -31,7 +32,7 @@ function isUsable(make: BufferConstructor | undefined): make is BufferConstructo
  * message that straddles two blocks; and memory grows with what has come, never with what a peer announced.
  * A block is never written again where bytes were given away.
  */
-export class ReceiveBuffer {
+export class ReceiveBuffer implements UnreadBytes {
   block: Buffer = EMPTY;
   /** The block's memory, once it is shared, and where it begins there: asking the block costs more than a field does. */
   #memory: ArrayBufferLike | null = null;
@@ -112,16 +113,18 @@ export class ReceiveBuffer {
     this.end = ready;
   }
 
-  /** Gives the first bytes of the window away for good. */
-  take(count: number): Buffer {
-    const { block, start } = this;
+  /**
+   * Bytes of the window, given away for good: they are to be dropped, and are never overwritten. `offset` is that of a
+   * message's body.
+   */
+  give(offset: number, count: number): Buffer {
+    const { block } = this;
+    const from = this.start + offset;
     this.#lastTaken = count;
-    let data: Buffer;
-    if (count === block.length) data = block;
-    else if (block.length <= SMALL || count * SHARE >= block.length) {
-      data = this.#share(start, count);
-    } else data = this.copyOut(count);
-    this.drop(count);
+    if (count === block.length) return block;
+    if (block.length <= SMALL || count * SHARE >= block.length) return this.#share(from, count);
+    const data = allocate(count);
+    copy(block, from, data, 0, count);
     return data;
   }
 
@@ -142,10 +145,10 @@ export class ReceiveBuffer {
     return data;
   }
 
-  /** Copies the first bytes, of window and chunk, into memory of the caller's. They stay. */
-  copyTo(target: Uint8Array, count: number): void {
-    const inWindow = Math.min(count, this.ready);
-    copy(this.block, this.start, target, 0, inWindow);
+  /** Copies bytes, of window and chunk, into memory of the caller's. They stay. `offset` lies in the window. */
+  copyTo(target: Uint8Array, count: number, offset = 0): void {
+    const inWindow = Math.min(count, this.ready - offset);
+    copy(this.block, this.start + offset, target, 0, inWindow);
     copy(this.#chunk, this.#chunkStart, target, inWindow, count - inWindow);
   }
 

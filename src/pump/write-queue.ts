@@ -24,7 +24,7 @@ export class WriteEntry extends Entry<void> {
   handed = 0;
 
   constructor(
-    kind: "write" | "end" | "startTLS",
+    kind: "write" | "writeMessage" | "end" | "startTLS",
     tag: unknown,
     owner: RequestOwner,
     timeoutMs: number,
@@ -66,7 +66,7 @@ export class WriteEntry extends Entry<void> {
 
   /** Whether it holds no bytes, but a place in the stream. */
   get isMark(): boolean {
-    return this.kind !== "write";
+    return this.kind === "end" || this.kind === "startTLS";
   }
 
   /** Its `index`th part. */

@@ -1,4 +1,4 @@
-/** From what callers pass to the entries of the read queue: checked, with the defaults in place. */
+/** What reads take, checked, and the entries of the read queue that become of it. */
 
 import {
   checkDistance,
@@ -14,8 +14,13 @@ import {
 } from "../base/checks.js";
 import type { FullLimits } from "../base/limits.js";
 import type { RequestOwner } from "../base/request.js";
-import { toDelimiters } from "../framing/delimiter.js";
-import { frameHeader } from "../framing/length-prefixed.js";
+import { available } from "../framing/available.js";
+import { exactly, peeked, skipped } from "../framing/fixed.js";
+import type { Framing, InPlaceFraming } from "../framing/framing.js";
+import { prefixedBy, type LengthPrefix } from "../framing/length-prefixed.js";
+import { checkLineEncoding, lineIn } from "../framing/line.js";
+import { until } from "../framing/until.js";
+import { inPlace } from "../framing/user-framing.js";
 import { checkTimeout, NO_TIMEOUT } from "../pump/entry.js";
 import { ReadEntry, type ReadKind, UNLIMITED } from "../pump/read-entry.js";
 
@@ -29,43 +34,44 @@ const POLICIES = ["disconnect", "continue"] as const;
 function entryFor<T>(
   kind: ReadKind,
   reader: Reader,
-  length: number,
+  framing: InPlaceFraming<unknown>,
+  limit: number,
   options: ReadingOptions | undefined,
 ): ReadEntry<T> {
-  if (options === undefined) return new ReadEntry<T>(kind, undefined, reader, NO_TIMEOUT, length);
+  if (options === undefined) return new ReadEntry<T>(kind, undefined, reader, NO_TIMEOUT, framing, limit);
   checkOptions(options);
   checkSignal(options.signal);
-  const entry = new ReadEntry<T>(kind, options.tag, reader, checkTimeout(options.timeout), length);
+  const entry = new ReadEntry<T>(kind, options.tag, reader, checkTimeout(options.timeout), framing, limit);
   entry.failsAlone = checkOneOf("onFailure", options.onFailure, POLICIES, "disconnect") === "continue";
   return entry;
 }
 
-/** The bytes go into the caller's memory, or are decoded: not both. A frame's or delimiter's bound is that memory, too. */
-function setTarget(entry: ReadEntry, options: DataOptions | undefined): void {
-  if (options === undefined) return;
+/** The bytes go into the caller's memory, or are decoded: not both. A message's bound is that memory, too. */
+function setTarget<T>(entry: ReadEntry<T>, options: DataOptions | undefined): ReadEntry<T> {
+  if (options === undefined) return entry;
   entry.target = checkEncoding(options.encoding);
-  if (options.into === undefined) return;
+  if (options.into === undefined) return entry;
   const into = checkInto(options.into);
   if (entry.target !== null) throw new TypeError("Expected either encoding or into, got both");
-  const isFixed = entry.kind === "readExactly" || entry.kind === "peek";
-  if (isFixed && into.length < entry.length) {
-    throw wrongRange("into", `at least ${entry.length} bytes long`, into.length);
+  const { exactLength, headerBytes } = entry.framing;
+  if (exactLength !== undefined && into.length < exactLength) {
+    throw wrongRange("into", `at least ${exactLength} bytes long`, into.length);
   }
-  if (!isFixed) entry.length = Math.min(entry.length, into.length);
+  if (exactLength === undefined) entry.limit = Math.min(entry.limit, into.length + headerBytes);
   entry.target = into;
+  return entry;
 }
 
 export function readEntry(reader: Reader, options: ReadOptions | undefined): ReadEntry<Buffer> {
-  const entry = entryFor<Buffer>("read", reader, UNLIMITED, options);
-  if (options !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, UNLIMITED);
-  setTarget(entry, options);
-  return entry;
+  if (options === undefined) return entryFor("read", reader, available(null), UNLIMITED, undefined);
+  const limit = checkMaxLength("maxLength", checkOptions(options)?.maxLength, UNLIMITED);
+  const framing = available(checkEncoding(options.encoding));
+  return setTarget(entryFor<Buffer>("read", reader, framing, limit, options), options);
 }
 
 export function readExactlyEntry(reader: Reader, length: number, options: DataOptions | undefined): ReadEntry<Buffer> {
-  const entry = entryFor<Buffer>("readExactly", reader, checkLength("length", length), options);
-  setTarget(entry, options);
-  return entry;
+  checkLength("length", length);
+  return setTarget(entryFor<Buffer>("readExactly", reader, exactly(length), length, options), options);
 }
 
 export function readUntilEntry(
@@ -73,51 +79,51 @@ export function readUntilEntry(
   delimiter: unknown,
   options: DelimitedOptions | undefined,
 ): ReadEntry<Buffer> {
-  const delimiters = toDelimiters(delimiter);
-  const entry = entryFor<Buffer>("readUntil", reader, reader.limits.readLength, options);
-  if (options?.maxLength !== undefined) entry.length = checkMaxLength("maxLength", options.maxLength, Infinity);
-  setTarget(entry, options);
-  if (delimiters.shortest > entry.length) {
-    throw wrongRange("maxLength", `at least the delimiter's length, ${delimiters.shortest}`, entry.length);
-  }
-  entry.mark = delimiters;
-  return entry;
+  const framing = until(delimiter, checkEncoding(checkOptions(options)?.encoding));
+  const limit = checkMaxLength("maxLength", options?.maxLength, reader.limits.readLength);
+  const entry = setTarget(entryFor<Buffer>("readUntil", reader, framing, limit, options), options);
+  if (framing.shortest <= entry.limit) return entry;
+  throw wrongRange("maxLength", `at least the delimiter's length, ${framing.shortest}`, entry.limit);
 }
 
 export function readLineEntry(reader: Reader, options: LineOptions | undefined): ReadEntry<string> {
-  const entry = entryFor<string>("readLine", reader, reader.limits.readLength, options);
-  if (options === undefined) return entry;
-  entry.length = checkMaxLength("maxLength", options.maxLength, entry.length);
-  entry.target = checkEncoding(options.encoding);
-  if (entry.target !== null && WIDE.includes(entry.target)) {
-    throw wrongRange("encoding", "one in which a line feed is one byte", options.encoding);
-  }
-  return entry;
+  const { readLength } = reader.limits;
+  if (options === undefined) return entryFor("readLine", reader, lineIn(null), readLength, undefined);
+  const framing = lineIn(checkLineEncoding(checkOptions(options)?.encoding));
+  const limit = checkMaxLength("maxLength", options.maxLength, readLength);
+  return entryFor<string>("readLine", reader, framing, limit, options);
 }
 
-const WIDE = ["utf16le", "utf-16le", "ucs2", "ucs-2"];
-
 export function readFrameEntry(reader: Reader, options: FrameOptions): ReadEntry<Buffer> {
-  if (typeof options !== "object") throw wrongType("options", "an object with lengthBytes", options);
-  const entry = entryFor<Buffer>("readFrame", reader, reader.limits.readLength, options);
-  if (options.maxLength !== undefined) {
-    entry.length = options.maxLength === 0 ? 0 : checkMaxLength("maxLength", options.maxLength, Infinity);
-  }
-  entry.mark = frameHeader(options);
-  setTarget(entry, options);
-  return entry;
+  const framing = prefixedBy(options);
+  const { maxLength } = options;
+  const body = maxLength === 0 ? 0 : checkMaxLength("maxLength", maxLength, reader.limits.readLength);
+  return setTarget(entryFor<Buffer>("readFrame", reader, framing, body + framing.headerBytes, options), options);
+}
+
+export function readMessageEntry<T>(
+  reader: Reader,
+  framing: Framing<T>,
+  options: MessageOptions | undefined,
+): ReadEntry<T> {
+  const rule = inPlace(framing);
+  const bound = checkMaxLength("framing.maxLength", framing.maxLength, reader.limits.readLength);
+  const limit = checkMaxLength("maxLength", checkOptions(options)?.maxLength, bound);
+  const { exactLength } = rule;
+  if (exactLength !== undefined && exactLength > limit) throw wrongRange("maxLength", `at least ${exactLength}`, limit);
+  return entryFor<T>("readMessage", reader, rule, limit, options);
 }
 
 export function peekEntry(reader: Reader, options: PeekOptions): ReadEntry<Buffer> {
   if (typeof options !== "object") throw wrongType("options", "an object with length", options);
   checkOptions(options);
-  const entry = entryFor<Buffer>("peek", reader, checkLength("length", options.length), options);
-  setTarget(entry, options);
-  return entry;
+  const length = checkLength("length", options.length);
+  return setTarget(entryFor<Buffer>("peek", reader, peeked(length), length, options), options);
 }
 
 export function skipEntry(reader: Reader, length: number, options: ReadingOptions | undefined): ReadEntry<undefined> {
-  return entryFor<undefined>("skip", reader, checkDistance("length", length), options);
+  checkDistance("length", length);
+  return entryFor<undefined>("skip", reader, skipped(length), length, options);
 }
 
 /** What every queued operation takes. */
@@ -169,14 +175,16 @@ export interface LineOptions<Tag = unknown> extends ReadingOptions<Tag> {
   encoding?: BufferEncoding | undefined;
 }
 
-export interface FrameOptions<Tag = unknown> extends DataOptions<Tag> {
-  /** Size of the length field: 1, 2, 3, 4, 5, 6 or 8. */
-  lengthBytes: number;
-  /** @default false: network byte order */
-  littleEndian?: boolean | undefined;
-  /** Whether the length counts the length field too. @default false */
-  lengthIncludesHeader?: boolean | undefined;
+export interface FrameOptions<Tag = unknown> extends DataOptions<Tag>, LengthPrefix {
   /** Bytes of the body. A frame that claims more is `READ_LIMIT`. @default limits.readLength */
+  maxLength?: number | undefined;
+}
+
+export interface MessageOptions<Tag = unknown> extends ReadingOptions<Tag> {
+  /**
+   * Bytes of the whole message, its header included. A longer one, or so many bytes that are none, is `READ_LIMIT`.
+   * @default the framing's own `maxLength`, else limits.readLength
+   */
   maxLength?: number | undefined;
 }
 

@@ -10,3 +10,4 @@ export type { Answer, NameAnswer } from "./names.js";
 export { MemoryNetwork, type MemoryNetworkOptions } from "./memory-network.js";
 export { seededRandom } from "./random.js";
 export { VirtualClock } from "./virtual-clock.js";
+export { verifyFraming, type Sample } from "./verify-framing.js";

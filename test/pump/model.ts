@@ -43,7 +43,7 @@ function measureFrame({ frame, length }: ReadSpec, unread: Buffer): Measure {
   let claimed = 0n;
   for (const byte of header) claimed = claimed * 256n + BigInt(byte);
   const body = Number(claimed) - (frame.lengthIncludesHeader ? frame.lengthBytes : 0);
-  if (body < 0) return "bad-frame";
+  if (body < 0 || (length === Infinity && claimed > Number.MAX_SAFE_INTEGER)) return "bad-frame";
   if (body > length) return "over-limit";
   if (claimed > BigInt(Number.MAX_SAFE_INTEGER)) return "bad-frame";
   const end = frame.lengthBytes + body;

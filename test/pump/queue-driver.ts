@@ -46,8 +46,12 @@ export class QueueDriver {
     const attempt = this.queue.attempt(entry, this.#hold);
     if (entry.kind !== "skip") assert.equal(this.queue.buffer.length, before, "an attempt takes nothing");
     if (attempt === "wait") return false;
-    if (attempt === "ready") this.#note(entry, this.queue.take(entry));
-    else {
+    if (attempt === "ready") {
+      const value = this.queue.draw(entry);
+      this.queue.take(entry);
+      this.#note(entry, value);
+    } else {
+      assert.ok(attempt !== "gone");
       this.queue.remove(entry);
       this.outcomes.push({ failed: attempt });
     }

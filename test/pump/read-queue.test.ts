@@ -3,8 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { ReadQueue } from "#dist/pump/read-queue.js";
 import { bytesCopied, growth, Watch } from "./counting.js";
-import { NOBODY, readEntry, type ReadSpec } from "./entries.js";
-import { ReadEntry } from "#dist/pump/read-entry.js";
+import { readEntry, type ReadSpec } from "./entries.js";
 import { Model, type Outcome } from "./model.js";
 import { anyRead, bytesUpTo, fixedRead, longBytes } from "./programs.js";
 import { cut, QueueDriver } from "./queue-driver.js";
@@ -427,16 +426,6 @@ describe("the queue of reads", () => {
     assert.deepEqual(driver.outcomes, [hex("123"), hex("45")]);
     driver.push({ kind: "read", length: 9 });
     assert.deepEqual(driver.outcomes[2], hex("67890"));
-  });
-
-  it("lets no byte pass an upgrade", () => {
-    const queue = new ReadQueue();
-    const upgrade = new ReadEntry("startTLS", undefined, NOBODY, -1, 0);
-    queue.push(upgrade);
-    assert.equal(queue.attempt(upgrade, 0), "wait");
-    queue.buffer.borrow(Buffer.alloc(9), 9);
-    assert.equal(queue.attempt(upgrade, 0), "wait");
-    assert.equal(queue.buffer.length, 9);
   });
 
   it("keeps what a skip has dropped when a read behind it is taken back", () => {

@@ -1,0 +1,74 @@
+import { checkLength, toBytes, type Bytes } from "../base/checks.js";
+import { InPlaceFraming, partsOf, type MessageFraming, type Target, type UnreadBytes } from "./framing.js";
+
+/** Messages of one length. Rules `readExactly`. */
+class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  readonly #length: number;
+
+  constructor(length: number) {
+    super();
+    this.#length = length;
+  }
+
+  override get exactLength(): number {
+    return this.#length;
+  }
+
+  override locate(): number {
+    return this.#length;
+  }
+
+  override decode(message: Buffer): Buffer {
+    return message;
+  }
+
+  /** @throws RangeError for a body of another length */
+  encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
+    const parts = partsOf(body).map((part) => toBytes("value", part));
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (length === this.#length) return parts;
+    throw new RangeError(`Expected value to have ${this.#length} bytes, got ${length}`);
+  }
+}
+
+/** Looks at so many bytes, and leaves them. Rules `peek`. */
+class Peeked extends Fixed {
+  override readonly keepsBytes = true;
+
+  override draw(bytes: UnreadBytes, count: number, target: Target): unknown {
+    return target === null ? bytes.copyOut(count) : super.draw(bytes, count, target);
+  }
+}
+
+/** Drops so many bytes, where they lie. Rules `skip`. */
+class Skipped extends Fixed {
+  override readonly isContiguous = false;
+  override readonly dropsBytes = true;
+
+  override draw(): undefined {
+    return undefined;
+  }
+}
+
+let last = new Fixed(0);
+
+/** Reads often ask for one length again and again. */
+export function exactly(length: number): Fixed {
+  return last.exactLength === length ? last : (last = new Fixed(length));
+}
+
+export function peeked(length: number): InPlaceFraming<Buffer> {
+  return new Peeked(length);
+}
+
+export function skipped(length: number): InPlaceFraming<Buffer> {
+  return new Skipped(length);
+}
+
+/**
+ * Messages of one length, at least 1 byte. `encode` takes a body of exactly that length.
+ * @throws TypeError, RangeError for what is no length
+ */
+export function fixed(length: number): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  return exactly(checkLength("length", length, 1));
+}

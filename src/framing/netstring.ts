@@ -1,0 +1,68 @@
+import { toBytes, type Bytes } from "../base/checks.js";
+import {
+  drawBytes,
+  InPlaceFraming,
+  partsOf,
+  UNKNOWN,
+  type BytesInPlace,
+  type MessageFraming,
+  type Target,
+  type UnreadBytes,
+} from "./framing.js";
+
+const ZERO = 0x30;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+/** As many as every safe integer has. */
+const DIGITS_MAX = 15;
+
+/**
+ * `5:hello,`, as https://cr.yp.to/proto/netstrings.txt has it. The value is what stands between colon and comma.
+ *
+ * ```
+ *   | 5 : | h e l l o | , | …
+ *           └ value ┘     ▲ here the message ends
+ * ```
+ */
+class Netstring extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  override locate({ block, start, ready }: BytesInPlace): number {
+    let length = 0;
+    for (let i = 0; i < ready; i++) {
+      const byte = block[start + i] ?? 0;
+      if (byte === COLON && i > 0) return i + 1 + length + 1;
+      const isDigit = byte >= ZERO && byte <= ZERO + 9;
+      if (!isDigit || i === DIGITS_MAX) throw new RangeError("no netstring: digits and a colon were expected");
+      if (i > 0 && length === 0) throw new RangeError("no netstring: its length begins with a 0");
+      length = length * 10 + byte - ZERO;
+    }
+    return UNKNOWN;
+  }
+
+  override draw(bytes: UnreadBytes, count: number, target: Target): Buffer | string {
+    const { block, start } = bytes;
+    checkComma(block[start + count - 1]);
+    const header = block.indexOf(COLON, start) + 1 - start;
+    return drawBytes(bytes, header, count - header - 1, target);
+  }
+
+  override decode(message: Buffer): Buffer {
+    checkComma(message[message.length - 1]);
+    return message.subarray(message.indexOf(COLON) + 1, message.length - 1);
+  }
+
+  encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
+    const parts = partsOf(body).map((part) => toBytes("value", part));
+    return [`${parts.reduce((sum, part) => sum + part.length, 0)}:`, ...parts, ","];
+  }
+}
+
+function checkComma(byte: number | undefined): void {
+  if (byte !== COMMA) throw new RangeError("no netstring: it does not end with a comma");
+}
+
+const only = new Netstring();
+
+/** `5:hello,`: the value is what stands between colon and comma. What is no netstring fails with `BAD_FRAME`. */
+export function netstring(): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  return only;
+}

@@ -1,0 +1,87 @@
+import { checkEncoding, toBytes, wrongRange, type Bytes } from "../base/checks.js";
+import { delimiterSet, findEnd, type DelimiterSet } from "./delimiter.js";
+import { InPlaceFraming, partsOf, UNKNOWN, type BytesInPlace, type MessageFraming } from "./framing.js";
+
+/**
+ * Messages that end with a delimiter, which is a part of them; of several the one that ends first. Rules `readUntil`.
+ *
+ * ```
+ *   | G E T   / \r | \n …          searched: 6 bytes; a match may have begun in the last of them
+ *                ▲── the next search begins here
+ * ```
+ */
+export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  readonly #set: DelimiterSet;
+
+  constructor(sequences: readonly Buffer[]) {
+    super();
+    this.#set = delimiterSet(sequences);
+  }
+
+  /** The length of the shortest delimiter: no message is shorter. */
+  get shortest(): number {
+    return this.#set.shortest;
+  }
+
+  override locate({ block, start, ready }: BytesInPlace, searched: number, limit: number): number {
+    const from = Math.max(0, searched - this.#set.longest + 1);
+    const end = findEnd(block, start + from, start + Math.min(ready, limit), this.#set);
+    return end === -1 ? UNKNOWN : end - start;
+  }
+
+  override decode(message: Buffer): Buffer {
+    return message;
+  }
+
+  /**
+   * The body with the first of the delimiters behind it, unless it ends with one already.
+   * @throws RangeError where a delimiter ends within the body: that would be two messages
+   */
+  encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
+    const parts = partsOf(body).map((part) => toBytes("value", part));
+    const whole = Buffer.concat(parts);
+    const end = findEnd(whole, 0, whole.length, this.#set);
+    if (end !== -1 && end < whole.length)
+      throw new RangeError("Expected value to hold no delimiter, got one within it");
+    return end === -1 ? [whole, this.#set.delimiters[0]?.bytes ?? whole.subarray(0, 0)] : [whole];
+  }
+}
+
+const KNOWN_MAX = 64;
+/** By encoding and text: a delimiter is asked for again and again, and strings are converted once. */
+const known = new Map<string, Delimited>();
+let lastText: string | undefined;
+let lastEncoding: BufferEncoding | null = null;
+let lastFraming: Delimited | undefined;
+
+/** @param encoding - that of strings; null: UTF-8 */
+export function until(delimiter: unknown, encoding: BufferEncoding | null): Delimited {
+  if (typeof delimiter !== "string") return new Delimited(sequencesOf(delimiter, encoding));
+  if (delimiter === lastText && encoding === lastEncoding && lastFraming !== undefined) return lastFraming;
+  const key = `${encoding ?? "utf8"} ${delimiter}`;
+  const framing = known.get(key) ?? new Delimited(sequencesOf(delimiter, encoding));
+  if (known.size === KNOWN_MAX) known.clear();
+  known.set(key, framing);
+  lastText = delimiter;
+  lastEncoding = encoding;
+  return (lastFraming = framing);
+}
+
+function sequencesOf(delimiter: unknown, encoding: BufferEncoding | null): Buffer[] {
+  const list: readonly unknown[] = Array.isArray(delimiter) ? delimiter : [delimiter];
+  if (list.length === 0) throw wrongRange("delimiter", "at least one delimiter", delimiter);
+  return list.map((one) => {
+    const bytes = typeof one === "string" ? Buffer.from(one, encoding ?? "utf8") : toBytes("delimiter", one);
+    if (bytes.length === 0) throw wrongRange("delimiter", "longer than 0 bytes", one);
+    return Buffer.from(bytes);
+  });
+}
+
+/**
+ * Messages that end with a delimiter, or with the first of several. The value has the delimiter at its end, as that of
+ * `readUntil`; `encode` adds the first delimiter where there is none, and throws where one stands within the value.
+ * @throws TypeError, RangeError for what is no delimiter
+ */
+export function delimited(delimiter: Bytes | readonly Bytes[]): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  return until(delimiter, checkEncoding(undefined));
+}

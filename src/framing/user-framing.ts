@@ -1,0 +1,52 @@
+import { checkFunction, checkMaxLength, show, wrongType } from "../base/checks.js";
+import { InPlaceFraming, UNKNOWN, type BytesInPlace, type Framing, type UnreadBytes } from "./framing.js";
+
+/** A user's framing, called with views of what is looked at in place, and held to what it promises. */
+class UserFraming<T> extends InPlaceFraming<T> {
+  override readonly confirmsLength = true;
+  readonly #framing: Framing<T>;
+
+  constructor(framing: Framing<T>) {
+    super();
+    this.#framing = framing;
+  }
+
+  override locate({ block, start, ready }: BytesInPlace, searched: number, limit: number): number {
+    const count = Math.min(ready, limit);
+    if (count === 0) return UNKNOWN;
+    const length: unknown = this.#framing.measure(block.subarray(start, start + count), searched);
+    if (length === undefined) return UNKNOWN;
+    if (Number.isSafeInteger(length) && (length as number) > 0) return length as number;
+    throw new RangeError(`Expected measure to give a whole number above 0, or undefined, got ${show(length)}`);
+  }
+
+  override draw(bytes: UnreadBytes, count: number): unknown {
+    return this.decode(bytes.give(0, count));
+  }
+
+  override textBytes(bytes: UnreadBytes, count: number): Buffer {
+    return bytes.give(0, count);
+  }
+
+  override decode(message: Buffer): T {
+    const framing = this.#framing;
+    return framing.decode === undefined ? (message as T) : framing.decode(message);
+  }
+}
+
+const known = new WeakMap<object, InPlaceFraming<unknown>>();
+
+/** The framing as the queue of reads takes it. @throws TypeError for what is no framing */
+export function inPlace<T>(framing: Framing<T>): InPlaceFraming<T> {
+  if (framing instanceof InPlaceFraming) return framing;
+  if (typeof (framing as Framing<T> | null)?.measure !== "function") {
+    throw wrongType("framing", "an object with a measure method", framing);
+  }
+  let made = known.get(framing) as UserFraming<T> | undefined;
+  if (made === undefined) {
+    checkFunction("framing.decode", framing.decode);
+    checkMaxLength("framing.maxLength", framing.maxLength, Infinity);
+    known.set(framing, (made = new UserFraming(framing)));
+  }
+  return made;
+}

@@ -1,0 +1,163 @@
+// Every built-in framing by the verifier that users have, and its mistakes.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { delimited, fixed, json, lengthPrefixed, line, netstring, varint, type MessageFraming } from "asyncsocket";
+import { verifyFraming, type Sample } from "asyncsocket/testing";
+
+const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
+
+const sizes = [1, 2, 3, 4, 5, 6, 8] as const;
+
+interface Case {
+  readonly name: string;
+  readonly framing: MessageFraming<unknown, never>;
+  readonly samples: readonly Sample<unknown>[];
+}
+
+const cases: readonly Case[] = [
+  { name: "fixed", framing: fixed(4), samples: [bytes("abcd"), bytes("\r\n\0\xff")] },
+  {
+    name: "delimited by one",
+    framing: delimited("\r\n"),
+    samples: [bytes("\r\n"), bytes("a\r\n"), bytes("\r\r\n"), bytes("a longer one, with \r and \n in it\r\n")],
+  },
+  { name: "delimited by several", framing: delimited(["END", ";"]), samples: [bytes("a;"), bytes("bEND"), bytes(";")] },
+  {
+    name: "line",
+    framing: line(),
+    samples: [
+      { bytes: "\n", value: "" },
+      { bytes: "\r\n", value: "" },
+      { bytes: "é\r\r\n", value: "é\r" },
+      { bytes: "text\n", value: "text" },
+    ],
+  },
+  {
+    name: "json",
+    framing: json(),
+    samples: [
+      { bytes: '{"a":[1,"é"]}\n', value: { a: [1, "é"] } },
+      { bytes: "null\r\n", value: null },
+      { bytes: "0\n", value: 0 },
+    ],
+  },
+  {
+    name: "netstring",
+    framing: netstring(),
+    samples: [
+      { bytes: "0:,", value: bytes("") },
+      { bytes: "5:hello,", value: bytes("hello") },
+      { bytes: "12:0123456789,:,", value: bytes("0123456789,:") },
+    ],
+  },
+  {
+    name: "varint",
+    framing: varint(),
+    samples: [
+      { bytes: bytes("\0"), value: bytes("") },
+      { bytes: bytes("\x03abc"), value: bytes("abc") },
+      { bytes: Buffer.concat([Buffer.from([0xac, 0x02]), Buffer.alloc(300, 7)]), value: Buffer.alloc(300, 7) },
+      { bytes: Buffer.from([0x81, 0x80, 0x00, 0x61]), value: bytes("a") },
+    ],
+  },
+  ...sizes.flatMap((lengthBytes) =>
+    [false, true].flatMap((littleEndian) =>
+      [false, true].map((lengthIncludesHeader) => {
+        const framing = lengthPrefixed({ lengthBytes, littleEndian, lengthIncludesHeader });
+        const bodies = [bytes(""), bytes("x"), Buffer.alloc(200, 0xfe)];
+        return {
+          name: `lengthPrefixed by ${lengthBytes} bytes, ${littleEndian ? "little" : "big"}-endian${lengthIncludesHeader ? ", header counted" : ""}`,
+          framing,
+          samples: bodies.map((value) => ({ bytes: Buffer.concat(framing.encode(value) as Buffer[]), value })),
+        };
+      }),
+    ),
+  ),
+];
+
+describe("built-in framings find the same messages however they are cut", () => {
+  for (const { name, framing, samples } of cases) it(name, () => verifyFraming(framing, samples));
+});
+
+describe("what a framing encodes is what it decodes", () => {
+  const values: readonly (readonly [string, MessageFraming<unknown, never>, readonly unknown[]])[] = [
+    ["fixed", fixed(3), [bytes("abc")]],
+    ["delimited", delimited("\n"), [bytes("one\n"), bytes("\n")]],
+    ["line", line({ ending: "\r\n" }), ["", "text", "tëxt"]],
+    ["json", json(), [null, 1, "a\nb", { x: [true] }]],
+    ["netstring", netstring(), [bytes(""), bytes("hello"), Buffer.alloc(1000)]],
+    ["varint", varint(), [bytes(""), Buffer.alloc(127), Buffer.alloc(128), Buffer.alloc(70_000)]],
+    ["lengthPrefixed", lengthPrefixed({ lengthBytes: 3 }), [bytes(""), Buffer.alloc(70_000)]],
+  ];
+  for (const [name, framing, all] of values) {
+    it(name, () => {
+      const samples = all.map((value) => {
+        const encoded = framing.encode(value as never);
+        const parts = Array.isArray(encoded) ? encoded : [encoded];
+        return { bytes: Buffer.concat(parts.map((part) => Buffer.from(part as Buffer))), value };
+      });
+      verifyFraming(framing, samples);
+    });
+  }
+
+  it("delimited adds the delimiter that is not there, and none where it is", () => {
+    const encoded = delimited([";", "END"]).encode("a") as Buffer[];
+    assert.equal(Buffer.concat(encoded).toString(), "a;");
+    assert.equal(Buffer.concat(delimited(["\n"]).encode("a\n") as Buffer[]).toString(), "a\n");
+  });
+});
+
+describe("what is no message cannot be encoded", () => {
+  const wrong: readonly (readonly [string, () => unknown])[] = [
+    ["a body of another length than a fixed one", () => fixed(3).encode("ab")],
+    ["a delimiter within a body", () => delimited("\n").encode("a\nb")],
+    ["a line feed within a line", () => line().encode("a\nRCPT TO:<b>")],
+    ["a carriage return within a line", () => line().encode("a\rb")],
+    ["a function as JSON", () => json().encode(() => 1)],
+    ["a body too long for its header", () => lengthPrefixed({ lengthBytes: 1 }).encode(Buffer.alloc(256))],
+    [
+      "one too long once its header is counted",
+      () => lengthPrefixed({ lengthBytes: 1, lengthIncludesHeader: true }).encode(Buffer.alloc(255)),
+    ],
+    ["a body whose varint is too long", () => varint({ maxBytes: 1 }).encode(Buffer.alloc(128))],
+  ];
+  for (const [name, encode] of wrong) it(name, () => assert.throws(encode, /^(Range|Type)Error: Expected .*, got/));
+});
+
+describe("what cannot be a framing is refused at once", () => {
+  const wrong: readonly (readonly [string, () => unknown])[] = [
+    ["a fixed length of 0", () => fixed(0)],
+    ["an empty delimiter", () => delimited("")],
+    ["no delimiter", () => delimited([])],
+    ["an encoding in which a line feed is two bytes", () => line({ encoding: "utf16le" })],
+    ["a length of 7 bytes", () => lengthPrefixed({ lengthBytes: 7 })],
+    ["a varint of 9 bytes", () => varint({ maxBytes: 9 })],
+  ];
+  for (const [name, make] of wrong) it(name, () => assert.throws(make, /^(Range|Type)Error: Expected .*, got/));
+});
+
+describe("verifyFraming names the first divergence", () => {
+  const good = { measure: (all: Buffer) => (all.length === 0 ? undefined : 1 + (all[0] ?? 0)) };
+  const message = Buffer.from([2, 1, 1]);
+  const wrong: readonly (readonly [string, Parameters<typeof verifyFraming>[0], RegExp])[] = [
+    [
+      "a length that is known only by luck",
+      { measure: (all) => (all.length > 2 ? 3 : 2) },
+      /of which 1 bytes are shown/,
+    ],
+    ["one that takes too little", { measure: () => 1 }, /message 0 alone/],
+    ["one that never knows", { measure: () => undefined }, /message 0 alone/],
+    ["one that throws", { measure: () => assert.fail("no message") }, /BAD_FRAME.*no message/s],
+    ["one that writes into what it is shown", { measure: (all) => (all.fill(2), 3) }, /bytes as they were shown/],
+  ];
+  it("and finds none in a good one", () => verifyFraming(good, [message, Buffer.from([0])]));
+  for (const [name, framing, words] of wrong)
+    it(name, () => assert.throws(() => verifyFraming(framing, [message]), words));
+  it("a value that is another one", () => {
+    assert.throws(
+      () => verifyFraming(good, [{ bytes: message, value: Buffer.from("other") }]),
+      /message 0 alone: expected/,
+    );
+  });
+});
