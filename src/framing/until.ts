@@ -54,8 +54,12 @@ let lastText: string | undefined;
 let lastEncoding: BufferEncoding | null = null;
 let lastFraming: Delimited | undefined;
 
-/** @param encoding - that of strings; null: UTF-8 */
-export function until(delimiter: unknown, encoding: BufferEncoding | null): Delimited {
+/** Encodings that show bytes as text: what is searched for is the text that a peer sends, not what the result looks like. */
+const FOR_BYTES: readonly (BufferEncoding | null)[] = ["hex", "base64", "base64url"];
+
+/** @param given - the encoding of the read, and of a delimiter that is text; null: UTF-8 */
+export function until(delimiter: unknown, given: BufferEncoding | null): Delimited {
+  const encoding = FOR_BYTES.includes(given) ? null : given;
   if (typeof delimiter !== "string") return new Delimited(sequencesOf(delimiter, encoding));
   if (delimiter === lastText && encoding === lastEncoding && lastFraming !== undefined) return lastFraming;
   const key = `${encoding ?? "utf8"} ${delimiter}`;
