@@ -1,10 +1,10 @@
 export type { Address, ProxiedAddresses } from "./base/address.js";
-export { AsyncSocket } from "./socket/async-socket.js";
+export { AsyncSocket, type AsyncSocketDelegate, type AsyncSocketOptions } from "./socket/async-socket.js";
 export type { CloseReason } from "./connection/close-reason.js";
-export type { AcceptInfo, AsyncSocketDelegate } from "./connection/delegate.js";
+export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";
 export type { AddressFilter, ListenOptions, ShutdownOptions, ShutdownResult } from "./listen/options.js";
-export type { AsyncSocketOptions, MoveOptions, WebStreams } from "./socket/options.js";
+export type { MoveOptions, SocketOptions, WebStreams } from "./socket/options.js";
 export type { Bytes } from "./base/checks.js";
 export { fixed } from "./framing/fixed.js";
 export type { Framing, MessageFraming } from "./framing/framing.js";
@@ -29,6 +29,7 @@ export type {
   WithoutEncoding,
 } from "./socket/read-options.js";
 export type { Limits } from "./base/limits.js";
+export type { TransportChoice } from "./transport/choose.js";
 export type { TcpOptions } from "./transport/options.js";
 export type { Arrival, SocketHandler } from "./threads/inbox.js";
 export { RunLoopPool, type PoolChooser, type PoolPolicy } from "./threads/pool.js";

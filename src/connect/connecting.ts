@@ -1,14 +1,28 @@
 import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { onAbort, type RequestOwner, settle, SocketRequest } from "../base/request.js";
-import type { Connection } from "../connection/connection.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { Dialer, whereOf } from "./direct-route.js";
 import { connectTimeout } from "./messages.js";
 import type { ConnectTarget } from "./options.js";
-import { type OpenSocket, ProxyRoute } from "./proxy/proxy-route.js";
+import type { OpenConversation } from "./proxy/conversation.js";
+import { ProxyRoute } from "./proxy/proxy-route.js";
 import type { Route, RouteOwner } from "./route.js";
+
+/** The connection that is to be. */
+export interface ConnectOwner extends RouteOwner {
+  /** What the request gives once it is connected. */
+  readonly socket: unknown;
+  readonly timer: { connectDueAt: number };
+  /** Why it has ended; null: it has not. */
+  readonly reason: unknown;
+  /** The connect under way. */
+  readonly attempt: unknown;
+  /** Whether the TLS handshake is under way. */
+  readonly isHeld: boolean;
+  close(by: "error", error: AsyncSocketError): void;
+  schedule(): void;
+}
 
 /** All that a `connect` was given. */
 export interface ConnectPlan {
@@ -17,36 +31,37 @@ export interface ConnectPlan {
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
-  readonly openSocket: OpenSocket;
+  /** For the talk with a proxy. */
+  readonly openConversation: OpenConversation;
 }
 
-function routeOf(owner: RouteOwner, { factory, target, settings, openSocket }: ConnectPlan): Route {
+function routeOf(owner: RouteOwner, { factory, target, settings, openConversation }: ConnectPlan): Route {
   if (target.path !== null || target.proxy === undefined) return new Dialer(owner, factory, target, settings);
-  return new ProxyRoute(owner, factory, target, target.proxy, settings, openSocket);
+  return new ProxyRoute(owner, factory, target, target.proxy, settings, openConversation);
 }
 
 /** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
 export class ConnectAttempt implements RequestOwner {
-  readonly request: SocketRequest<AsyncSocket>;
-  readonly #connection: Connection;
+  readonly request: SocketRequest<unknown>;
+  readonly #owner: ConnectOwner;
   readonly #plan: ConnectPlan;
   readonly #route: Route;
   #stopListening: (() => void) | null = null;
 
-  constructor(connection: Connection, plan: ConnectPlan) {
-    this.#connection = connection;
+  constructor(owner: ConnectOwner, plan: ConnectPlan) {
+    this.#owner = owner;
     this.#plan = plan;
-    this.#route = routeOf(connection, plan);
-    this.request = new SocketRequest<AsyncSocket>("connect", undefined, this);
+    this.#route = routeOf(owner, plan);
+    this.request = new SocketRequest<unknown>("connect", undefined, this);
     this.request._state = "current";
   }
 
   /** The timeout runs from here. A signal that is aborted already ends it before anything is tried. */
   start(): void {
     const { timeoutMs, signal } = this.#plan;
-    this.#connection.timer.connectDueAt = this.#connection.clock.now() + timeoutMs;
+    this.#owner.timer.connectDueAt = this.#owner.clock.now() + timeoutMs;
     if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
-    if (this.#connection.reason === null) this.#route.start();
+    if (this.#owner.reason === null) this.#route.start();
   }
 
   setReferenced(on: boolean): void {
@@ -59,13 +74,13 @@ export class ConnectAttempt implements RequestOwner {
 
   /** Too late once the delegate is told that it is through, as for a signal, or that the socket is closing. */
   cancelRequest(): boolean {
-    if (this.#connection.attempt !== this || this.#connection.reason !== null) return false;
+    if (this.#owner.attempt !== this || this.#owner.reason !== null) return false;
     this.#cancel(undefined);
     return true;
   }
 
   extendRequest(_request: SocketRequest<unknown>, ms: number): boolean {
-    const { timer } = this.#connection;
+    const { timer } = this.#owner;
     timer.connectDueAt += ms;
     return timer.connectDueAt !== Infinity;
   }
@@ -75,20 +90,20 @@ export class ConnectAttempt implements RequestOwner {
   }
 
   #cancel(cause: unknown): void {
-    this.#connection.close("error", socketError("CANCELED", "connect", "connect was canceled", cause));
-    this.#connection.schedule();
+    this.#owner.close("error", socketError("CANCELED", "connect", "connect was canceled", cause));
+    this.#owner.schedule();
   }
 
   /** What to say when the timeout strikes now. */
   timeoutError(): AsyncSocketError {
     const { tried, pending } = this.#route;
-    const waiting = this.#connection.isHeld ? ["the TLS handshake is not through yet"] : pending;
+    const waiting = this.#owner.isHeld ? ["the TLS handshake is not through yet"] : pending;
     return connectTimeout(whereOf(this.#plan.target), this.#plan.timeoutMs, tried, waiting);
   }
 
   /** Neither timeout nor signal count any more. */
   stop(): void {
-    this.#connection.timer.connectDueAt = Infinity;
+    this.#owner.timer.connectDueAt = Infinity;
     this.#stopListening?.();
   }
 
@@ -99,7 +114,7 @@ export class ConnectAttempt implements RequestOwner {
   }
 
   succeed(): void {
-    settle(this.request, "done", this.#connection.socket);
+    settle(this.request, "done", this.#owner.socket);
   }
 
   fail(error: AsyncSocketError | undefined): void {

@@ -8,10 +8,10 @@ import { applySettings, Call } from "./attempt.js";
 import type { Family } from "./happy-eyeballs.js";
 import { InterfaceAddresses, zoned } from "./local-address.js";
 import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from "./messages.js";
-import type { ConnectTarget } from "./options.js";
+import type { ConnectTarget, IpTarget } from "./options.js";
 import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
-import { type Caller, type IpTarget, Place } from "./target-host.js";
+import { type Caller, Place } from "./target-host.js";
 
 const NOTHING = Buffer.alloc(0);
 /** Between two tries at a listener with a full backlog: the first wait, and the longest. */

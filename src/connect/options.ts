@@ -16,7 +16,6 @@ import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
 import { withoutBrackets } from "./resolve.js";
-import type { IpTarget } from "./target-host.js";
 
 export interface ConnectOptions extends TcpOptions {
   /** A name or an address; with `service` the domain, which is then needed. @default "localhost" */
@@ -79,7 +78,7 @@ export interface ConnectOptions extends TcpOptions {
   tls?: TLSOptions | boolean | undefined;
 }
 
-/** @internal Checked, with the defaults in place. Where a `connect` goes to. */
+/** Checked, with the defaults in place. Where a `connect` goes to. */
 export type ConnectTarget =
   | {
       readonly path: string;
@@ -102,6 +101,9 @@ export type ConnectTarget =
       readonly lookup: LookupFunction | undefined;
       readonly proxy: ProxyServer | undefined;
     };
+
+/** A host and a port, or a service of a host. */
+export type IpTarget = Extract<ConnectTarget, { path: null }>;
 
 export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);

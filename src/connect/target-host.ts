@@ -4,10 +4,8 @@ import type { Call } from "./attempt.js";
 import { type Candidate, type Question, Race, type RaceHost } from "./happy-eyeballs.js";
 import type { InterfaceAddresses } from "./local-address.js";
 import { addressInWords, isAbsence, type Tried } from "./messages.js";
-import type { ConnectTarget } from "./options.js";
+import type { IpTarget } from "./options.js";
 import { ask, type NameQuery, questionsOf } from "./resolve.js";
-
-export type IpTarget = Extract<ConnectTarget, { path: null }>;
 
 /** What a place needs of whoever connects to it. */
 export interface Caller {

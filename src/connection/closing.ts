@@ -2,7 +2,7 @@
 
 import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { settle, type SocketRequest } from "../base/request.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
+import type { SocketFace } from "./owner.js";
 import { type CloseReason, withoutPayload } from "./close-reason.js";
 import type { Connection } from "./connection.js";
 import { closeCode } from "./failures.js";
@@ -159,7 +159,7 @@ function reportClosed(connection: Connection): void {
  * A `connect` or `listen` has failed, and nobody hears of it: neither by the request nor by the delegate. Such a program
  * would seem to hang. What the user ended himself is no failure, and a stream has an 'error' event of its own.
  */
-export function warnIfUnheard(socket: AsyncSocket, request: SocketRequest<unknown>, { error }: CloseReason): void {
+export function warnIfUnheard(socket: SocketFace, request: SocketRequest<unknown>, { error }: CloseReason): void {
   const isHeard = request._settlers !== null || socket.delegate?.didDisconnect !== undefined || socket._isStream;
   if (error !== null && !isCode(error, "CANCELED") && !isHeard) process.emitWarning(error);
 }

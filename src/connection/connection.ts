@@ -8,7 +8,7 @@ import { applySettings } from "../connect/attempt.js";
 import { ConnectAttempt, type ConnectPlan } from "../connect/connecting.js";
 import type { Reached, RouteOwner } from "../connect/route.js";
 import { type Entry, EntryList } from "../pump/entry.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
+import type { SocketFace } from "./owner.js";
 import type { Passage } from "../threads/link.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
@@ -44,7 +44,7 @@ const ENTRIES_A_TURN = 2000;
  * ```
  */
 export class Connection implements SecureSink, RouteOwner {
-  readonly socket: AsyncSocket;
+  readonly socket: SocketFace;
   readonly limits: FullLimits;
   readonly clock: Clock;
   readonly reading = new ReadSide(this);
@@ -68,7 +68,7 @@ export class Connection implements SecureSink, RouteOwner {
   bytesRead = 0;
   attempt: ConnectAttempt | null = null;
   /** The request of an attempt that came to nothing. */
-  failedConnect: SocketRequest<AsyncSocket> | null = null;
+  failedConnect: SocketRequest<unknown> | null = null;
 
   // How it ends: see closing.ts.
   /** AFTER_READING, AFTER_WRITING, or both. */
@@ -100,7 +100,7 @@ export class Connection implements SecureSink, RouteOwner {
   #opened = false;
   #room = ROOM_MAX;
 
-  constructor(socket: AsyncSocket, limits: FullLimits, clock: Clock) {
+  constructor(socket: SocketFace, limits: FullLimits, clock: Clock) {
     this.socket = socket;
     this.limits = limits;
     this.clock = clock;
@@ -139,7 +139,7 @@ export class Connection implements SecureSink, RouteOwner {
   // ------------------------------------------------------------------ asked for by the socket
 
   /** Starts connecting; the timeout runs from here. */
-  connect(plan: ConnectPlan): SocketRequest<AsyncSocket> {
+  connect(plan: ConnectPlan): SocketRequest<unknown> {
     this.phase = "connecting";
     this.attempt = new ConnectAttempt(this, plan);
     this.attempt.start();

@@ -9,15 +9,15 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { Entry } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import type { WriteEntry } from "../pump/write-queue.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
-import type { AsyncSocketDelegate } from "./delegate.js";
+import type { SocketDelegate } from "./delegate.js";
+import type { SocketFace } from "./owner.js";
 
 const NOTHING = Buffer.alloc(0);
 
-type Delegate = AsyncSocketDelegate;
+type Delegate = SocketDelegate<SocketFace>;
 type MethodName = keyof Delegate;
 type Rest<M extends MethodName> =
-  NonNullable<Delegate[M]> extends (socket: AsyncSocket, ...rest: infer R) => unknown ? R : never;
+  NonNullable<Delegate[M]> extends (socket: SocketFace, ...rest: infer R) => unknown ? R : never;
 
 export function surface(error: unknown): void {
   realClock.soon(raise, error);
@@ -28,18 +28,18 @@ function raise(error: unknown): never {
 }
 
 /** What a delegate has thrown. It is told nothing more of this socket before that has surfaced. */
-function surfaceOf(socket: AsyncSocket, error: unknown): void {
+function surfaceOf(socket: SocketFace, error: unknown): void {
   surface(error);
   socket._connection.pause();
 }
 
 /** Calls one of the delegate's methods, if it has it. */
-export function notify<M extends MethodName>(socket: AsyncSocket, method: M, ...rest: Rest<M>): unknown {
+export function notify<M extends MethodName>(socket: SocketFace, method: M, ...rest: Rest<M>): unknown {
   const { delegate } = socket;
   if (delegate === null) return undefined;
   try {
     if (delegate[method] === undefined) return undefined;
-    return (delegate[method] as (socket: AsyncSocket, ...rest: unknown[]) => unknown)(socket, ...rest);
+    return (delegate[method] as (socket: SocketFace, ...rest: unknown[]) => unknown)(socket, ...rest);
   } catch (error) {
     surfaceOf(socket, error);
     return undefined;
@@ -47,7 +47,7 @@ export function notify<M extends MethodName>(socket: AsyncSocket, method: M, ...
 }
 
 /** Whether the delegate has a method: it may have it by a getter, and that may throw. */
-export function hears(socket: AsyncSocket, method: MethodName): boolean {
+export function hears(socket: SocketFace, method: MethodName): boolean {
   try {
     return socket.delegate?.[method] !== undefined;
   } catch (error) {
@@ -57,12 +57,12 @@ export function hears(socket: AsyncSocket, method: MethodName): boolean {
 }
 
 /** Whether the delegate has no method for text, but one for bytes: it is told of text by that, rather than not at all. */
-export function wantsBytes(socket: AsyncSocket): boolean {
+export function wantsBytes(socket: SocketFace): boolean {
   return hears(socket, "didRead") && !hears(socket, "didReadText");
 }
 
 /** @param told what the delegate is given: the value, or the bytes that became a text */
-export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown, told: unknown): void {
+export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, told: unknown): void {
   entry._state = "done";
   entry._outcome = value;
   entry.stopListening?.();
@@ -80,7 +80,7 @@ export function tellRead(socket: AsyncSocket, entry: ReadEntry, value: unknown, 
   entry._tell();
 }
 
-export function tellWritten(socket: AsyncSocket, entry: WriteEntry): void {
+export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   entry._state = "done";
   entry.stopListening?.();
   const { delegate } = socket;
@@ -103,7 +103,7 @@ export function markFailed(entry: Entry, error: AsyncSocketError): void {
   entry.stopListening?.();
 }
 
-export function tellFailed(socket: AsyncSocket, entry: Entry): void {
+export function tellFailed(socket: SocketFace, entry: Entry): void {
   const error = entry._outcome as AsyncSocketError;
   if (entry.kind === "startTLS") {
     // It closes the connection: the reason tells.
@@ -114,7 +114,7 @@ export function tellFailed(socket: AsyncSocket, entry: Entry): void {
 
 /** Asks the delegate for more time. What is no positive number is no. */
 export function askForTime(
-  socket: AsyncSocket,
+  socket: SocketFace,
   method: "shouldExtendReadTimeout" | "shouldExtendWriteTimeout",
   entry: Entry,
   elapsedMs: number,

@@ -10,7 +10,8 @@ import type { SecureInfo } from "../tls/info.js";
 import type { TLSInfo } from "../tls/options.js";
 import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { Connection } from "./connection.js";
-import type { AsyncSocketDelegate } from "./delegate.js";
+import type { SocketDelegate } from "./delegate.js";
+import type { SocketFace } from "./owner.js";
 import { surface } from "./notify.js";
 
 /** An upgrade as it stands in the queue of reads. */
@@ -51,7 +52,7 @@ export class Securing implements RequestOwner {
   /** Null where the connection is secured from its start. */
   entry: UpgradeEntry | null = null;
   #gate: UpgradeGate | null = null;
-  #keptJudge: AsyncSocketDelegate | null = null;
+  #keptJudge: SocketDelegate<SocketFace> | null = null;
   #readsAreHere = false;
   #writesAreHere = false;
   #handshakeDueAt = Infinity;
@@ -198,7 +199,7 @@ export class Securing implements RequestOwner {
     else this.#refuse(inWords(problem.message === "" ? problem : problem.message), problem);
   }
 
-  get #judge(): AsyncSocketDelegate | null {
+  get #judge(): SocketDelegate<SocketFace> | null {
     const { delegate } = this.#connection.socket;
     return delegate?.shouldTrustPeer === undefined ? this.#keptJudge : delegate;
   }
@@ -207,11 +208,11 @@ export class Securing implements RequestOwner {
    * The socket is turned into a stream, and has no delegate any more. Whoever was to decide about the peer still does:
    * else anybody would be let in by a server that makes streams of what it accepts.
    */
-  keepJudge(delegate: AsyncSocketDelegate | null): void {
+  keepJudge(delegate: SocketDelegate<SocketFace> | null): void {
     this.#keptJudge = delegate;
   }
 
-  #ask(judge: AsyncSocketDelegate, certificate: DetailedPeerCertificate, problem: Error | null): void {
+  #ask(judge: SocketDelegate<SocketFace>, certificate: DetailedPeerCertificate, problem: Error | null): void {
     let answer: unknown;
     try {
       answer = judge.shouldTrustPeer?.(this.#connection.socket, certificate, problem);

@@ -1,6 +1,13 @@
 import { checkEncoding, checkOneOf, checkOptions, wrongRange, wrongType } from "../base/checks.js";
 import { delimiterSet, findEnd } from "./delimiter.js";
-import { drawBytes, InPlaceFraming, UNKNOWN, type BytesInPlace, type MessageFraming, type UnreadBytes } from "./framing.js";
+import {
+  drawBytes,
+  InPlaceFraming,
+  UNKNOWN,
+  type BytesInPlace,
+  type MessageFraming,
+  type UnreadBytes,
+} from "./framing.js";
 
 const LINE_FEED = delimiterSet([Buffer.from("\n")]);
 const RETURN = 0x0d;
@@ -66,10 +73,12 @@ export function checkLine(text: unknown): string {
   return text;
 }
 
+const UTF8 = new Line("utf8", "\n");
 const known = new Map<string, Line>();
 
 /** @param encoding - checked already; null: UTF-8 */
 export function lineIn(encoding: BufferEncoding | null, ending = "\n"): Line {
+  if (encoding === null && ending === "\n") return UTF8;
   const key = `${encoding ?? "utf8"}${ending}`;
   let framing = known.get(key);
   if (framing === undefined) known.set(key, (framing = new Line(encoding ?? "utf8", ending)));

@@ -1,34 +1,33 @@
 import type { AsyncSocketError } from "../base/errors.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
 
-type Result = IteratorResult<AsyncSocket, undefined>;
+type Result<Socket> = IteratorResult<Socket, undefined>;
 
-interface Waiter {
-  resolve: (result: Result) => void;
+interface Waiter<Socket> {
+  resolve: (result: Result<Socket>) => void;
   reject: (error: unknown) => void;
 }
 
-const DONE: Result = { done: true, value: undefined };
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Accepted sockets on their way to `connections()`. Their number is bounded by `limits.connections`. */
-export class Backlog {
-  #sockets: AsyncSocket[] = [];
-  #waiters: Waiter[] = [];
+export class Backlog<Socket extends { disconnect(): unknown }> {
+  #sockets: Socket[] = [];
+  #waiters: Waiter<Socket>[] = [];
   #isOver = false;
   #error: AsyncSocketError | null = null;
 
-  push(socket: AsyncSocket): void {
+  push(socket: Socket): void {
     const waiter = this.#waiters.shift();
     if (waiter === undefined) this.#sockets.push(socket);
     else waiter.resolve({ done: false, value: socket });
   }
 
-  next(): Promise<Result> {
+  next(): Promise<Result<Socket>> {
     const socket = this.#sockets.shift();
     if (socket !== undefined) return Promise.resolve({ done: false, value: socket });
     if (this.#error !== null) return Promise.reject(this.#error);
     if (this.#isOver) return Promise.resolve(DONE);
-    return new Promise<Result>((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    return new Promise<Result<Socket>>((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
   /** The listener closes: nobody will be told of these any more. */
@@ -45,9 +44,9 @@ export class Backlog {
     }
   }
 
-  iterate(): AsyncIterableIterator<AsyncSocket, undefined> {
+  iterate(): AsyncIterableIterator<Socket, undefined> {
     let isLeft = false;
-    const iterator: AsyncIterableIterator<AsyncSocket, undefined> = {
+    const iterator: AsyncIterableIterator<Socket, undefined> = {
       next: () => (isLeft ? Promise.resolve(DONE) : this.next()),
       return: () => {
         isLeft = true;

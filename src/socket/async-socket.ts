@@ -7,8 +7,9 @@ import type { SocketRequest } from "../base/request.js";
 import { checkConnect, type ConnectOptions } from "../connect/options.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
+import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
 import { Connection } from "../connection/connection.js";
-import type { AsyncSocketDelegate } from "../connection/delegate.js";
+import type { SocketDelegate } from "../connection/delegate.js";
 import { Securing } from "../connection/upgrade.js";
 import { Listener } from "../listen/listener.js";
 import {
@@ -34,8 +35,22 @@ import { nativeTransports } from "../transport/native/factory.js";
 import { nodeTransports } from "../transport/node/factory.js";
 import { checkKeepAlive, type ListenTarget, socketSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory, TransportListener } from "../transport/transport.js";
-import { type AsyncSocketOptions, checkDelegate, type MoveOptions, type WebStreams } from "./options.js";
+import { type SocketOptions, checkDelegate, type MoveOptions, type WebStreams } from "./options.js";
 import { SocketDuplex, webStreams } from "./streams.js";
+
+/**
+ * Whoever is told what happens to sockets. Every method is optional.
+ *
+ * @typeParam Tag - what `tag` options hold
+ * @typeParam UserData - what `userData` holds
+ */
+export type AsyncSocketDelegate<Tag = unknown, UserData = unknown> = SocketDelegate<AsyncSocket<Tag, UserData>, Tag>;
+
+/** What the constructor takes. */
+export type AsyncSocketOptions<Tag = unknown, UserData = unknown> = SocketOptions<
+  AsyncSocketDelegate<Tag, UserData>,
+  UserData
+>;
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -139,8 +154,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     }
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
-    const openSocket = (transport: AcceptedTransport) => this.#openHelper(transport);
-    const request = connection.connect({ ...checked, factory: this.#factory, openSocket });
+    const openConversation: OpenConversation = (transport, closed) => this.#openConversation(transport, closed);
+    const request = connection.connect({ ...checked, factory: this.#factory, openConversation });
     rememberCaller(request, AsyncSocket.prototype, "connect");
     return request as unknown as SocketRequest<this>;
   }
@@ -200,13 +215,21 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     this.#closed = null;
   }
 
-  /** A socket that nobody is told of, on the way to this one's own connection. */
-  #openHelper(transport: AcceptedTransport): AsyncSocket {
-    const helper = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory });
-    helper._connection.isReferenced = this.#isReferenced;
-    helper._connection.adopt(transport);
-    transport.adopt(helper._connection);
-    return helper;
+  /** A socket that nobody is told of, on the way to this one's own connection: for the talk with a proxy. */
+  #openConversation(transport: AcceptedTransport, closed: () => void): Conversation {
+    const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory });
+    const connection = socket._connection;
+    connection.isReferenced = this.#isReferenced;
+    connection.onClosed = closed;
+    connection.adopt(transport);
+    transport.adopt(connection);
+    return {
+      socket,
+      release: () => connection.release(),
+      disconnect: () => void connection.disconnect(false),
+      setReferenced: (on) => connection.setReferenced(on),
+      change: (settings) => connection.change(settings),
+    };
   }
 
   /** @internal A new socket for a connection that this one accepted. */

@@ -1,20 +1,19 @@
 import type { ReadableStream, WritableStream } from "node:stream/web";
 import { type Bytes, wrongType } from "../base/checks.js";
 import type { Limits } from "../base/limits.js";
-import type { AsyncSocketDelegate } from "../connection/delegate.js";
-import type { TransportFactory } from "../transport/transport.js";
+import type { TransportChoice } from "../transport/choose.js";
 
-/** What the constructor takes. */
-export interface AsyncSocketOptions<Tag = unknown, UserData = unknown> {
+/** What the constructor of a socket takes. */
+export interface SocketOptions<Delegate, UserData> {
   /** Told what happens; may be set later. @default none */
-  delegate?: AsyncSocketDelegate<Tag, UserData> | null | undefined;
+  delegate?: Delegate | null | undefined;
   /** Yours. Never used, never copied to accepted sockets. */
   userData?: UserData | undefined;
   /** Whether writing goes on after the peer's FIN. @default false */
   allowHalfOpen?: boolean | undefined;
   limits?: Limits | undefined;
   /** What carries the bytes: the best there is, `node:net`, or a network of your own. @default "auto" */
-  transport?: "auto" | "node" | "native" | TransportFactory | undefined;
+  transport?: TransportChoice | undefined;
 }
 
 export interface MoveOptions {

@@ -11,8 +11,7 @@ import { type Clock, realClock } from "../base/clock.js";
 import { isCode } from "../base/errors.js";
 import { onAbort, SocketRequest } from "../base/request.js";
 import { checkConnect, type ConnectOptions } from "../connect/options.js";
-import { AsyncSocket } from "./async-socket.js";
-import type { AsyncSocketOptions } from "./options.js";
+import { AsyncSocket, type AsyncSocketOptions } from "./async-socket.js";
 
 /** What `reconnect` takes. Times are milliseconds. */
 export interface ReconnectOptions {

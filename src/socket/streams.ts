@@ -9,7 +9,6 @@ import { tellWritten } from "../connection/notify.js";
 import { NO_TIMEOUT } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 import { WriteEntry } from "../pump/write-queue.js";
-import type { SocketSummary } from "../socket-view.js";
 import { type Done, GatheredDuplex } from "../transport/gathered-duplex.js";
 import type { WebStreams } from "./options.js";
 import { readEntry } from "./read-options.js";
@@ -92,7 +91,7 @@ export class SocketDuplex extends GatheredDuplex {
   }
 
   /** The same for JSON. */
-  toJSON(): SocketSummary {
+  toJSON(): object {
     return this.#connection.socket.toJSON();
   }
 

@@ -1,7 +1,6 @@
 import type { Clock, Timer } from "../base/clock.js";
 import { ByteQueue } from "./byte-queue.js";
 import type { Link } from "./link.js";
-import type { MemoryTransport } from "./memory-transport.js";
 
 /** @internal What a direction needs of the connection that it is one of. */
 export interface FlowHost {
@@ -11,6 +10,19 @@ export interface FlowHost {
   readonly isCut: boolean;
   /** Breaks the connection for both ends. To be called from the event loop only. */
   break(code: string): void;
+}
+
+/** @internal What a direction needs of the transports at its two ends. */
+export interface FlowEnd {
+  readonly isOver: boolean;
+  /** Null until somebody has taken the transport. */
+  readonly sink: unknown;
+  /** How many more bytes the sink takes. */
+  readonly room: number;
+  didReceive(chunk: Buffer): void;
+  didEnd(): void;
+  didWrite(): void;
+  lose(code: string): void;
 }
 
 /**
@@ -25,8 +37,8 @@ export class MemoryFlow {
   /** Bytes that the receiver has taken. */
   bytesDelivered = 0;
   readonly #host: FlowHost;
-  readonly #sender: MemoryTransport;
-  readonly #receiver: MemoryTransport;
+  readonly #sender: FlowEnd;
+  readonly #receiver: FlowEnd;
   readonly #wire = new ByteQueue();
   /** The batch that the sender has in hand, and how much of it is on the wire. */
   #batch: readonly Uint8Array[] = [];
@@ -46,7 +58,7 @@ export class MemoryFlow {
   #timerAt = Infinity;
 
   /** @internal */
-  constructor(host: FlowHost, sender: MemoryTransport, receiver: MemoryTransport) {
+  constructor(host: FlowHost, sender: FlowEnd, receiver: FlowEnd) {
     this.#host = host;
     this.#sender = sender;
     this.#receiver = receiver;

@@ -1,12 +1,14 @@
 import { checkOneOf, wrongType } from "../base/checks.js";
 import { badState } from "../base/errors.js";
-import type { AsyncSocketOptions } from "../socket/options.js";
 import { nativeProblem } from "./native/addon.js";
 import { nativeTransports } from "./native/factory.js";
 import { nodeTransports } from "./node/factory.js";
 import type { TransportFactory } from "./transport.js";
 
-export function checkTransport(transport: AsyncSocketOptions["transport"]): TransportFactory {
+/** What carries the bytes: the best there is, `node:net`, the addon, or a network of one's own. */
+export type TransportChoice = "auto" | "node" | "native" | TransportFactory;
+
+export function checkTransport(transport: TransportChoice | undefined): TransportFactory {
   const given = transport as Partial<TransportFactory> | string | null | undefined;
   if (typeof given === "object" && given !== null) {
     const isFactory = typeof given.connect === "function" && typeof given.listen === "function" && given.clock;

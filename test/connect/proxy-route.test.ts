@@ -9,7 +9,8 @@ import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "./scripted-factory.js";
 import { connectTarget } from "#dist/connect/options.js";
 import { ProxyRoute } from "#dist/connect/proxy/proxy-route.js";
-import type { IpTarget } from "#dist/connect/target-host.js";
+import type { IpTarget } from "#dist/connect/options.js";
+import type { Reached } from "#dist/connect/route.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const HOSTS = {
@@ -24,7 +25,12 @@ const REACHED = Buffer.from("HTTP/1.1 200 OK\r\n\r\n");
 
 /** What is not among the public types: a socket is made for the talk as sockets make it for themselves. */
 interface Adopting extends TransportSink {
+  onClosed: () => void;
   adopt(transport: AcceptedTransport): void;
+  release(): Reached | null;
+  disconnect(reset: boolean): unknown;
+  setReferenced(on: boolean): void;
+  change(settings: object): void;
 }
 
 interface Given {
@@ -43,13 +49,20 @@ class Stage extends NotingOwner {
     super(new ScriptedFactory(HOSTS));
     const target = connectTarget({ host, port: 80, proxy, lookup }) as IpTarget;
     assert.ok(target.proxy !== undefined);
-    this.route = new ProxyRoute(this, this.factory, target, target.proxy, SETTINGS, (transport) => {
+    this.route = new ProxyRoute(this, this.factory, target, target.proxy, SETTINGS, (transport, closed) => {
       const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.factory });
       const { _connection: connection } = socket as unknown as { _connection: Adopting };
+      connection.onClosed = closed;
       connection.adopt(transport);
       transport.adopt(connection);
       this.socket = socket;
-      return socket;
+      return {
+        socket,
+        release: () => connection.release(),
+        disconnect: () => void connection.disconnect(false),
+        setReferenced: (on) => connection.setReferenced(on),
+        change: (settings) => connection.change(settings),
+      };
     });
   }
 

@@ -1,6 +1,6 @@
 import { type AsyncSocketError, isCode, socketError } from "../../base/errors.js";
 import type { SocketRequest } from "../../base/request.js";
-import type { AsyncSocket } from "../../socket/async-socket.js";
+import type { ConversationSocket } from "./conversation.js";
 import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
 
 /**
@@ -8,11 +8,11 @@ import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
  * so it takes not a byte more than the answer has, and what follows is there for the next read.
  */
 export class ProxyDialog {
-  readonly #socket: AsyncSocket;
+  readonly #socket: ConversationSocket;
   readonly #proxy: ProxyServer;
   readonly #target: ProxyTarget;
 
-  constructor(socket: AsyncSocket, proxy: ProxyServer, target: ProxyTarget) {
+  constructor(socket: ConversationSocket, proxy: ProxyServer, target: ProxyTarget) {
     this.#socket = socket;
     this.#proxy = proxy;
     this.#target = target;

@@ -1,4 +1,4 @@
-import type { AsyncSocket } from "../../socket/async-socket.js";
+import type { ConversationSocket } from "./conversation.js";
 import { bracketed, ProxyDialog } from "./dialog.js";
 import { checkTargetHost, type ProxyServer, type ProxyTarget } from "./proxy-url.js";
 
@@ -33,7 +33,7 @@ const STATUSES: ReadonlyMap<number, string> = new Map([
  * @throws whatever a read fails with that this side has ended: `CANCELED`, `CLOSED`
  */
 export async function httpConnectHandshake(
-  socket: AsyncSocket,
+  socket: ConversationSocket,
   proxy: ProxyServer,
   target: ProxyTarget,
 ): Promise<void> {

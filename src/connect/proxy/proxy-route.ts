@@ -1,21 +1,18 @@
 import type { Clock } from "../../base/clock.js";
 import { inWords } from "../../base/errno.js";
 import { type AsyncSocketError, isOurs, socketError } from "../../base/errors.js";
-import type { AsyncSocket } from "../../socket/async-socket.js";
 import type { SocketSettings } from "../../transport/options.js";
-import type { AcceptedTransport, TransportFactory } from "../../transport/transport.js";
+import type { Conversation, OpenConversation } from "./conversation.js";
+import type { TransportFactory } from "../../transport/transport.js";
 import { Dialer } from "../direct-route.js";
 import { lookupInWords, type Tried } from "../messages.js";
 import { ask } from "../resolve.js";
 import type { Reached, Route, RouteOwner } from "../route.js";
-import type { IpTarget } from "../target-host.js";
+import type { IpTarget } from "../options.js";
 import { bracketed } from "./dialog.js";
 import { httpConnectHandshake } from "./http-connect.js";
 import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
 import { socks5Handshake } from "./socks5.js";
-
-/** Makes a socket of a connected transport: for the talk with the proxy. */
-export type OpenSocket = (transport: AcceptedTransport) => AsyncSocket;
 
 /** To the proxy, and through it: the talk with it has a socket of its own, whose transport is then handed over. */
 export class ProxyRoute implements Route, RouteOwner {
@@ -23,13 +20,13 @@ export class ProxyRoute implements Route, RouteOwner {
   readonly #factory: TransportFactory;
   readonly #target: IpTarget;
   readonly #proxy: ProxyServer;
-  readonly #openSocket: OpenSocket;
+  readonly #open: OpenConversation;
   readonly #dialer: Dialer;
   /** Whom the proxy is asked for. */
   #wanted: ProxyTarget;
   #isLookingUp = false;
   #stopLookingUp: (() => void) | null = null;
-  #socket: AsyncSocket | null = null;
+  #talk: Conversation | null = null;
   #isOver = false;
 
   constructor(
@@ -38,13 +35,13 @@ export class ProxyRoute implements Route, RouteOwner {
     target: IpTarget,
     proxy: ProxyServer,
     settings: SocketSettings,
-    openSocket: OpenSocket,
+    open: OpenConversation,
   ) {
     this.#owner = owner;
     this.#factory = factory;
     this.#target = target;
     this.#proxy = proxy;
-    this.#openSocket = openSocket;
+    this.#open = open;
     this.#wanted = { host: target.host, port: target.port };
     const { host, port } = proxy;
     this.#dialer = new Dialer(this, factory, { ...target, host, port }, settings, this.#name);
@@ -79,17 +76,17 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#isOver = true;
     this.#stopLookingUp?.();
     this.#dialer.cancel();
-    void this.#socket?.disconnect();
+    this.#talk?.disconnect();
   }
 
   setReferenced(on: boolean): void {
     this.#dialer.setReferenced(on);
-    this.#socket?._connection.setReferenced(on);
+    this.#talk?.setReferenced(on);
   }
 
   change(settings: Partial<SocketSettings>): void {
     this.#dialer.change(settings);
-    this.#socket?._connection.change(settings);
+    this.#talk?.change(settings);
   }
 
   get tried(): readonly Tried[] {
@@ -98,7 +95,7 @@ export class ProxyRoute implements Route, RouteOwner {
 
   get pending(): readonly string[] {
     if (this.#isLookingUp) return [lookupInWords(this.#target.host)];
-    return this.#socket === null ? this.#dialer.pending : [`${this.#name} has not answered yet`];
+    return this.#talk === null ? this.#dialer.pending : [`${this.#name} has not answered yet`];
   }
 
   // ------------------------------------------------------------------ for the dialer
@@ -112,12 +109,11 @@ export class ProxyRoute implements Route, RouteOwner {
   }
 
   didConnect({ transport }: Reached): void {
-    const socket = this.#openSocket(transport);
-    this.#socket = socket;
-    socket._connection.onClosed = () => this.#owner.didCloseDescriptor();
+    const talk = this.#open(transport, () => this.#owner.didCloseDescriptor());
+    this.#talk = talk;
     const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
-    shakeHands(socket, this.#proxy, this.#wanted).then(
-      () => this.#didShakeHands(socket),
+    shakeHands(talk.socket, this.#proxy, this.#wanted).then(
+      () => this.#didShakeHands(talk),
       (error: unknown) => this.#fail(error),
     );
   }
@@ -136,16 +132,16 @@ export class ProxyRoute implements Route, RouteOwner {
 
   // ------------------------------------------------------------------ how it ends
 
-  #didShakeHands(socket: AsyncSocket): void {
-    const reached = socket._connection.release();
-    if (reached === null) this.#fail(socket.closeReason?.error);
+  #didShakeHands(talk: Conversation): void {
+    const reached = talk.release();
+    if (reached === null) this.#fail(talk.socket.closeReason?.error);
     else this.#owner.didConnect(reached);
   }
 
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    void this.#socket?.disconnect();
+    this.#talk?.disconnect();
     const message = `Cannot connect through ${this.#name}: ${inWords(error)}`;
     this.#owner.didFailToConnect(isOurs(error) ? error : socketError("PROXY", "connect", message, error));
   }

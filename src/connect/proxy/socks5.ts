@@ -1,5 +1,5 @@
 import { ipv4Bytes, ipv6Bytes } from "../../base/ip-bytes.js";
-import type { AsyncSocket } from "../../socket/async-socket.js";
+import type { ConversationSocket } from "./conversation.js";
 import { ProxyDialog } from "./dialog.js";
 import { checkTargetHost, type ProxyServer, type ProxyTarget } from "./proxy-url.js";
 
@@ -38,7 +38,11 @@ const REPLIES: ReadonlyMap<number, string> = new Map([
  * @throws RangeError before a byte is sent, where a proxy cannot be asked for the host
  * @throws whatever a read fails with that this side has ended: `CANCELED`, `CLOSED`
  */
-export async function socks5Handshake(socket: AsyncSocket, proxy: ProxyServer, target: ProxyTarget): Promise<void> {
+export async function socks5Handshake(
+  socket: ConversationSocket,
+  proxy: ProxyServer,
+  target: ProxyTarget,
+): Promise<void> {
   const request = encodeRequest(target);
   const dialog = new ProxyDialog(socket, proxy, target);
   await logIn(dialog, proxy);
