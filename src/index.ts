@@ -32,16 +32,19 @@ export type { Limits } from "./base/limits.js";
 export type { TransportChoice } from "./transport/choose.js";
 export type { TcpOptions } from "./transport/options.js";
 export type { Arrival, SocketHandler } from "./threads/inbox.js";
-export { RunLoopPool, type PoolChooser, type PoolPolicy } from "./threads/pool.js";
+export type { Destination } from "./connection/destination.js";
 export { reconnect, type Connector, type ReconnectOptions } from "./socket/reconnect.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./base/request.js";
 export {
   RunLoop,
+  RunLoopPool,
+  type PoolChooser,
+  type PoolPolicy,
   type RunLoopEnd,
   type RunLoopOptions,
   type RunLoopPoolOptions,
-  type RunLoopState,
 } from "./threads/run-loop.js";
+export type { RunLoopState } from "./threads/loop.js";
 export type { SocketState, SocketSummary } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./base/clock.js";

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import type { AsyncSocketError } from "../base/errors.js";
-import type { RunLoop } from "../threads/run-loop.js";
+import type { Destination } from "./destination.js";
 
 /** Why, and in which condition, a connection came to its end. */
 export type CloseReason = {
@@ -18,7 +18,7 @@ export type CloseReason = {
       readonly by: "local" | "remote";
       readonly error: null;
       /** The run loop that has the connection now, of a socket that was moved. */
-      readonly movedTo?: RunLoop;
+      readonly movedTo?: Destination;
     }
   | {
       /** Something went wrong; `error` says what. */

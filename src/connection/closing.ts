@@ -23,6 +23,13 @@ export function dispose(connection: Connection): SocketRequest<CloseReason> {
   return connection.disconnectAfter(AFTER_WRITING);
 }
 
+/** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
+export function endAtOnce(connection: Connection): void {
+  const { moved } = connection;
+  if (moved === null) void connection.disconnect(false);
+  else if (moved.state === "waiting") moved.end();
+}
+
 /** Takes the next step to the end, if there is one to take. */
 export function closeStep(connection: Connection): boolean {
   if (connection.reason !== null) return finishClose(connection, connection.reason);

@@ -9,7 +9,7 @@ import { ConnectAttempt, type ConnectPlan } from "../connect/connecting.js";
 import type { Reached, RouteOwner } from "../connect/route.js";
 import { type Entry, EntryList } from "../pump/entry.js";
 import type { SocketFace } from "./owner.js";
-import type { Passage } from "../threads/link.js";
+import type { RemoteConnection } from "./destination.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import type { SocketSettings } from "../transport/options.js";
@@ -62,7 +62,7 @@ export class Connection implements SecureSink, RouteOwner {
   /** Whether it came in by a listener. */
   isAccepted = false;
   /** Where it went, of a connection that another thread has now. */
-  moved: Passage | null = null;
+  moved: RemoteConnection | null = null;
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;

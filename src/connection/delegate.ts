@@ -1,8 +1,7 @@
 import type { DetailedPeerCertificate } from "node:tls";
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import type { AsyncSocketError } from "../base/errors.js";
-import type { RunLoopPool } from "../threads/pool.js";
-import type { RunLoop } from "../threads/run-loop.js";
+import type { Destination } from "./destination.js";
 import type { CloseReason } from "./close-reason.js";
 
 /** What is known of a connection that never became a socket. */
@@ -26,7 +25,7 @@ export interface SocketDelegate<Socket, Tag = unknown> {
    * told of it in place of `didAccept`. Null or undefined: it stays on this thread. Where it cannot go there,
    * `didFailAccept` is told, with `TRANSFER`, and the connection is reset.
    */
-  wantsRunLoopForNewSocket?(listener: Socket, info: AcceptInfo): RunLoop | RunLoopPool | null | undefined;
+  wantsRunLoopForNewSocket?(listener: Socket, info: AcceptInfo): Destination | null | undefined;
   /**
    * A new socket, connected, with the listener's class, delegate, limits and options; behind its PROXY header, and
    * before its TLS handshake: what is queued here waits for that.

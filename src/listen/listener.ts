@@ -1,21 +1,28 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
+import { wrongType } from "../base/checks.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, isOurs, socketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import { nobody, type RequestOwner, settle, SocketRequest } from "../base/request.js";
 import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
-import { warnIfUnheard } from "../connection/closing.js";
+import { endAtOnce, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
-import { notify } from "../connection/notify.js";
+import type { AcceptInfo } from "../connection/delegate.js";
+import type { RemoteConnection } from "../connection/destination.js";
+import { hears, notify } from "../connection/notify.js";
+import type { SocketFace } from "../connection/owner.js";
 import { Securing } from "../connection/upgrade.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
-import { endAtOnce } from "../threads/departure.js";
-import { Dispatch, type Loops } from "../threads/dispatcher.js";
-import type { Secrets } from "../threads/portable-tls.js";
-import type { SecureSettings } from "../tls/settings.js";
-import type { AcceptedTransport, ListenerSink, TransportListener } from "../transport/transport.js";
+import type { ListenTarget } from "../transport/options.js";
+import type { AcceptedTransport, ListenerSink, TransportFactory, TransportListener } from "../transport/transport.js";
 import { Backlog } from "./backlog.js";
+import {
+  type Dispatcher,
+  type DispatcherOwner,
+  type ListenerTLS,
+  sendingOf,
+  type SharedListening,
+} from "./dispatcher.js";
 import type { AddressFilter, ShutdownResult } from "./options.js";
 import { HeaderIntake, type HeaderOwner } from "./proxy-header-reader.js";
 import type { ProxyHeader } from "./proxy-protocol.js";
@@ -23,22 +30,30 @@ import type { ProxyHeader } from "./proxy-protocol.js";
 const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
 
+/** What a listener knows of the socket whose life it is, and of those that it makes. */
+export interface ListeningFace extends SocketFace {
+  /** Makes a socket of a connection that was accepted. */
+  _adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection };
+  readonly _connection: { pause(): void; retire(reason: CloseReason): void };
+  disconnect(): unknown;
+}
+
 /** One life of a listening socket: accepts, guards, and knows the connections it made. */
-export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
+export class Listener implements ListenerSink, HeaderOwner, RequestOwner, DispatcherOwner {
   phase: "listening" | "closing" | "closed" = "listening";
   reason: CloseReason | null = null;
   transport: TransportListener | null = null;
   /** How connections are encrypted from their start. */
-  secure: SecureSettings | null = null;
-  /** The same for other threads. */
-  secrets: Secrets | null = null;
-  /** Where connections go that are not this thread's. */
-  readonly dispatch: Dispatch;
+  tls: ListenerTLS | null;
+  /** Where connections go that are not this thread's; null until one is to go. */
+  #dispatcher: Dispatcher | null = null;
+  /** Whether the option `loops` was given. */
+  #isSpread = false;
   /** Whether every connection begins with a PROXY header. */
   expectsHeader = false;
   /** Accepted sockets that nobody was told of: for `connections()`. */
-  readonly backlog = new Backlog();
-  readonly #socket: AsyncSocket;
+  readonly backlog = new Backlog<ListeningFace>();
+  readonly #socket: ListeningFace;
   readonly limits: FullLimits;
   readonly #clock: Clock;
   readonly #filter: AddressFilter | undefined;
@@ -48,30 +63,61 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   readonly #intakes = new Set<HeaderIntake>();
   readonly #perAddress = new Map<string, number>();
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
-  readonly #listenRequest: SocketRequest<AsyncSocket>;
+  readonly #listenRequest: SocketRequest<unknown>;
   #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
 
   constructor(
-    socket: AsyncSocket,
+    socket: ListeningFace,
     limits: FullLimits,
     clock: Clock,
     filter: AddressFilter | undefined,
-    loops: Loops | null,
+    tls: ListenerTLS | null,
   ) {
     this.#socket = socket;
     this.limits = limits;
     this.#clock = clock;
     this.#filter = filter;
-    this.dispatch = new Dispatch(socket, this, loops);
-    this.#listenRequest = new SocketRequest<AsyncSocket>("listen", undefined, this);
+    this.tls = tls;
+    this.#listenRequest = new SocketRequest<unknown>("listen", undefined, this);
     this.#listenRequest._state = "current";
   }
 
-  get listenRequest(): SocketRequest<AsyncSocket> {
+  get listenRequest(): SocketRequest<unknown> {
     return this.#listenRequest;
   }
 
+  get allowHalfOpen(): boolean {
+    return this.#socket.allowHalfOpen;
+  }
+
+  get local(): Address | undefined {
+    return this.transport?.local;
+  }
+
+  /** Connections that are on other threads, or on their way. */
+  get #elsewhere(): number {
+    return this.#dispatcher?.size ?? 0;
+  }
+
   // ------------------------------------------------------------------ asked for
+
+  /**
+   * Connections go to these loops from now on, unless the delegate decides on each.
+   * @throws TypeError for what is no list of loops, and for TLS options that cannot go to another thread
+   */
+  spread(loops: unknown): void {
+    const sending = sendingOf(loops);
+    if (sending === null) throw wrongType("loops", "a pool, a RunLoop, or a list of them", loops);
+    this.#dispatcher = sending.dispatcher(this, loops);
+    this.#isSpread = true;
+  }
+
+  /** Begins to listen: by a server of the factory's, or by the loops themselves where sockets cannot be moved. */
+  listen(factory: TransportFactory, isOfThisProcess: boolean, target: ListenTarget, options: SharedListening): void {
+    const mayShare = isOfThisProcess && this.#isSpread && !hears(this.#socket, "wantsRunLoopForNewSocket");
+    const shared = mayShare ? (this.#dispatcher?.listen(target, options) ?? null) : null;
+    this.transport = shared ?? factory.listen(target, options.settings, this);
+  }
 
   /** Stops accepting. Connections live on, but for those that nobody was told of. */
   close(): void {
@@ -92,10 +138,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
   }
 
   /** New connections are secured by these from now on. */
-  setSecure(secure: SecureSettings, secrets: Secrets): void {
-    this.dispatch.replaceSecrets(this.secrets, secrets);
-    this.secure = secure;
-    this.secrets = secrets;
+  setTLS(tls: ListenerTLS): void {
+    this.#dispatcher?.replaceTLS(tls);
+    this.tls = tls;
   }
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
@@ -146,7 +191,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   /** @param ahead bytes that came already; they are copied. `hasEnded`: the FIN has come, too */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
-    if (this.dispatch.isOn && this.dispatch.send(transport, proxied, ahead)) return;
+    if (this.#sends(transport, proxied, ahead)) return;
     const adopted = this.#adopt(transport);
     if (adopted === null) return;
     const { socket, connection } = adopted;
@@ -157,24 +202,52 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     this.count(remote, 1);
     if (ahead.length > 0) connection.takeAhead(ahead);
     transport.adopt(connection);
-    if (this.secure !== null) {
-      connection.securing = new Securing(connection, this.secure);
+    if (this.tls !== null) {
+      connection.securing = new Securing(connection, this.tls.settings);
       connection.securing.begin();
     }
-    if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
+    if (!hears(this.#socket, "didAccept")) this.backlog.push(socket);
     else notify(this.#socket, "didAccept", socket);
     if (hasEnded) connection.didEnd();
     connection.drain();
   }
 
+  /** @returns whether another thread has the connection, as the delegate or the option `loops` decides */
+  #sends(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): boolean {
+    const { local, remote } = transport;
+    const info: AcceptInfo = proxied === null ? { local, remote } : { local, remote, proxied };
+    if (!hears(this.#socket, "wantsRunLoopForNewSocket")) {
+      return this.#isSpread && this.#dispatcher?.send(transport, proxied, ahead, info, undefined) === true;
+    }
+    const wanted = notify(this.#socket, "wantsRunLoopForNewSocket", info) ?? null;
+    if (wanted === null) return false;
+    this.#dispatcher ??= sendingOf(wanted)?.dispatcher(this, undefined) ?? null;
+    if (this.#dispatcher !== null) return this.#dispatcher.send(transport, proxied, ahead, info, wanted);
+    transport.destroy(true);
+    const cause = wrongType("runLoop", "a RunLoop or a pool of them", wanted);
+    const words = `A connection could not be sent to a run loop: ${cause.message}`;
+    this.didFailAcceptWith(socketError("TRANSFER", "listen", words, cause), info);
+    return true;
+  }
+
+  #follow(connection: Connection, moved: RemoteConnection): void {
+    const to = connection.reason?.error === null ? connection.reason.movedTo : undefined;
+    this.#dispatcher ??= sendingOf(to)?.dispatcher(this, undefined) ?? null;
+    this.#dispatcher?.follow(connection, moved, this.#forced.has(connection));
+  }
+
   /** A class of the user's own may fail to make a socket. */
-  #adopt(transport: AcceptedTransport): { socket: AsyncSocket; connection: Connection } | null {
+  #adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection } | null {
     try {
       return this.#socket._adopt(transport);
     } catch (error) {
       this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
       return null;
     }
+  }
+
+  didFailAcceptWith(error: AsyncSocketError, info: AcceptInfo): void {
+    notify(this.#socket, "didFailAccept", error, info);
   }
 
   didFailAccept(cause: Error): void {
@@ -214,7 +287,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
 
   #refusal(remote: Address | undefined): string | null {
     const { connections, connectionsPerAddress } = this.limits;
-    if (this.#connections.size + this.#intakes.size + this.dispatch.size >= connections)
+    if (this.#connections.size + this.#intakes.size + this.#elsewhere >= connections)
       return `limits.connections, ${connections}, are open`;
     if (remote === undefined) {
       const isGuarded = this.#filter !== undefined || connectionsPerAddress !== Infinity;
@@ -242,7 +315,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     this.#connections.delete(connection);
     const { moved } = connection;
     // It is on another thread, and still one of this listener's.
-    if (moved !== null && moved.state !== "over") this.dispatch.follow(connection, moved, this.#forced.has(connection));
+    if (moved !== null && moved.state !== "over") this.#follow(connection, moved);
     else this.didEndOne(this.#forced.has(connection));
   };
 
@@ -264,13 +337,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
       this.#forced.add(connection);
       endAtOnce(connection);
     }
-    const elsewhere = this.dispatch.endAll();
+    const elsewhere = this.#dispatcher?.endAll() ?? 0;
     if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size + elsewhere;
   }
 
   finishShutdown(): void {
     const shutdown = this.#shutdown;
-    if (shutdown === null || this.#connections.size + this.dispatch.size > 0 || this.phase !== "closed") return;
+    if (shutdown === null || this.#connections.size + this.#elsewhere > 0 || this.phase !== "closed") return;
     if (shutdown.timer !== null) this.#clock.clearTimer(shutdown.timer);
     if (shutdown.request._state === "current") settle(shutdown.request, "done", shutdown.result);
   }
@@ -285,7 +358,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner {
     this.reason = withoutPayload(reason);
     this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
-    this.dispatch.stop();
+    this.#dispatcher?.stop();
     for (const intake of this.#intakes) intake.cancel();
     this.#intakes.clear();
     this.transport?.close();

@@ -1,6 +1,5 @@
 import { checkBoolean, checkHostName, checkInteger, needOptions, wrongType } from "../base/checks.js";
-import type { RunLoopPool } from "../threads/pool.js";
-import type { RunLoop } from "../threads/run-loop.js";
+import type { Destination } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
 import { checkPath, type ListenTarget, type TcpOptions } from "../transport/options.js";
 
@@ -37,7 +36,7 @@ export interface ListenOptions extends TcpOptions {
    * of them there, in place of `didAccept` here. A `wantsRunLoopForNewSocket` of the delegate's has precedence. Keys
    * and certificates of `tls` must then be such as can go to another thread: no functions and contexts. @default none
    */
-  loops?: RunLoopPool | RunLoop | readonly RunLoop[] | undefined;
+  loops?: Destination | readonly Destination[] | undefined;
 }
 
 /** Whether connections from an address are refused; `net.BlockList` is one. */

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { rememberCaller } from "../base/callers.js";
-import { checkBoolean, checkMs, checkOptions } from "../base/checks.js";
+import { checkBoolean, checkMs, checkOptions, wrongType } from "../base/checks.js";
 import { badState } from "../base/errors.js";
 import { checkLimits, type FullLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
@@ -10,10 +10,11 @@ import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js"
 import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
 import { Connection } from "../connection/connection.js";
 import type { SocketDelegate } from "../connection/delegate.js";
+import type { Destination } from "../connection/destination.js";
 import { Securing } from "../connection/upgrade.js";
+import { sendingOf } from "../listen/dispatcher.js";
 import { Listener } from "../listen/listener.js";
 import {
-  type AddressFilter,
   checkFilter,
   type ListenOptions,
   listenTarget,
@@ -21,20 +22,14 @@ import {
   type ShutdownResult,
 } from "../listen/options.js";
 import { SocketWriter } from "../socket-writer.js";
-import { depart } from "../threads/departure.js";
-import { checkLoops } from "../threads/dispatcher.js";
-import { chosenLoop, type RunLoopPool } from "../threads/pool.js";
-import { Secrets } from "../threads/portable-tls.js";
-import type { RunLoop } from "../threads/run-loop.js";
-import { needsSharedPort, SharedPort } from "../threads/shared-port.js";
 import type { TLSOptions } from "../tls/options.js";
 import { isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
 import { duplexFactory, DuplexTransport } from "../transport/duplex.js";
 import { nativeTransports } from "../transport/native/factory.js";
 import { nodeTransports } from "../transport/node/factory.js";
-import { checkKeepAlive, type ListenTarget, socketSettings, type SocketSettings } from "../transport/options.js";
-import type { AcceptedTransport, TransportFactory, TransportListener } from "../transport/transport.js";
+import { checkKeepAlive, socketSettings, type SocketSettings } from "../transport/options.js";
+import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { type SocketOptions, checkDelegate, type MoveOptions, type WebStreams } from "./options.js";
 import { SocketDuplex, webStreams } from "./streams.js";
 
@@ -146,7 +141,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   connect(options: ConnectOptions): SocketRequest<this> {
     const { secure, ...checked } = checkConnect(options);
     const { target } = checked;
-    this.#begin("connect");
+    this.#mayBegin("connect");
+    this.#begin();
     const connection = this._connection;
     if (secure !== null) {
       if (connection.securing !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
@@ -172,44 +168,33 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     const settings = socketSettings(options);
     const filter = checkFilter(options.blockList);
     const expectsHeader = checkBoolean("proxyProtocol", options.proxyProtocol, false);
-    const secure = isAskedFor(options.tls) ? serverSettings(options.tls) : null;
-    const secrets = isAskedFor(options.tls) ? new Secrets(options.tls) : null;
-    const loops = checkLoops(options.loops, secrets);
+    const { tls } = options;
+    const secured = isAskedFor(tls) ? { options: { ...(tls as TLSOptions) }, settings: serverSettings(tls) } : null;
     if (this.pendingReads + this.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
-    this.#begin("listen");
-    const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter, loops);
-    listener.secure = secure;
-    listener.secrets = secrets;
+    this.#mayBegin("listen");
+    const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter, secured);
     listener.expectsHeader = expectsHeader;
-    listener.transport = this.#listenBy(target, settings, listener, options.blockList);
-    if (!this.#isReferenced) listener.transport.unref();
+    if (options.loops !== undefined) listener.spread(options.loops);
+    this.#begin();
+    const shared = { settings, blockList: options.blockList, proxyProtocol: expectsHeader };
+    const isOfThisProcess = this.#factory === nodeTransports || this.#factory === nativeTransports;
+    listener.listen(this.#factory, isOfThisProcess, target, shared);
+    if (!this.#isReferenced) listener.transport?.unref();
     this._listener = listener;
     rememberCaller(listener.listenRequest, AsyncSocket.prototype, "listen");
     return listener.listenRequest as unknown as SocketRequest<this>;
   }
 
-  /** Where sockets cannot be moved, the loops listen by themselves. */
-  #listenBy(
-    target: ListenTarget,
-    settings: SocketSettings,
-    listener: Listener,
-    blockList: AddressFilter | undefined,
-  ): TransportListener {
-    const loops = listener.dispatch.ownListeners;
-    const isOurs = this.#factory === nodeTransports || this.#factory === nativeTransports;
-    if (loops === null || !isOurs || !needsSharedPort()) return this.#factory.listen(target, settings, listener);
-    const { allowHalfOpen } = this;
-    const { limits, expectsHeader } = listener;
-    const options = { settings, allowHalfOpen, limits, blockList, proxyProtocol: expectsHeader };
-    return new SharedPort(target, listener, loops, options);
-  }
-
-  #begin(operation: string): void {
+  #mayBegin(operation: string): void {
     const { state } = this;
     if (this.#isOneWay)
       throw badState(operation, "it was made from a stream, turned into one, or moved: it cannot be used again");
     if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
-    if (state === "idle") return;
+  }
+
+  /** A socket that is used again gets a new life. */
+  #begin(): void {
+    if (this.state === "idle") return;
     this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
     this._listener = null;
     this.#closed = null;
@@ -255,11 +240,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
    * @throws BAD_STATE unless it is open, in the clear, with nothing queued, and not on that loop
    * @throws DataCloneError for user data that cannot be cloned
    */
-  moveTo(runLoop: RunLoop | RunLoopPool, options?: MoveOptions): SocketRequest<void> {
+  moveTo(runLoop: Destination, options?: MoveOptions): SocketRequest<void> {
     const given = checkOptions(options);
-    const { local, remote } = this;
-    const loop = chosenLoop(runLoop, { local, remote, proxied: this.proxied });
-    const request = depart(this as AsyncSocket, loop, given?.userData === undefined ? this.userData : given.userData);
+    const sending = Array.isArray(runLoop) ? null : sendingOf(runLoop);
+    if (sending === null) throw wrongType("runLoop", "a RunLoop or a pool of them", runLoop);
+    const userData = given?.userData === undefined ? this.userData : given.userData;
+    const request = sending.move(this._connection, this.state, runLoop, userData);
     if (this._connection.phase === "closing") this.#isOneWay = true;
     return request;
   }
@@ -348,8 +334,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   setTLS(options: TLSOptions): void {
     const settings = serverSettings(options);
     const listener = this.#asListener("setTLS");
-    if (listener.secure === null) throw badState("setTLS", "the socket listens without tls");
-    listener.setSecure(settings, new Secrets(options));
+    if (listener.tls === null) throw badState("setTLS", "the socket listens without tls");
+    listener.setTLS({ options: { ...options }, settings });
   }
 
   #asListener(operation: string): Listener {

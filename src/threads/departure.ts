@@ -6,21 +6,28 @@ import { type CloseReason, withoutPayload } from "../connection/close-reason.js"
 import { closeReason } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import { obstacle } from "../connection/permissions.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
 import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
 import type { Sender } from "./link.js";
-import type { RunLoop } from "./run-loop.js";
+import type { Loop } from "./loop.js";
+import { chosenLoop } from "./pool.js";
 import { drop, type Freight, joined, luggageOf, pack, whyStuck } from "./transfer.js";
 
-/** Moves the connection of a socket to another thread. @throws BAD_STATE */
-export function depart(socket: AsyncSocket, loop: RunLoop, userData: unknown): SocketRequest<void> {
-  const connection = socket._connection;
-  const why = obstacle(connection, socket.state) ?? (loop.isCurrent ? "the socket is on that run loop already" : null);
+/** Moves a connection to another thread. @throws BAD_STATE, TypeError for what is no run loop */
+export function depart(
+  connection: Connection,
+  state: string,
+  destination: unknown,
+  userData: unknown,
+): SocketRequest<void> {
+  const { transport, proxied } = connection;
+  const info = { local: transport?.local, remote: transport?.remote, proxied: proxied ?? undefined };
+  const loop = chosenLoop(destination, info);
+  const why = obstacle(connection, state) ?? (loop.isCurrent ? "the socket is on that run loop already" : null);
   if (why !== null) throw badState("moveTo", why);
   const request = new SocketRequest<void>("moveTo", undefined, nobody);
-  const transport = connection.transport as AcceptedTransport;
-  const stuck = loop._refusal ?? whyStuck(transport);
-  if (stuck === null) new Departure(connection, transport, loop, structuredClone(userData), request).begin();
+  const leaving = transport as AcceptedTransport;
+  const stuck = loop._refusal ?? whyStuck(leaving);
+  if (stuck === null) new Departure(connection, leaving, loop, structuredClone(userData), request).begin();
   else settle(request, "failed", socketError("TRANSFER", "moveTo", `The socket cannot be moved: ${stuck}`));
   return request;
 }
@@ -29,7 +36,7 @@ export function depart(socket: AsyncSocket, loop: RunLoop, userData: unknown): S
 export class Departure implements TransportSink, Sender {
   readonly #connection: Connection;
   readonly #transport: AcceptedTransport;
-  readonly #loop: RunLoop;
+  readonly #loop: Loop;
   readonly #userData: unknown;
   readonly #request: SocketRequest<void>;
   #ahead: Buffer[] = [];
@@ -40,7 +47,7 @@ export class Departure implements TransportSink, Sender {
   constructor(
     connection: Connection,
     transport: AcceptedTransport,
-    loop: RunLoop,
+    loop: Loop,
     userData: unknown,
     request: SocketRequest<void>,
   ) {
@@ -150,13 +157,6 @@ export class Departure implements TransportSink, Sender {
     this.#connection.descriptors--;
     this.#connection.drain();
   }
-}
-
-/** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
-export function endAtOnce(connection: Connection): void {
-  const { moved } = connection;
-  if (moved === null) void connection.disconnect(false);
-  else if (moved.state === "waiting") moved.link.end(moved);
 }
 
 function leave(departure: Departure): void {

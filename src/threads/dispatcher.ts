@@ -4,73 +4,75 @@ import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
-import { notify } from "../connection/notify.js";
-import type { Listener } from "../listen/listener.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
-import type { AcceptedTransport } from "../transport/transport.js";
+import type { RemoteConnection } from "../connection/destination.js";
+import type { Dispatcher, DispatcherOwner, ListenerTLS, SharedListening } from "../listen/dispatcher.js";
+import type { ListenTarget } from "../transport/options.js";
+import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
 import type { Passage, Sender } from "./link.js";
-import { chosenLoop, RunLoopPool } from "./pool.js";
-import type { Secrets } from "./portable-tls.js";
-import { RunLoop } from "./run-loop.js";
+import { Loop } from "./loop.js";
+import { chosenLoop, Pool } from "./pool.js";
+import { PortableTLS } from "./portable-tls.js";
+import { needsSharedPort, SharedPort, type SharedPortDispatcher } from "./shared-port.js";
 import { drop, joined, type Luggage, pack, whyStuck } from "./transfer.js";
 
-/** Where connections go that no delegate has decided on. */
-export type Loops = RunLoopPool;
-
-/** The option `loops`. @throws TypeError also for TLS options that cannot go to another thread */
-export function checkLoops(given: unknown, secrets: Secrets | null): Loops | null {
-  if (given === undefined) return null;
-  secrets?.check();
-  if (given instanceof RunLoopPool) return given;
-  const list = given instanceof RunLoop ? [given] : given;
-  const isList = Array.isArray(list) && list.length > 0 && list.every((one) => one instanceof RunLoop);
+/** The option `loops`. @throws TypeError for what is none */
+function poolOf(given: unknown): Pool {
+  if (given instanceof Pool) return given as Pool;
+  const list = given instanceof Loop ? [given] : given;
+  const isList = Array.isArray(list) && list.length > 0 && list.every((one) => one instanceof Loop);
   if (!isList) throw wrongType("loops", "a pool, a RunLoop, or a list of them", given);
-  return new RunLoopPool(list, "round-robin", null);
+  return new Pool<Loop>(list as Loop[], "round-robin", null);
 }
 
 /** Sends a listener's connections to other threads, and keeps count of those that are there. */
-export class Dispatch {
-  readonly #socket: AsyncSocket;
-  readonly #listener: Listener;
-  readonly #loops: Loops | null;
-  /** Told of new TLS options; null: nobody else secures connections by them. */
-  onSecrets: ((secrets: Secrets) => void) | null = null;
-  readonly #emigrants = new Set<Emigrant>();
+export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
+  readonly #owner: DispatcherOwner;
+  readonly #loops: Pool | null;
+  readonly #remotes = new Set<RemoteOne>();
   /** Those that it has sent anything to, with what stops the watch. */
-  readonly #watched = new Map<RunLoop, () => void>();
+  readonly #watched = new Map<Loop, () => void>();
   /** Connections that went with loops that have just ended. */
-  readonly #lost = new Map<RunLoop, number>();
+  readonly #lost = new Map<Loop, number>();
+  /** TLS options as they go to other threads: made once for as long as they stay the same. */
+  readonly #portable = new WeakMap<ListenerTLS, PortableTLS>();
+  #sharedPort: SharedPort | null = null;
   #isStopped = false;
 
-  constructor(socket: AsyncSocket, listener: Listener, loops: Loops | null) {
-    this.#socket = socket;
-    this.#listener = listener;
-    this.#loops = loops;
-    for (const loop of loops?.loops ?? []) this.#watch(loop);
+  /** @throws TypeError for what is no list of loops, and for TLS options that cannot go to another thread */
+  constructor(owner: DispatcherOwner, loops: unknown) {
+    this.#owner = owner;
+    this.#loops = loops === undefined ? null : poolOf(loops);
+    if (this.#loops === null) return;
+    if (owner.tls !== null) this.portableOf(owner.tls).check();
+    for (const loop of this.#loops.loops) this.#watch(loop);
   }
 
-  /** Whether there is anybody to be asked. */
-  get isOn(): boolean {
-    return this.#loops !== null || this.#socket.delegate?.wantsRunLoopForNewSocket !== undefined;
+  portableOf(tls: ListenerTLS): PortableTLS {
+    let portable = this.#portable.get(tls);
+    if (portable === undefined) this.#portable.set(tls, (portable = new PortableTLS(tls.options)));
+    return portable;
   }
 
-  /** Those that may listen by themselves: nobody here decides on each connection. */
-  get ownListeners(): readonly RunLoop[] | null {
-    if (this.#loops === null || this.#socket.delegate?.wantsRunLoopForNewSocket !== undefined) return null;
-    return this.#loops.loops.filter((loop) => loop.state === "running");
+  listen(target: ListenTarget, options: SharedListening): TransportListener | null {
+    if (this.#loops === null || !needsSharedPort()) return null;
+    const running = this.#loops.loops.filter((loop) => loop.state === "running");
+    return (this.#sharedPort = new SharedPort(target, this.#owner, this, running, options));
   }
 
   /** Connections that are on other threads, or on their way. */
   get size(): number {
-    return this.#emigrants.size;
+    return this.#remotes.size;
   }
 
-  /** @returns whether the connection is not this thread's any more */
-  send(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): boolean {
-    const { local, remote } = transport;
-    const info: AcceptInfo = proxied === null ? { local, remote } : { local, remote, proxied };
+  send(
+    transport: AcceptedTransport,
+    proxied: ProxiedAddresses | null,
+    ahead: Buffer,
+    info: AcceptInfo,
+    destination: unknown,
+  ): boolean {
     try {
-      const loop = this.#choose(info);
+      const loop = destination === undefined ? (this.#loops?.pick(info) ?? null) : chosenLoop(destination, info);
       if (loop === null || loop.isCurrent) return false;
       const why = loop._refusal ?? whyStuck(transport);
       if (why !== null) throw new Error(why);
@@ -84,32 +86,25 @@ export class Dispatch {
     return true;
   }
 
-  #choose(info: AcceptInfo): RunLoop | null {
-    const socket = this.#socket;
-    if (socket.delegate?.wantsRunLoopForNewSocket === undefined) return this.#loops?.pick(info) ?? null;
-    const wanted = notify(socket, "wantsRunLoopForNewSocket", info);
-    return wanted === undefined || wanted === null ? null : chosenLoop(wanted, info);
-  }
-
   #send(
-    loop: RunLoop,
+    loop: Loop,
     transport: AcceptedTransport,
     proxied: ProxiedAddresses | null,
     ahead: Buffer,
     info: AcceptInfo,
   ): void {
-    const { secrets } = this.#listener;
+    const { tls } = this.#owner;
     this.#watch(loop);
-    const secretsId = secrets === null ? null : loop._sendSecrets(secrets);
+    const tlsId = tls === null ? null : loop._sendTLS(this.portableOf(tls));
     const { freight, surplus } = pack(transport);
-    const emigrant = new Emigrant(this, loop, proxied?.remote ?? info.remote, info);
+    const remote = new RemoteOne(this, loop, proxied?.remote ?? info.remote, info);
     try {
-      emigrant.passage = loop._send(freight, this.#luggage(proxied, joined([ahead, ...surplus]), secretsId), emigrant);
+      remote.passage = loop._send(freight, this.#luggage(proxied, joined([ahead, ...surplus]), tlsId), remote);
     } catch (error) {
       drop(freight);
       throw error;
     }
-    this.#add(emigrant);
+    this.#add(remote);
   }
 
   #luggage(proxied: ProxiedAddresses | null, ahead: Uint8Array, secrets: number | null): Luggage {
@@ -117,8 +112,8 @@ export class Dispatch {
       ahead,
       bytesRead: 0,
       bytesWritten: 0,
-      allowHalfOpen: this.#socket.allowHalfOpen,
-      limits: this.#listener.limits,
+      allowHalfOpen: this.#owner.allowHalfOpen,
+      limits: this.#owner.limits,
       isAccepted: true,
       isReferenced: true,
       host: undefined,
@@ -130,45 +125,46 @@ export class Dispatch {
   }
 
   /** A connection that was here, and has moved. */
-  follow({ reason, proxied, transport }: Connection, passage: Passage, isForced: boolean): void {
-    const loop = (reason as { movedTo?: RunLoop }).movedTo as RunLoop;
+  follow({ reason, proxied, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
+    const loop = (reason as { movedTo?: Loop }).movedTo as Loop;
+    const passage = moved as Passage;
     const info = { local: transport?.local, remote: transport?.remote };
-    const emigrant = new Emigrant(this, loop, proxied?.remote ?? info.remote, info);
-    emigrant.passage = passage;
-    emigrant.isForced = isForced;
-    passage.sender = emigrant;
+    const remote = new RemoteOne(this, loop, proxied?.remote ?? info.remote, info);
+    remote.passage = passage;
+    remote.isForced = isForced;
+    passage.sender = remote;
     this.#watch(loop);
-    this.#add(emigrant);
-    if (isForced) passage.link.end(passage);
+    this.#add(remote);
+    if (isForced) passage.end();
   }
 
   /** One that a loop has accepted by itself. */
-  adopt(id: number, loop: RunLoop, info: AcceptInfo): void {
-    const emigrant = new Emigrant(this, loop, info.remote, info);
-    emigrant.passage = loop._passageOf(id, emigrant);
-    this.#add(emigrant);
+  adopt(id: number, loop: Loop, info: AcceptInfo): void {
+    const remote = new RemoteOne(this, loop, info.remote, info);
+    remote.passage = loop._passageOf(id, remote);
+    this.#add(remote);
   }
 
-  #add(emigrant: Emigrant): void {
-    this.#emigrants.add(emigrant);
-    this.#listener.count(emigrant.remote, 1);
+  #add(remote: RemoteOne): void {
+    this.#remotes.add(remote);
+    this.#owner.count(remote.remote, 1);
   }
 
-  remove(emigrant: Emigrant, isLost: boolean): void {
-    if (!this.#emigrants.delete(emigrant)) return;
-    this.#listener.count(emigrant.remote, -1);
-    if (isLost) this.#lost.set(emigrant.loop, (this.#lost.get(emigrant.loop) ?? 0) + 1);
-    this.#listener.didEndOne(emigrant.isForced && !isLost);
-    if (this.#isStopped && this.#emigrants.size === 0) this.#unwatch();
+  remove(remote: RemoteOne, isLost: boolean): void {
+    if (!this.#remotes.delete(remote)) return;
+    this.#owner.count(remote.remote, -1);
+    if (isLost) this.#lost.set(remote.loop, (this.#lost.get(remote.loop) ?? 0) + 1);
+    this.#owner.didEndOne(remote.isForced && !isLost);
+    if (this.#isStopped && this.#remotes.size === 0) this.#unwatch();
   }
 
   tell(error: AsyncSocketError, info: AcceptInfo): void {
-    notify(this.#socket, "didFailAccept", error, info);
+    this.#owner.didFailAcceptWith(error, info);
   }
 
   // ------------------------------------------------------------------ loops that end
 
-  #watch(loop: RunLoop): void {
+  #watch(loop: Loop): void {
     if (this.#watched.has(loop)) return;
     this.#watched.set(
       loop,
@@ -176,7 +172,7 @@ export class Dispatch {
     );
   }
 
-  #didLose(loop: RunLoop): void {
+  #didLose(loop: Loop): void {
     const lost = this.#lost.get(loop) ?? 0;
     this.#lost.delete(loop);
     this.#watched.delete(loop);
@@ -184,7 +180,7 @@ export class Dispatch {
     if (error === null) return;
     const words = `${error.message}; ${lost} connections of this listener were lost with it`;
     this.tell(socketError("TRANSFER", "listen", words, error), {
-      local: this.#listener.transport?.local,
+      local: this.#owner.local,
       remote: undefined,
     });
   }
@@ -196,40 +192,44 @@ export class Dispatch {
 
   // ------------------------------------------------------------------ asked for by the listener
 
-  replaceSecrets(old: Secrets | null, fresh: Secrets | null): void {
-    if (this.#loops !== null) fresh?.check();
-    if (fresh !== null) this.onSecrets?.(fresh);
-    if (old !== null) for (const loop of this.#watched.keys()) loop._forgetSecrets(old);
+  replaceTLS(fresh: ListenerTLS): void {
+    if (this.#loops !== null) this.portableOf(fresh).check();
+    this.#sharedPort?.resecure(fresh);
+    this.#forgetTLS();
   }
 
   /** No more will be sent. */
   stop(): void {
     this.#isStopped = true;
-    this.replaceSecrets(this.#listener.secrets, null);
-    if (this.#emigrants.size === 0) this.#unwatch();
+    this.#forgetTLS();
+    if (this.#remotes.size === 0) this.#unwatch();
+  }
+
+  #forgetTLS(): void {
+    const { tls } = this.#owner;
+    if (tls !== null) for (const loop of this.#watched.keys()) loop._forgetTLS(this.portableOf(tls));
   }
 
   /** Closes those on other threads at once. @returns how many */
   endAll(): number {
-    for (const emigrant of this.#emigrants) {
-      emigrant.isForced = true;
-      const { passage } = emigrant;
-      passage?.link.end(passage);
+    for (const remote of this.#remotes) {
+      remote.isForced = true;
+      remote.passage?.end();
     }
-    return this.#emigrants.size;
+    return this.#remotes.size;
   }
 }
 
 /** A connection of a listener's that another thread has. */
-class Emigrant implements Sender {
+class RemoteOne implements Sender {
   passage: Passage | null = null;
   isForced = false;
-  readonly loop: RunLoop;
+  readonly loop: Loop;
   readonly remote: Address | undefined;
-  readonly #dispatch: Dispatch;
+  readonly #dispatch: LoopDispatcher;
   readonly #info: AcceptInfo;
 
-  constructor(dispatch: Dispatch, loop: RunLoop, remote: Address | undefined, info: AcceptInfo) {
+  constructor(dispatch: LoopDispatcher, loop: Loop, remote: Address | undefined, info: AcceptInfo) {
     this.#dispatch = dispatch;
     this.loop = loop;
     this.remote = remote;

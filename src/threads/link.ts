@@ -6,15 +6,16 @@ import { type AsyncSocketError, socketError } from "../base/errors.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import { openSocketsHere } from "../connection/open-count.js";
-import { Ports } from "../loops/ports.js";
+import type { RemoteConnection } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
 import { type SecureSettings, serverSettings } from "../tls/settings.js";
 import type { AcceptedTransport } from "../transport/transport.js";
 import { arrive } from "./arrival.js";
-import { endAtOnce } from "./departure.js";
+import { endAtOnce } from "../connection/closing.js";
 import { host } from "./inbox.js";
 import type { AcceptedThere, Message } from "./messages.js";
-import { type Secrets, unpackSecrets } from "./portable-tls.js";
+import { type PortableTLS, unpackTLS } from "./portable-tls.js";
+import { Ports } from "./ports.js";
 import { drop, type Freight, type Luggage, type Parcel, turnAway, unpack } from "./transfer.js";
 
 /** Who sent a socket, and is told what becomes of it. */
@@ -27,14 +28,26 @@ export interface Sender {
   ended(error: AsyncSocketError | null): void;
 }
 
-/** A socket that was sent, for as long as it is open. */
-export interface Passage {
+/** A socket that was sent, for as long as it is open there. */
+export class Passage implements RemoteConnection {
   readonly id: number;
-  readonly link: Link;
   /** Null: it was accepted there. */
   readonly freight: Freight | null;
   sender: Sender;
   state: "waiting" | "there" | "over";
+  readonly #link: Link;
+
+  constructor(id: number, link: Link, freight: Freight | null, sender: Sender) {
+    this.id = id;
+    this.#link = link;
+    this.freight = freight;
+    this.sender = sender;
+    this.state = freight === null ? "there" : "waiting";
+  }
+
+  end(): void {
+    this.#link.end(this);
+  }
 }
 
 /** Who owns a link. */
@@ -69,7 +82,7 @@ export class Link {
     accepted: [] as AcceptedThere[],
   };
   #hasNews = false;
-  readonly #sentSecrets = new WeakMap<Secrets, number>();
+  readonly #sentSecrets = new WeakMap<PortableTLS, number>();
   readonly #settings = new Map<number, SecureSettings>();
   readonly #keys = new Map<number, TLSOptions>();
   readonly ports = new Ports(this);
@@ -99,7 +112,7 @@ export class Link {
 
   send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
     const id = ++this.#lastId;
-    const passage: Passage = { id, link: this, freight, sender, state: "waiting" };
+    const passage = new Passage(id, this, freight, sender);
     this.#passages.set(id, passage);
     this.#waiting++;
     this.#owner.didChange();
@@ -141,7 +154,7 @@ export class Link {
   }
 
   /** @returns by which number the other side knows them from now on */
-  sendSecrets(secrets: Secrets): number {
+  sendTLS(secrets: PortableTLS): number {
     let id = this.#sentSecrets.get(secrets);
     if (id === undefined) {
       id = ++this.#lastId;
@@ -152,7 +165,7 @@ export class Link {
   }
 
   /** They are not used any more. */
-  forgetSecrets(secrets: Secrets): void {
+  forgetTLS(secrets: PortableTLS): void {
     const id = this.#sentSecrets.get(secrets);
     if (id === undefined) return;
     this.#sentSecrets.delete(secrets);
@@ -176,8 +189,8 @@ export class Link {
         this.#owner.didChange();
         break;
       case "secrets":
-        this.#keys.set(message.id, unpackSecrets(message.secrets));
-        this.#settings.set(message.id, serverSettings(unpackSecrets(message.secrets)));
+        this.#keys.set(message.id, unpackTLS(message.secrets));
+        this.#settings.set(message.id, serverSettings(unpackTLS(message.secrets)));
         break;
       case "forget":
         this.#keys.delete(message.id);
@@ -213,7 +226,7 @@ export class Link {
 
   /** @param id below 0: by the other side's own count */
   passageOf(id: number, sender: Sender): Passage {
-    const passage: Passage = { id, link: this, freight: null, sender, state: "there" };
+    const passage = new Passage(id, this, null, sender);
     this.#passages.set(id, passage);
     return passage;
   }

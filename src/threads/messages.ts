@@ -1,11 +1,11 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Address } from "../base/address.js";
-import type { ShortCode } from "../base/errors.js";
+import type { AsyncSocketError, ShortCode } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { ShutdownResult } from "../listen/options.js";
 import type { SocketSettings } from "../transport/options.js";
-import type { PackedSecrets } from "./portable-tls.js";
+import type { PackedTLS } from "./portable-tls.js";
 import type { Parcel } from "./transfer.js";
 
 /** What two threads say to each other; either may say any of it but for the last three. */
@@ -38,7 +38,7 @@ export type Message =
       readonly message: string;
       readonly info: AcceptInfo;
     }
-  | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedSecrets }
+  | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedTLS }
   | { readonly kind: "forget"; readonly id: number }
   /** Close these at once. */
   | { readonly kind: "end"; readonly ids: readonly number[] }
@@ -73,4 +73,10 @@ export interface Start {
   readonly port: MessagePort;
   readonly module: string;
   readonly workerData: unknown;
+}
+
+/** What the other thread tells of its listener. */
+export interface SharedPortOwner {
+  didAcceptThere(accepted: AcceptedThere): void;
+  didFailAcceptThere(error: AsyncSocketError, info: AcceptInfo): void;
 }

@@ -3,24 +3,25 @@ import { wrongType } from "../base/checks.js";
 import { asError, badState } from "../base/errors.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
-import { RunLoop } from "./run-loop.js";
+import type { Destination } from "../connection/destination.js";
+import { Loop } from "./loop.js";
 
 /** Which loop of a pool a new socket goes to: by the loop itself, or its place in `loops`. */
-export type PoolChooser = (info: AcceptInfo, loops: readonly RunLoop[]) => RunLoop | number;
+export type Chooser<L extends Loop> = (info: AcceptInfo, loops: readonly L[]) => L | number;
 
 /** `"round-robin"`: in turns; `"least-connections"`: to the one with the fewest sockets. */
-export type PoolPolicy = "round-robin" | "least-connections" | PoolChooser;
+export type Policy<L extends Loop> = "round-robin" | "least-connections" | Chooser<L>;
 
 /** Several run loops of one module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
-export class RunLoopPool {
-  readonly policy: PoolPolicy;
-  readonly #loops: RunLoop[];
-  readonly #respawn: ((name: string) => Promise<RunLoop>) | null;
+export class Pool<L extends Loop = Loop> implements Destination {
+  readonly policy: Policy<L>;
+  readonly #loops: L[];
+  readonly #respawn: ((name: string) => Promise<L>) | null;
   #next = 0;
   #isClosing = false;
 
   /** @internal */
-  constructor(loops: RunLoop[], policy: PoolPolicy, respawn: ((name: string) => Promise<RunLoop>) | null) {
+  constructor(loops: L[], policy: Policy<L>, respawn: ((name: string) => Promise<L>) | null) {
     this.#loops = loops;
     this.policy = policy;
     this.#respawn = respawn;
@@ -28,8 +29,13 @@ export class RunLoopPool {
   }
 
   /** Those there are now; also those that have ended and are not replaced. */
-  get loops(): readonly RunLoop[] {
+  get loops(): readonly L[] {
     return [...this.#loops];
+  }
+
+  /** @internal */
+  get _sending(): object {
+    return (this.#loops[0] as L)._sending;
   }
 
   /** Of all loops together. */
@@ -41,7 +47,7 @@ export class RunLoopPool {
    * The loop that a new socket goes to.
    * @throws BAD_STATE where none is running
    */
-  pick(info: AcceptInfo): RunLoop {
+  pick(info: AcceptInfo): L {
     const running = this.#loops.filter((loop) => loop.state === "running");
     const [first] = running;
     if (first === undefined) throw badState("pick", "no run loop of the pool is running");
@@ -52,9 +58,9 @@ export class RunLoopPool {
     return running[this.#next++ % running.length] ?? first;
   }
 
-  #choose(choice: unknown, running: readonly RunLoop[]): RunLoop {
+  #choose(choice: unknown, running: readonly L[]): L {
     const loop = typeof choice === "number" ? running[choice] : choice;
-    if (loop instanceof RunLoop) return loop;
+    if (loop instanceof Loop) return loop as L;
     throw wrongType("the policy's answer", `a RunLoop, or a number below ${running.length}`, choice);
   }
 
@@ -74,7 +80,7 @@ export class RunLoopPool {
   }
 
   /** A crash does not stop the pool; one whose module fails at once is not tried again. */
-  async #replace(ended: RunLoop): Promise<void> {
+  async #replace(ended: L): Promise<void> {
     if (this.#isClosing || this.#respawn === null || ended.state !== "closed" || !ended._wasLost) return;
     try {
       const loop = await this.#respawn(ended.name);
@@ -96,8 +102,8 @@ export class RunLoopPool {
 }
 
 /** A loop, or the one that a pool picks. @throws TypeError for anything else */
-export function chosenLoop(given: unknown, info: AcceptInfo): RunLoop {
-  if (given instanceof RunLoop) return given;
-  if (given instanceof RunLoopPool) return given.pick(info);
+export function chosenLoop(given: unknown, info: AcceptInfo): Loop {
+  if (given instanceof Loop) return given;
+  if (given instanceof Pool) return given.pick(info);
   throw wrongType("runLoop", "a RunLoop or a pool of them", given);
 }

@@ -8,12 +8,12 @@ import { types } from "node:util";
 import type { TLSOptions } from "../tls/options.js";
 
 /** TLS options of which nothing is shared with the thread they come from. */
-export type PackedSecrets = Readonly<Record<string, unknown>>;
+export type PackedTLS = Readonly<Record<string, unknown>>;
 
 /** The options of one listener. One object for as long as they stay the same. */
-export class Secrets {
+export class PortableTLS {
   readonly #options: TLSOptions;
-  #packed: PackedSecrets | null = null;
+  #packed: PackedTLS | null = null;
 
   constructor(options: TLSOptions) {
     this.#options = { ...options };
@@ -24,16 +24,16 @@ export class Secrets {
     this.#pack();
   }
 
-  get packed(): PackedSecrets {
+  get packed(): PackedTLS {
     return this.#pack();
   }
 
-  #pack(): PackedSecrets {
+  #pack(): PackedTLS {
     // Threads with the same ticket keys resume each other's sessions.
     this.#packed ??= packed("tls", {
       ticketKeys: randomBytes(48),
       ...withoutUndefined(this.#options),
-    }) as PackedSecrets;
+    }) as PackedTLS;
     return this.#packed;
   }
 }
@@ -59,7 +59,7 @@ function cannotCross(name: string, what: string): TypeError {
 }
 
 /** On the other side: bytes are Buffers again. */
-export function unpackSecrets(value: PackedSecrets): TLSOptions {
+export function unpackTLS(value: PackedTLS): TLSOptions {
   return unpacked(value) as TLSOptions;
 }
 

@@ -10,13 +10,16 @@ import { type AsyncSocketError, badState, socketError } from "../base/errors.js"
 import { nobody, settle, SocketRequest } from "../base/request.js";
 import { onCensus, openSocketsHere } from "../connection/open-count.js";
 import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
-import { endAtOnce } from "./departure.js";
+import { endAtOnce } from "../connection/closing.js";
+import type { Sending } from "../listen/dispatcher.js";
+import { depart } from "./departure.js";
+import { LoopDispatcher } from "./dispatcher.js";
 import { host, type SocketHandler } from "./inbox.js";
 import { Link, type LinkOwner, type Passage, type Sender } from "./link.js";
-import type { Message, SharedOptions, Start } from "./messages.js";
-import { type PoolPolicy, RunLoopPool } from "./pool.js";
-import type { Secrets } from "./portable-tls.js";
-import type { SharedPortOwner } from "./shared-port.js";
+import type { Message, SharedOptions, SharedPortOwner, Start } from "./messages.js";
+import { Loop, type RunLoopState } from "./loop.js";
+import { type Chooser, type Policy, Pool } from "./pool.js";
+import type { PortableTLS } from "./portable-tls.js";
 import type { Freight, Luggage } from "./transfer.js";
 
 /** What `RunLoop.spawn` takes: what `new Worker` does (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
@@ -39,9 +42,6 @@ export interface RunLoopEnd {
   readonly error: AsyncSocketError | null;
 }
 
-/** Where a run loop stands. */
-export type RunLoopState = "running" | "closing" | "closed";
-
 /** An exception that has ended a thread. Anything can be thrown, `undefined` too. */
 interface Crash {
   readonly thrown: unknown;
@@ -55,9 +55,9 @@ let spawned = 0;
  *
  * A loop that was spawned keeps the process alive while it has sockets, or some are on their way to it.
  */
-export class RunLoop {
+export class RunLoop extends Loop {
   /** As it was spawned; `"main"` of the first thread. */
-  readonly name: string;
+  override readonly name: string;
   /** Node's number of its thread. */
   readonly threadId: number;
   /** Its thread; null of the loop that one is on, and of the one that spawned it. */
@@ -71,13 +71,14 @@ export class RunLoop {
   #result: ShutdownResult | null = null;
   #closing: SocketRequest<ShutdownResult> | null = null;
   readonly #closedRequest = new SocketRequest<RunLoopEnd>("closed", undefined, nobody);
-  readonly #watchers = new Set<(loop: RunLoop) => void>();
+  readonly #watchers = new Set<() => void>();
   #whenReady: (() => void) | null = null;
 
   static #current: RunLoop | null = null;
 
   /** @internal */
   constructor(name: string, thread: number, worker: Worker | null, port: MessagePort | null, parent: RunLoop | null) {
+    super();
     this.name = name;
     this.threadId = thread;
     this.worker = worker;
@@ -135,17 +136,17 @@ export class RunLoop {
     };
   }
 
-  get state(): RunLoopState {
+  override get state(): RunLoopState {
     return this.#state;
   }
 
   /** Whether it is the loop of this thread. */
-  get isCurrent(): boolean {
+  override get isCurrent(): boolean {
     return this === RunLoop.#current;
   }
 
   /** How many connections it has, those on their way to it included. Of another thread: as it told last. */
-  get sockets(): number {
+  override get sockets(): number {
     return this.isCurrent ? openSocketsHere() : (this.#link?.sockets ?? 0);
   }
 
@@ -177,7 +178,7 @@ export class RunLoop {
    * first one's. Fails with `TRANSFER` where the thread ends by itself meanwhile.
    * @throws BAD_STATE of a thread that no run loop was spawned for
    */
-  close(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
+  override close(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
     const graceMs = checkMs("graceMs", checkOptions(options)?.graceMs);
     if (this.#closing !== null) return this.#closing;
     const request = new SocketRequest<ShutdownResult>("close", undefined, nobody);
@@ -202,56 +203,64 @@ export class RunLoop {
 
   // ------------------------------------------------------------------ for sockets and listeners
 
+  /** @internal */
+  override get _sending(): Sending {
+    return sending;
+  }
+
   /** @internal Why it takes no sockets; null: it does. */
-  get _refusal(): string | null {
+  override get _refusal(): string | null {
     if (this.#state === "running" && this.#link !== null) return null;
     return `the run loop ${JSON.stringify(this.name)} is ${this.#state === "running" ? "no other thread's" : this.#state}`;
   }
 
   /** @internal */
-  _send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
+  override _send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
     return (this.#link as Link).send(freight, luggage, sender);
   }
 
   /** @internal Has it listen by itself, on a port that is shared. */
-  _listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }> {
+  override _listen(
+    options: SharedOptions,
+    owner: SharedPortOwner,
+  ): Promise<{ id: number; local: Address | undefined }> {
     if (this._refusal !== null) return Promise.reject(new Error(this._refusal));
     return (this.#link as Link).ports.listen(options, owner);
   }
 
   /** @internal */
-  _unlisten(id: number): void {
+  override _unlisten(id: number): void {
     if (this.#state === "running") this.#link?.post({ kind: "unlisten", id });
   }
 
   /** @internal What it listens to by itself is secured by these from now on. */
-  _resecure(id: number, secrets: Secrets): void {
+  override _resecure(id: number, secrets: PortableTLS): void {
     const link = this.#link;
-    if (this.#state === "running") link?.post({ kind: "resecure", id, secrets: link.sendSecrets(secrets) });
+    if (this.#state === "running") link?.post({ kind: "resecure", id, secrets: link.sendTLS(secrets) });
   }
 
   /** @internal Of a socket that it has accepted by itself. */
-  _passageOf(id: number, sender: Sender): Passage {
+  override _passageOf(id: number, sender: Sender): Passage {
     return (this.#link as Link).passageOf(id, sender);
   }
 
   /** @internal By which number the secrets are known there. */
-  _sendSecrets(secrets: Secrets): number {
-    return (this.#link as Link).sendSecrets(secrets);
+  override _sendTLS(secrets: PortableTLS): number {
+    return (this.#link as Link).sendTLS(secrets);
   }
 
   /** @internal */
-  _forgetSecrets(secrets: Secrets): void {
-    if (this.#state === "running") this.#link?.forgetSecrets(secrets);
+  override _forgetTLS(secrets: PortableTLS): void {
+    if (this.#state === "running") this.#link?.forgetTLS(secrets);
   }
 
   /** @internal Why it ended, where nobody had asked for it. */
-  get _wasLost(): AsyncSocketError | null {
+  override get _wasLost(): AsyncSocketError | null {
     return this.#error;
   }
 
   /** @internal Called when it has ended. @returns what stops that */
-  _whenEnded(told: (loop: RunLoop) => void): () => void {
+  override _whenEnded(told: () => void): () => void {
     this.#watchers.add(told);
     return () => this.#watchers.delete(told);
   }
@@ -302,7 +311,7 @@ export class RunLoop {
     const result = this.#result;
     this.#error = result === null ? error : null;
     this.#state = "closed";
-    for (const told of [...this.#watchers]) told(this);
+    for (const told of [...this.#watchers]) told();
     const closing = this.#closing;
     if (closing !== null) settle(closing, result === null ? "failed" : "done", result ?? error);
     settle(this.#closedRequest, "done", { error: this.#error });
@@ -339,6 +348,20 @@ export class RunLoop {
     });
   }
 }
+
+const sending: Sending = {
+  dispatcher: (owner, loops) => new LoopDispatcher(owner, loops),
+  move: depart,
+};
+
+/** Which loop of a pool a new socket goes to: by the loop itself, or its place in `loops`. */
+export type PoolChooser = Chooser<RunLoop>;
+
+/** `"round-robin"`: in turns; `"least-connections"`: to the one with the fewest sockets. */
+export type PoolPolicy = Policy<RunLoop>;
+
+/** Several run loops of one module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
+export class RunLoopPool extends Pool<RunLoop> {}
 
 /** @internal Makes this thread a run loop's. @returns what tells that its module has run */
 export function enterRunLoop(name: string, port: MessagePort): () => void {

@@ -8,27 +8,21 @@ import { MessageChannel } from "node:worker_threads";
 import type { Address } from "../base/address.js";
 import { realClock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
-import { type AsyncSocketError, type ShortCode, socketError } from "../base/errors.js";
+import { type AsyncSocketError, socketError } from "../base/errors.js";
 import { canTransfer } from "../base/undocumented.js";
-import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
-import type { Listener } from "../listen/listener.js";
-import type { AddressFilter } from "../listen/options.js";
-import { AsyncSocket } from "../socket/async-socket.js";
-import type { TLSOptions } from "../tls/options.js";
+import type { DispatcherOwner, ListenerTLS, SharedListening } from "../listen/dispatcher.js";
 import { nativeProblem } from "../transport/native/addon.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { TransportListener } from "../transport/transport.js";
-import { host } from "./inbox.js";
-import type { AcceptedThere, SharedOptions } from "./messages.js";
-import type { RunLoop } from "./run-loop.js";
+import type { SharedPortOwner } from "./messages.js";
+import type { PortableTLS } from "./portable-tls.js";
+import type { Loop } from "./loop.js";
 
-type Common = Omit<SharedOptions, "host" | "port" | "backlog" | "ipv6Only" | "secrets">;
-
-/** What the other thread tells of its listener. */
-export interface SharedPortOwner {
-  didAcceptThere(accepted: AcceptedThere): void;
-  didFailAcceptThere(error: AsyncSocketError, info: AcceptInfo): void;
+/** What the dispatcher knows of connections that the loops have accepted. */
+export interface SharedPortDispatcher {
+  adopt(id: number, loop: Loop, info: AcceptInfo): void;
+  portableOf(tls: ListenerTLS): PortableTLS;
 }
 
 /** Others have workers that differ in what is needed here. */
@@ -42,51 +36,62 @@ export function needsSharedPort(): boolean {
 /** The listening end on this thread: nothing but what the loops tell. */
 export class SharedPort implements TransportListener {
   local: Address | undefined;
-  readonly #listener: Listener;
-  readonly #opened = new Map<RunLoop, number>();
-  /** Loops do not hold the process for that they listen. */
+  readonly #owner: DispatcherOwner;
+  readonly #dispatcher: SharedPortDispatcher;
+  readonly #opened = new Map<Loop, number>();
+  /** Listening alone does not keep a loop's process alive, so this does. */
   readonly #hold = new MessageChannel();
   #isClosed = false;
 
-  constructor(target: ListenTarget, listener: Listener, loops: readonly RunLoop[], options: Common) {
-    this.#listener = listener;
+  constructor(
+    target: ListenTarget,
+    owner: DispatcherOwner,
+    dispatcher: SharedPortDispatcher,
+    loops: readonly Loop[],
+    options: SharedListening,
+  ) {
+    this.#owner = owner;
+    this.#dispatcher = dispatcher;
     this.#hold.port1.on("message", nothing);
-    listener.dispatch.onSecrets = (secrets) => {
-      for (const [loop, id] of this.#opened) loop._resecure(id, secrets);
-    };
     this.#start(target, loops, options).then(
       () => {
-        if (!this.#isClosed) listener.didListen();
+        if (!this.#isClosed) owner.didListen();
       },
       (error: unknown) => {
-        if (!this.#isClosed) listener.didFail(this.#words(error));
+        if (!this.#isClosed) owner.didFail(this.#words(error));
       },
     );
   }
 
-  async #start(target: ListenTarget, loops: readonly RunLoop[], options: Common): Promise<void> {
+  async #start(target: ListenTarget, loops: readonly Loop[], options: SharedListening): Promise<void> {
     if (!isNode)
       throw new Error("threads of this runtime do not listen for one another: let each listen, with reusePort");
     if (target.path !== null) throw new Error("a path cannot be shared between threads");
     if (options.blockList !== undefined && !(options.blockList instanceof BlockList)) {
       throw new Error("a block list that is no net.BlockList cannot go to other threads");
     }
-    const { host: name, backlog, ipv6Only } = target;
+    const { allowHalfOpen, limits } = this.#owner;
+    const { host, backlog, ipv6Only } = target;
     let { port } = target;
     for (const loop of loops) {
-      const { secrets } = this.#listener;
-      const secretsId = secrets === null ? null : loop._sendSecrets(secrets);
-      const all = { ...options, host: name, port, backlog, ipv6Only, secrets: secretsId };
+      const { tls } = this.#owner;
+      const secrets = tls === null ? null : loop._sendTLS(this.#dispatcher.portableOf(tls));
+      const all = { ...options, allowHalfOpen, limits, host, port, backlog, ipv6Only, secrets };
       const { id, local } = await loop._listen(all, this.#ownerFor(loop));
       this.#opened.set(loop, id);
       if (this.#isClosed) loop._unlisten(id);
       // They may have been changed while the other thread began to listen.
-      else if (this.#listener.secrets !== null && this.#listener.secrets !== secrets) {
-        loop._resecure(id, this.#listener.secrets);
+      else if (this.#owner.tls !== null && this.#owner.tls !== tls) {
+        loop._resecure(id, this.#dispatcher.portableOf(this.#owner.tls));
       }
       this.local ??= local;
       if (local !== undefined && local.family !== "unix") port = local.port;
     }
+  }
+
+  /** What the loops accept from now on is secured by these options. */
+  resecure(tls: ListenerTLS): void {
+    for (const [loop, id] of this.#opened) loop._resecure(id, this.#dispatcher.portableOf(tls));
   }
 
   #words(error: unknown): AsyncSocketError {
@@ -94,11 +99,10 @@ export class SharedPort implements TransportListener {
     return socketError("LISTEN", "listen", words, error);
   }
 
-  #ownerFor(loop: RunLoop): SharedPortOwner {
-    const { dispatch } = this.#listener;
+  #ownerFor(loop: Loop): SharedPortOwner {
     return {
-      didAcceptThere: ({ id, info }) => dispatch.adopt(id, loop, info),
-      didFailAcceptThere: (error, info) => dispatch.tell(error, info),
+      didAcceptThere: ({ id, info }) => this.#dispatcher.adopt(id, loop, info),
+      didFailAcceptThere: (error, info) => this.#owner.didFailAcceptWith(error, info),
     };
   }
 
@@ -107,7 +111,7 @@ export class SharedPort implements TransportListener {
     this.#isClosed = true;
     for (const [loop, id] of this.#opened) loop._unlisten(id);
     this.#hold.port1.close();
-    realClock.later(tellClosed, this.#listener);
+    realClock.later(tellClosed, this.#owner);
   }
 
   ref(): void {
@@ -123,45 +127,6 @@ function nothing(): void {
   // Nothing is ever sent: it is there to be waited for.
 }
 
-function tellClosed(listener: Listener): void {
-  listener.didClose();
-}
-
-/** Whom the thread that listens tells. */
-export interface SharedListenerOwner {
-  didAccept(connection: Connection, info: AcceptInfo): void;
-  didFailAccept(code: ShortCode, message: string, info: AcceptInfo): void;
-}
-
-/** Listens on the thread of a run loop. @throws what keeps it from that */
-export async function listenHere(
-  options: SharedOptions,
-  tls: TLSOptions | null,
-  owner: SharedListenerOwner,
-): Promise<AsyncSocket> {
-  const { allowHalfOpen, limits, settings, host: name, port, backlog, ipv6Only, proxyProtocol } = options;
-  const listener = new AsyncSocket({ allowHalfOpen, limits, transport: "node" });
-  listener.delegate = {
-    didAccept(_listener, socket) {
-      const info = { local: socket.local, remote: socket.remote };
-      host.admit(() => host.tell(socket, { userData: undefined, info }));
-      owner.didAccept(socket._connection, info);
-    },
-    didFailAccept(_listener, error, info) {
-      owner.didFailAccept(error.code.replace("ERR_ASYNCSOCKET_", "") as ShortCode, error.message, info);
-    },
-  };
-  await listener.listen({
-    host: name,
-    port,
-    backlog,
-    ipv6Only,
-    proxyProtocol,
-    reusePort: true,
-    noDelay: settings.noDelay,
-    keepAlive: settings.keepAliveMs,
-    blockList: options.blockList as AddressFilter | undefined,
-    tls: tls ?? false,
-  });
-  return listener;
+function tellClosed(owner: DispatcherOwner): void {
+  owner.didClose();
 }

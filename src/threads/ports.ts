@@ -1,10 +1,12 @@
 import type { Address } from "../base/address.js";
 import { inWords } from "../base/errno.js";
-import { socketError } from "../base/errors.js";
+import { type ShortCode, socketError } from "../base/errors.js";
 import type { Connection } from "../connection/connection.js";
-import type { AsyncSocket } from "../socket/async-socket.js";
-import type { AcceptedThere, Message, SharedOptions } from "../threads/messages.js";
-import { listenHere, type SharedPortOwner } from "../threads/shared-port.js";
+import type { AcceptInfo } from "../connection/delegate.js";
+import type { AddressFilter } from "../listen/options.js";
+import { AsyncSocket } from "../socket/async-socket.js";
+import type { AcceptedThere, Message, SharedOptions, SharedPortOwner } from "./messages.js";
+import { host } from "./inbox.js";
 import type { TLSOptions } from "../tls/options.js";
 
 /** What a link is to the listeners that go through it. */
@@ -88,4 +90,43 @@ export class Ports {
   closeAll(): void {
     for (const id of [...this.#open.keys()]) this.close(id);
   }
+}
+
+/** Whom the thread that listens tells. */
+export interface SharedListenerOwner {
+  didAccept(connection: Connection, info: AcceptInfo): void;
+  didFailAccept(code: ShortCode, message: string, info: AcceptInfo): void;
+}
+
+/** Listens on the thread of a run loop. @throws what keeps it from that */
+export async function listenHere(
+  options: SharedOptions,
+  tls: TLSOptions | null,
+  owner: SharedListenerOwner,
+): Promise<AsyncSocket> {
+  const { allowHalfOpen, limits, settings, host: name, port, backlog, ipv6Only, proxyProtocol } = options;
+  const listener = new AsyncSocket({ allowHalfOpen, limits, transport: "node" });
+  listener.delegate = {
+    didAccept(_listener, socket) {
+      const info = { local: socket.local, remote: socket.remote };
+      host.admit(() => host.tell(socket, { userData: undefined, info }));
+      owner.didAccept(socket._connection, info);
+    },
+    didFailAccept(_listener, error, info) {
+      owner.didFailAccept(error.code.replace("ERR_ASYNCSOCKET_", "") as ShortCode, error.message, info);
+    },
+  };
+  await listener.listen({
+    host: name,
+    port,
+    backlog,
+    ipv6Only,
+    proxyProtocol,
+    reusePort: true,
+    noDelay: settings.noDelay,
+    keepAlive: settings.keepAliveMs,
+    blockList: options.blockList as AddressFilter | undefined,
+    tls: tls ?? false,
+  });
+  return listener;
 }
