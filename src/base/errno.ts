@@ -1,5 +1,4 @@
 import { getSystemErrorMap, getSystemErrorName, inspect } from "node:util";
-import { inError, placeOf } from "../transport/native/addon.js";
 import type { Address } from "./address.js";
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -102,4 +101,14 @@ function propertyOf(value: unknown, name: string): unknown {
 /** The words that a table has for a reason. A reason may be any text, `"constructor"` too. */
 export function wordsFor(reason: string, table: Readonly<Record<string, string>>): string | undefined {
   return Object.hasOwn(table, reason) ? table[reason] : undefined;
+}
+
+export function inError(where: Address): string {
+  if (where.family === "unix") return where.path;
+  return where.port > 0 ? `${where.address}:${where.port}` : where.address;
+}
+
+export function placeOf(where: Address): { address: string; port?: number } {
+  if (where.family === "unix") return { address: where.path };
+  return where.port > 0 ? { address: where.address, port: where.port } : { address: where.address };
 }

@@ -4,8 +4,8 @@
  */
 
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
-import { realClock } from "../base/clock.js";
 import type { AsyncSocketError } from "../base/errors.js";
+import { surface } from "../base/uncaught.js";
 import type { Entry } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import type { WriteEntry } from "../pump/write-queue.js";
@@ -18,14 +18,6 @@ type Delegate = SocketDelegate<SocketFace>;
 type MethodName = keyof Delegate;
 type Rest<M extends MethodName> =
   NonNullable<Delegate[M]> extends (socket: SocketFace, ...rest: infer R) => unknown ? R : never;
-
-export function surface(error: unknown): void {
-  realClock.soon(raise, error);
-}
-
-function raise(error: unknown): never {
-  throw error;
-}
 
 /** What a delegate has thrown. It is told nothing more of this socket before that has surfaced. */
 function surfaceOf(socket: SocketFace, error: unknown): void {

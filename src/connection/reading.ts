@@ -2,12 +2,13 @@ import { reasonOf } from "../base/errno.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
+import { surface } from "../base/uncaught.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 import { type Attempt, ReadQueue } from "../pump/read-queue.js";
 import type { Connection } from "./connection.js";
 import { readError, type ReadFailure } from "./failures.js";
-import { askForTime, hears, notify, surface, tellRead, wantsBytes } from "./notify.js";
+import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
 export class ReadSide implements RequestOwner {

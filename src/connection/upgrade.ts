@@ -1,8 +1,9 @@
 import type { DetailedPeerCertificate } from "node:tls";
-import { exactly } from "../framing/fixed.js";
 import { inWords } from "../base/errno.js";
 import { AsyncSocketError, socketError } from "../base/errors.js";
 import { onAbort, type RequestOwner, settle, type SocketRequest } from "../base/request.js";
+import { surface } from "../base/uncaught.js";
+import { exactly } from "../framing/fixed.js";
 import { isPending, NO_TIMEOUT } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import { WriteEntry } from "../pump/write-queue.js";
@@ -12,7 +13,6 @@ import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { Connection } from "./connection.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { SocketFace } from "./owner.js";
-import { surface } from "./notify.js";
 
 /** An upgrade as it stands in the queue of reads. */
 export class UpgradeEntry extends ReadEntry<TLSInfo> {

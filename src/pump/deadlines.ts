@@ -1,6 +1,6 @@
 import { apart } from "../base/apart.js";
 import type { Clock, Timer } from "../base/clock.js";
-import { surface } from "../connection/notify.js";
+import { surface } from "../base/uncaught.js";
 
 /** Something that wants to be woken. Its place in the heap is in it, so that arming allocates nothing. */
 export interface Sleeper {

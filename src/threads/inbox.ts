@@ -1,5 +1,5 @@
+import { surface } from "../base/uncaught.js";
 import type { AcceptInfo } from "../connection/delegate.js";
-import { surface } from "../connection/notify.js";
 import type { AsyncSocket } from "../socket/async-socket.js";
 
 /** What `onSocket` is told with a socket that came from another thread. */

@@ -36,7 +36,9 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
     if (!this.#isWanted) return;
     if (length > 0) {
       this.#isWanted = false;
-      this.push(this.#kept.take(length));
+      const data = this.#kept.give(0, length);
+      this.#kept.drop(length);
+      this.push(data);
     } else if (this.#hasEnded) this.push(null);
   }
 

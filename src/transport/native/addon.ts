@@ -2,10 +2,9 @@
 
 import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
-import type { Address } from "../../base/address.js";
 import { apart } from "../../base/apart.js";
 import { inWords, systemError } from "../../base/errno.js";
-import { surface } from "../../connection/notify.js";
+import { surface } from "../../base/uncaught.js";
 
 /** What happened, as asyncsocket.cc numbers it. */
 export const DATA = 0;
@@ -139,16 +138,6 @@ function tell(owner: Owner, at: number): void {
 /** Of a listener that was closed a moment ago. */
 function discard(at: number): void {
   if (records[at] === ACCEPTED) addon.close(records[at + 2] as number, true);
-}
-
-export function inError(where: Address): string {
-  if (where.family === "unix") return where.path;
-  return where.port > 0 ? `${where.address}:${where.port}` : where.address;
-}
-
-export function placeOf(where: Address): { address: string; port?: number } {
-  if (where.family === "unix") return { address: where.path };
-  return where.port > 0 ? { address: where.address, port: where.port } : { address: where.address };
 }
 
 /** A copy of a descriptor, parked for another thread. */
