@@ -24,6 +24,7 @@ import {
   type SharedListening,
 } from "./dispatcher.js";
 import type { AddressFilter, ShutdownResult } from "./options.js";
+import { PortListener } from "./port-listener.js";
 import { HeaderIntake, type HeaderOwner } from "./proxy-header-reader.js";
 import type { ProxyHeader } from "./proxy-protocol.js";
 
@@ -113,10 +114,15 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   /** Begins to listen: by a server of the factory's, or by the loops themselves where sockets cannot be moved. */
-  listen(factory: TransportFactory, isOfThisProcess: boolean, target: ListenTarget, options: SharedListening): void {
-    const mayShare = isOfThisProcess && this.#isSpread && !hears(this.#socket, "wantsRunLoopForNewSocket");
+  listen(factory: TransportFactory, target: ListenTarget, options: SharedListening): void {
+    const isOfTheSystem = factory.isOfTheSystem === true;
+    const mayShare = isOfTheSystem && this.#isSpread && !hears(this.#socket, "wantsRunLoopForNewSocket");
     const shared = mayShare ? (this.#dispatcher?.listen(target, options) ?? null) : null;
-    this.transport = shared ?? factory.listen(target, options.settings, this);
+    this.transport =
+      shared ??
+      (isOfTheSystem
+        ? new PortListener(factory, target, options.settings, this)
+        : factory.listen(target, options.settings, this));
   }
 
   /** Stops accepting. Connections live on, but for those that nobody was told of. */

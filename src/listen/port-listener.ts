@@ -1,17 +1,13 @@
-import { AsyncResource } from "node:async_hooks";
 import cluster from "node:cluster";
 import type { Address } from "../base/address.js";
 import { realClock } from "../base/clock.js";
 import { reasonOf } from "../base/errno.js";
-import { surface } from "../base/uncaught.js";
 import { listenFailure } from "../connect/messages.js";
 import { addressesOf } from "../connect/resolve.js";
 import type { ListenTarget, SocketSettings } from "../transport/options.js";
-import type { AcceptedTransport, Bind, Bound, ListenerSink, Place, TransportListener } from "../transport/transport.js";
+import type { AcceptSink } from "../transport/place-listener.js";
+import type { AcceptedTransport, ListenerSink, TransportFactory, TransportListener } from "../transport/transport.js";
 import { SocketFile } from "./unix-path.js";
-
-/** Who is told of what is accepted. */
-export type AcceptSink = Pick<ListenerSink, "didAccept" | "didFailAccept">;
 
 type IpTarget = Extract<ListenTarget, { path: null }>;
 
@@ -26,18 +22,18 @@ export class PortListener implements TransportListener, AcceptSink {
   readonly #target: ListenTarget;
   readonly #settings: SocketSettings;
   readonly #sink: ListenerSink;
-  readonly #bind: Bind;
-  #bounds: Bound[] = [];
+  readonly #factory: TransportFactory;
+  #bounds: TransportListener[] = [];
   #file: SocketFile | null = null;
   #isReferenced = true;
   #isClosed = false;
   #stopLookingUp: (() => void) | null = null;
 
-  constructor(target: ListenTarget, settings: SocketSettings, sink: ListenerSink, bind: Bind) {
+  constructor(factory: TransportFactory, target: ListenTarget, settings: SocketSettings, sink: ListenerSink) {
     this.#target = target;
     this.#settings = settings;
     this.#sink = sink;
-    this.#bind = bind;
+    this.#factory = factory;
     this.#start(target).then(
       () => {
         if (!this.#isClosed) sink.didListen();
@@ -52,13 +48,11 @@ export class PortListener implements TransportListener, AcceptSink {
     if (target.path !== null) await this.#listenOnPath(target.path);
     else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
     else await this.#listenOnAll(target, await addressesOf(target.host, (stop) => (this.#stopLookingUp = stop)));
-    this.local = this.#bounds[0]?.address;
+    this.local = this.#bounds[0]?.local;
   }
 
-  #ipPlace(target: IpTarget, port: number, address: string | undefined): Place {
-    const { ipv6Only, reusePort, backlog } = target;
-    const isIPv6Only = ipv6Only || address !== undefined;
-    return { address, port, path: null, boundPath: null, backlog, ipv6Only: isIPv6Only, reusePort };
+  #ipPlace(target: IpTarget, port: number, address: string | undefined): ListenTarget {
+    return { ...target, port, host: address, ipv6Only: target.ipv6Only || address !== undefined };
   }
 
   async #listenOnAll(target: IpTarget, addresses: readonly string[]): Promise<void> {
@@ -80,7 +74,7 @@ export class PortListener implements TransportListener, AcceptSink {
     for (const address of addresses) {
       try {
         const bound = await this.#listen(this.#ipPlace(target, port, address));
-        if (bound.address !== undefined && bound.address.family !== "unix") port = bound.address.port;
+        if (bound.local !== undefined && bound.local.family !== "unix") port = bound.local.port;
       } catch (error) {
         if (!ABSENT.includes(reasonOf(error))) throw error;
         absent = error;
@@ -103,9 +97,8 @@ export class PortListener implements TransportListener, AcceptSink {
     }
   }
 
-  #pathPlace(path: string, boundPath: string): Place {
-    const { backlog } = this.#target;
-    return { address: undefined, port: 0, path, boundPath, backlog, ipv6Only: false, reusePort: false };
+  #pathPlace(path: string, boundPath: string): ListenTarget {
+    return { path, boundPath, backlog: this.#target.backlog };
   }
 
   /** The primary process of a cluster listens once for all workers that ask for the same path, and owns its file. */
@@ -119,8 +112,16 @@ export class PortListener implements TransportListener, AcceptSink {
     }
   }
 
-  async #listen(place: Place): Promise<Bound> {
-    const bound = await this.#bind(place, this.#settings, this);
+  async #listen(place: ListenTarget): Promise<TransportListener> {
+    const bound = await new Promise<TransportListener>((resolve, reject) => {
+      const listener = this.#factory.listen(place, this.#settings, {
+        didListen: () => resolve(listener),
+        didFail: reject,
+        didAccept: (transport) => this.didAccept(transport),
+        didFailAccept: (error) => this.didFailAccept(error),
+        didClose: () => undefined,
+      });
+    });
     if (this.#isClosed) bound.close();
     else this.#bounds.push(bound);
     if (!this.#isReferenced) bound.unref();
@@ -167,22 +168,6 @@ export class PortListener implements TransportListener, AcceptSink {
 
 function lostPeer(): Error {
   return Object.assign(new Error("getpeername ENOTCONN"), { code: "ENOTCONN", syscall: "getpeername" });
-}
-
-/** Tells of a connection. One that nobody is told of, as an exception was in the way, must not stay open. */
-export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
-  try {
-    sink.didAccept(transport);
-  } catch (error) {
-    transport.destroy(true);
-    surface(error);
-  }
-}
-
-/** In the context of the runtime's server, but so that what is entered there does not stay: before Node 24 it would. */
-export function offerAlone(sink: AcceptSink, transport: AcceptedTransport): void {
-  const resource = new AsyncResource("asyncsocket");
-  resource.runInAsyncScope(offer, undefined, sink, transport);
 }
 
 function tellClosed(sink: ListenerSink): void {

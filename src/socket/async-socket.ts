@@ -26,8 +26,6 @@ import type { TLSOptions } from "../tls/options.js";
 import { isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
 import { duplexFactory, DuplexTransport } from "../transport/duplex.js";
-import { nativeTransports } from "../transport/native/factory.js";
-import { nodeTransports } from "../transport/node/factory.js";
 import { checkKeepAlive, socketSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { type SocketOptions, checkDelegate, type MoveOptions, type WebStreams } from "./options.js";
@@ -177,8 +175,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     if (options.loops !== undefined) listener.spread(options.loops);
     this.#begin();
     const shared = { settings, blockList: options.blockList, proxyProtocol: expectsHeader };
-    const isOfThisProcess = this.#factory === nodeTransports || this.#factory === nativeTransports;
-    listener.listen(this.#factory, isOfThisProcess, target, shared);
+    listener.listen(this.#factory, target, shared);
     if (!this.#isReferenced) listener.transport?.unref();
     this._listener = listener;
     rememberCaller(listener.listenRequest, AsyncSocket.prototype, "listen");

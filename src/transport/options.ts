@@ -33,7 +33,11 @@ export type Endpoint =
 
 /** Checked, with the defaults in place. Where a transport listens. */
 export type ListenTarget = { readonly backlog: number } & (
-  | { readonly path: string }
+  | {
+      readonly path: string;
+      /** Where that is bound, at a name beside it, which is linked to it. @default the path itself */
+      readonly boundPath?: string;
+    }
   | {
       readonly path: null;
       readonly host: string | undefined;

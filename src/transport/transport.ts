@@ -2,7 +2,6 @@ import type { SrvRecord } from "node:dns";
 import type { LookupFunction } from "node:net";
 import type { Address } from "../base/address.js";
 import type { Clock } from "../base/clock.js";
-import type { AcceptSink } from "../listen/port-listener.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
@@ -111,41 +110,17 @@ export interface TransportFactory {
   readonly clock: Clock;
   /** One attempt to connect to one address. */
   connect(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): AcceptedTransport;
+  /**
+   * Listens on one place. Where `isOfTheSystem`, that is one address, all of them, or one path; names, ports that are
+   * shared by several addresses, and files that were left behind are the listener's.
+   */
   listen(target: ListenTarget, settings: SocketSettings, sink: ListenerSink): TransportListener;
+  /** Whether its addresses and paths are those of the machine. @default false */
+  readonly isOfTheSystem?: boolean | undefined;
   /** The names of this network, asked for one family at a time. @default the system's, `dns.lookup` */
   readonly lookup?: LookupFunction | undefined;
   /** The services of this network. @default the system's name servers */
   readonly resolveSrv?: ResolveSrv | undefined;
-}
-
-/** One address to listen on. */
-export interface Place {
-  /** Undefined: every address of the machine, of both families unless `ipv6Only`. */
-  readonly address: string | undefined;
-  readonly port: number;
-  /** Null: an address and a port. */
-  readonly path: string | null;
-  /** Where that is bound: at a name beside it, which is linked to it. */
-  readonly boundPath: string | null;
-  readonly backlog: number;
-  readonly ipv6Only: boolean;
-  readonly reusePort: boolean;
-}
-
-/** One listening descriptor. */
-export interface Bound {
-  readonly address: Address | undefined;
-  close(): void;
-  ref(): void;
-  unref(): void;
-}
-
-/** Listens on one place; from then on the sink is told of what is accepted there. */
-export type Bind = (place: Place, settings: SocketSettings, sink: AcceptSink) => Promise<Bound>;
-
-/** The one address that connections come to; undefined where that may be any of the machine's. */
-export function soleAddress(bound: Address | undefined): Address | undefined {
-  return bound?.family !== "unix" && ["::", "0.0.0.0"].includes(bound?.address ?? "::") ? undefined : bound;
 }
 
 /**

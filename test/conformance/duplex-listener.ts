@@ -3,7 +3,7 @@
 import { createServer } from "node:net";
 import type { Address, ListenerSink, ListenTarget, TransportFactory, TransportListener } from "asyncsocket";
 import { listenFailure } from "#dist/connect/messages.js";
-import { offerAlone } from "#dist/listen/port-listener.js";
+import { offerAlone } from "#dist/transport/place-listener.js";
 import { DuplexTransport } from "#dist/transport/duplex.js";
 import { nodeTransports } from "#dist/transport/node/factory.js";
 

@@ -1,7 +1,7 @@
 import cluster from "node:cluster";
 import { ipAddress } from "../../base/address.js";
 import { realClock } from "../../base/clock.js";
-import { PortListener } from "../../listen/port-listener.js";
+import { PlaceListener } from "../place-listener.js";
 import { nodeTransports } from "../node/factory.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { ConnectSink, TransportFactory } from "../transport.js";
@@ -26,8 +26,9 @@ function connectNative(endpoint: Endpoint, settings: SocketSettings, sink: Conne
 export const nativeTransports: TransportFactory = {
   clock: realClock,
   connect: connectNative,
+  isOfTheSystem: true,
   listen: (target, settings, sink) =>
     cluster.isWorker
       ? nodeTransports.listen(target, settings, sink)
-      : new PortListener(target, settings, sink, bindNative),
+      : new PlaceListener(target, settings, sink, bindNative),
 };

@@ -2,9 +2,8 @@ import { getSystemErrorName } from "node:util";
 import { type Address, ipAddress } from "../../base/address.js";
 import { realClock } from "../../base/clock.js";
 import { systemError } from "../../base/errno.js";
-import { type AcceptSink, offer } from "../../listen/port-listener.js";
 import type { SocketSettings } from "../options.js";
-import { type Bound, type Place, soleAddress } from "../transport.js";
+import { type AcceptSink, type Bound, offer, type Place, soleAddress } from "../place-listener.js";
 import { ACCEPT_FAILED, ACCEPTED, addon, KEEP_ALIVE, NO_DELAY, owners, REFERENCED } from "./addon.js";
 import { keepAliveSeconds, NativeTransport, PATH } from "./native-transport.js";
 

@@ -1,7 +1,7 @@
 import { connect, type SocketConnectOpts, type SocketConstructorOpts } from "node:net";
 import { realClock } from "../../base/clock.js";
 import { onreadOption } from "../../base/undocumented.js";
-import { PortListener } from "../../listen/port-listener.js";
+import { PlaceListener } from "../place-listener.js";
 import type { Endpoint, SocketSettings } from "../options.js";
 import type { ConnectSink, TransportFactory } from "../transport.js";
 import { bindNode } from "./node-server.js";
@@ -39,5 +39,6 @@ function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: Connect
 export const nodeTransports: TransportFactory = {
   clock: realClock,
   connect: connectNode,
-  listen: (target, settings, sink) => new PortListener(target, settings, sink, bindNode),
+  isOfTheSystem: true,
+  listen: (target, settings, sink) => new PlaceListener(target, settings, sink, bindNode),
 };

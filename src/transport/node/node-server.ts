@@ -1,9 +1,8 @@
 import { createServer, type ListenOptions, type Server } from "node:net";
 import { type Address, ipAddress } from "../../base/address.js";
 import { socketError } from "../../base/errors.js";
-import { type AcceptSink, offerAlone } from "../../listen/port-listener.js";
 import type { SocketSettings } from "../options.js";
-import { type Bound, type Place, soleAddress } from "../transport.js";
+import { type AcceptSink, type Bound, offerAlone, type Place, soleAddress } from "../place-listener.js";
 import { NodeTransport } from "./node-transport.js";
 
 /** Listens by a server of the runtime's. */
