@@ -16,6 +16,11 @@ export default tseslint.config(
       eqeqeq: "error",
     },
   },
+  // One class is what users see: its length is that of its doc comments, and of one line for each call.
+  {
+    files: ["src/socket/async-socket.ts"],
+    rules: { "max-lines": ["error", { max: 520, skipComments: true, skipBlankLines: true }] },
+  },
   {
     files: ["test/**"],
     rules: {

@@ -1,5 +1,11 @@
 export type { Address, ProxiedAddresses } from "./base/address.js";
-export { AsyncSocket, type AsyncSocketDelegate, type AsyncSocketOptions } from "./socket/async-socket.js";
+export {
+  AsyncSocket,
+  type AsyncSocketDelegate,
+  type AsyncSocketOptions,
+  type SocketState,
+  type SocketSummary,
+} from "./socket/async-socket.js";
 export type { CloseReason } from "./connection/close-reason.js";
 export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";
@@ -45,7 +51,6 @@ export {
   type RunLoopPoolOptions,
 } from "./threads/run-loop.js";
 export type { RunLoopState } from "./threads/loop.js";
-export type { SocketState, SocketSummary } from "./socket-view.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./base/clock.js";
 export type { Endpoint, ListenTarget, SocketSettings } from "./transport/options.js";

@@ -1,5 +1,75 @@
+import { badState } from "../base/errors.js";
+import { AFTER_READING, AFTER_WRITING } from "./closing.js";
 import type { Connection } from "./connection.js";
 
+/**
+ * What each state allows: the table "Every state and call" of docs/semantics.md. A call that can never be right throws
+ * BAD_STATE; one that comes too late, on a socket that is closing or closed, fails with CLOSED when it is carried out.
+ */
+
+/** What the rules ask of a socket. */
+export interface Standing {
+  readonly state: string;
+  readonly pendingReads: number;
+  readonly pendingWrites: number;
+  /** Whether it was turned into a stream. */
+  readonly _isStream: boolean;
+  readonly _connection: Connection;
+}
+
+function forbid(operation: string, { state, _isStream }: Standing): void {
+  if (state === "listening") throw badState(operation, "the socket listens");
+  if (_isStream) throw badState(operation, "the socket was turned into a stream");
+}
+
+export function mayRead(operation: string, socket: Standing): void {
+  forbid(operation, socket);
+  const { closeWhen, isEnding } = socket._connection;
+  if ((closeWhen & AFTER_READING) !== 0 && !isEnding) {
+    throw badState(operation, "the socket disconnects after the reads that were queued before");
+  }
+}
+
+export function mayWrite(operation: string, socket: Standing): void {
+  forbid(operation, socket);
+  const { closeWhen, isEnding, writing } = socket._connection;
+  if (isEnding) return;
+  if (writing.endEntry !== null) throw badState(operation, "the stream was ended by end()");
+  if ((closeWhen & AFTER_WRITING) !== 0 && operation !== "end") {
+    throw badState(operation, "the socket disconnects after the writes that were queued before");
+  }
+}
+
+export function mayStartTLS(socket: Standing): void {
+  forbid("startTLS", socket);
+  const { closeWhen, isEnding, securing, writing } = socket._connection;
+  if (isEnding) return;
+  if (securing !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");
+  if (writing.endEntry !== null) throw badState("startTLS", "the stream was ended by end()");
+  if (closeWhen !== 0) throw badState("startTLS", "the socket disconnects after what was queued before");
+}
+
+/** `connect` and `listen`: only where there is no present life. */
+export function mayBegin(operation: string, { state }: Standing, isOneWay: boolean): void {
+  if (isOneWay) {
+    throw badState(operation, "it was made from a stream, turned into one, or moved: it cannot be used again");
+  }
+  if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
+}
+
+export function mayListen(socket: Standing, isOneWay: boolean): void {
+  if (socket.pendingReads + socket.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
+  mayBegin("listen", socket, isOneWay);
+}
+
+export function mayBecomeStream(operation: string, { state, pendingReads, _isStream, _connection }: Standing): void {
+  if (_isStream) throw badState(operation, "the socket was turned into a stream already");
+  if (state !== "open" && state !== "connecting") throw badState(operation, `the socket is ${state}`);
+  if (pendingReads > 0) throw badState(operation, "reads are queued");
+  if (_connection.writing.endEntry !== null || _connection.closeWhen !== 0) {
+    throw badState(operation, "the socket is to be ended by what was called before");
+  }
+}
 /** Why a socket cannot leave as it is. */
 export function obstacle(connection: Connection, state: string): string | null {
   const { phase, reading, writing, closeWhen, securing } = connection;

@@ -1,35 +1,68 @@
 import type { Duplex } from "node:stream";
+import { inspect } from "node:util";
+import type { Address, ProxiedAddresses } from "../base/address.js";
 import { rememberCaller } from "../base/callers.js";
-import { checkBoolean, checkMs, checkOptions, wrongType } from "../base/checks.js";
+import {
+  type Bytes,
+  checkBoolean,
+  checkMs,
+  checkOptions,
+  checkSignal,
+  needOptions,
+  toBytes,
+  toParts,
+  wrongType,
+} from "../base/checks.js";
 import { badState } from "../base/errors.js";
-import { checkLimits, type FullLimits } from "../base/limits.js";
+import { type FullLimits, checkLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
-import { checkConnect, type ConnectOptions } from "../connect/options.js";
+import { type ConnectOptions, checkConnect } from "../connect/options.js";
+import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
-import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
 import { Connection } from "../connection/connection.js";
 import type { SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
-import { Securing } from "../connection/upgrade.js";
-import { sendingOf } from "../listen/dispatcher.js";
+import type { ReadSide } from "../connection/reading.js";
+import { Securing, UpgradeGate } from "../connection/upgrade.js";
+import type { Framing, MessageFraming } from "../framing/framing.js";
+import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
 import { Listener } from "../listen/listener.js";
 import {
-  checkFilter,
   type ListenOptions,
-  listenTarget,
   type ShutdownOptions,
   type ShutdownResult,
+  checkFilter,
+  listenTarget,
 } from "../listen/options.js";
-import { SocketWriter } from "../socket-writer.js";
-import type { TLSOptions } from "../tls/options.js";
-import { isAskedFor, serverSettings } from "../tls/settings.js";
+import { NO_TIMEOUT, checkTimeout } from "../pump/entry.js";
+import type { ReadEntry } from "../pump/read-entry.js";
+import { WriteEntry } from "../pump/write-queue.js";
+import type { StartTLSOptions, TLSInfo, TLSOptions } from "../tls/options.js";
+import { clientSettings, isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
-import { duplexFactory, DuplexTransport } from "../transport/duplex.js";
-import { checkKeepAlive, socketSettings, type SocketSettings } from "../transport/options.js";
+import { DuplexTransport, duplexFactory } from "../transport/duplex.js";
+import { type SocketSettings, checkKeepAlive, socketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
-import { type SocketOptions, checkDelegate, type MoveOptions, type WebStreams } from "./options.js";
+import { describe } from "./inspect.js";
+import { ReadIterator } from "./iterators.js";
+import { type MoveOptions, type SocketOptions, type WebStreams, checkDelegate } from "./options.js";
+import * as reads from "./read-options.js";
+import type {
+  DataOptions,
+  DelimitedOptions,
+  FrameOptions,
+  LineOptions,
+  MessageOptions,
+  OperationOptions,
+  PeekOptions,
+  ReadOptions,
+  ReadingOptions,
+  WithEncoding,
+  WithoutEncoding,
+} from "./read-options.js";
 import { SocketDuplex, webStreams } from "./streams.js";
+import { mayBecomeStream, mayBegin, mayListen, mayRead, mayStartTLS, mayWrite } from "../connection/permissions.js";
 
 /**
  * Whoever is told what happens to sockets. Every method is optional.
@@ -44,6 +77,17 @@ export type AsyncSocketOptions<Tag = unknown, UserData = unknown> = SocketOption
   AsyncSocketDelegate<Tag, UserData>,
   UserData
 >;
+
+/** Where a socket stands. */
+export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
+
+/** A socket in JSON. */
+export type SocketSummary = Pick<
+  AsyncSocket,
+  "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
+>;
+
+let lastId = 0;
 
 /**
  * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
@@ -62,7 +106,13 @@ export type AsyncSocketOptions<Tag = unknown, UserData = unknown> = SocketOption
  * @typeParam Tag - what `tag` options hold
  * @typeParam UserData - what `userData` holds
  */
-export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter<Tag> implements AsyncDisposable {
+export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisposable {
+  /** Unique in the process. */
+  readonly id: number = ++lastId;
+  /** @internal The present life as a listener. */
+  _listener: Listener | null = null;
+  /** @internal Whether it was turned into a stream, which alone reads and writes then. */
+  _isStream = false;
   /** Yours. */
   userData: UserData | undefined;
   /** Whether writing goes on after the peer's FIN has taken effect. @default false */
@@ -76,14 +126,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   #closed: SocketRequest<CloseReason> | null = null;
 
   constructor(options?: AsyncSocketOptions<Tag, UserData>) {
-    super();
     const given = checkOptions(options) ?? {};
     this.#delegate = checkDelegate(given.delegate);
     this.userData = given.userData;
     this.allowHalfOpen = checkBoolean("allowHalfOpen", given.allowHalfOpen, false);
     this.#limits = checkLimits(given.limits);
     this.#factory = checkTransport(given.transport);
-    this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
+    this._connection = new Connection(this, this.#limits, this.#factory.clock);
   }
 
   /** A socket that connects at once. Takes the constructor's options as well as those of `connect`. */
@@ -139,7 +188,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   connect(options: ConnectOptions): SocketRequest<this> {
     const { secure, ...checked } = checkConnect(options);
     const { target } = checked;
-    this.#mayBegin("connect");
+    mayBegin("connect", this, this.#isOneWay);
     this.#begin();
     const connection = this._connection;
     if (secure !== null) {
@@ -167,10 +216,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     const filter = checkFilter(options.blockList);
     const expectsHeader = checkBoolean("proxyProtocol", options.proxyProtocol, false);
     const { tls } = options;
-    const secured = isAskedFor(tls) ? { options: { ...(tls as TLSOptions) }, settings: serverSettings(tls) } : null;
-    if (this.pendingReads + this.pendingWrites > 0) throw badState("listen", "reads or writes are queued");
-    this.#mayBegin("listen");
-    const listener = new Listener(this as AsyncSocket, this.#limits, this.#factory.clock, filter, secured);
+    const secured = isAskedFor(tls) ? securedBy(tls) : null;
+    mayListen(this, this.#isOneWay);
+    const listener = new Listener(this, this.#limits, this.#factory.clock, filter, secured);
     listener.expectsHeader = expectsHeader;
     if (options.loops !== undefined) listener.spread(options.loops);
     this.#begin();
@@ -182,17 +230,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     return listener.listenRequest as unknown as SocketRequest<this>;
   }
 
-  #mayBegin(operation: string): void {
-    const { state } = this;
-    if (this.#isOneWay)
-      throw badState(operation, "it was made from a stream, turned into one, or moved: it cannot be used again");
-    if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
-  }
-
   /** A socket that is used again gets a new life. */
   #begin(): void {
     if (this.state === "idle") return;
-    this._connection = new Connection(this as AsyncSocket, this.#limits, this.#factory.clock);
+    this._connection = new Connection(this, this.#limits, this.#factory.clock);
     this._listener = null;
     this.#closed = null;
   }
@@ -245,6 +286,223 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     const request = sending.move(this._connection, this.state, runLoop, userData);
     if (this._connection.phase === "closing") this.#isOneWay = true;
     return request;
+  }
+
+  // ------------------------------------------------------------------ reading
+
+  /** Whatever is there: at least one byte, at most `maxLength`. */
+  read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
+  read(options?: ReadOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string>;
+  read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string> {
+    return this.#queueRead("read", reads.readEntry(this._connection.reading, options), options);
+  }
+
+  /** Exactly `length` bytes; 0 gives an empty buffer in its turn. */
+  readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
+  readExactly(length: number, options?: DataOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string>;
+  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string> {
+    return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection.reading, length, options), options);
+  }
+
+  /**
+   * All through the delimiter, which is included. Of a list, the one that ends first wins.
+   * Fails with `READ_LIMIT` exactly when `maxLength` bytes are there and no delimiter ends within them.
+   */
+  readUntil(delimiter: Bytes | readonly Bytes[], options: DelimitedOptions<Tag> & WithEncoding): SocketRequest<string>;
+  readUntil(
+    delimiter: Bytes | readonly Bytes[],
+    options?: DelimitedOptions<Tag> & WithoutEncoding,
+  ): SocketRequest<Buffer>;
+  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string>;
+  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string> {
+    return this.#queueRead("readUntil", reads.readUntilEntry(this._connection.reading, delimiter, options), options);
+  }
+
+  /** One line, without its ending, which is LF or CRLF. */
+  readLine(options?: LineOptions<Tag>): SocketRequest<string> {
+    return this.#queueRead("readLine", reads.readLineEntry(this._connection.reading, options), options);
+  }
+
+  /**
+   * A length, and so many bytes: gives the bytes. Memory grows with what has come, not with what was announced.
+   * Fails with `READ_LIMIT` as soon as more than `maxLength` is announced, with `BAD_FRAME` for an impossible length.
+   */
+  readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
+  readFrame(options: FrameOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string>;
+  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string> {
+    return this.#queueRead("readFrame", reads.readFrameEntry(this._connection.reading, options), options);
+  }
+
+  /**
+   * One message of a framing of your own, or of a built-in one. Gives what the framing decodes it to.
+   * Fails with `READ_LIMIT` where the message, or what has come of it, is longer than `maxLength`, and with `BAD_FRAME`
+   * where the framing throws, or gives a length that cannot be; its `cause` tells.
+   */
+  readMessage<T>(framing: Framing<T>, options?: MessageOptions<Tag>): SocketRequest<T> {
+    const entry = reads.readMessageEntry(this._connection.reading, framing, options);
+    return this.#queueRead("readMessage", entry, options);
+  }
+
+  /** A copy of the next `length` bytes, which stay for the next read. */
+  peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
+  peek(options: PeekOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
+  peek(options: PeekOptions<Tag>): SocketRequest<Buffer | string>;
+  peek(options: PeekOptions<Tag>): SocketRequest<Buffer | string> {
+    return this.#queueRead("peek", reads.peekEntry(this._connection.reading, options), options);
+  }
+
+  /** Drops the next `length` bytes without copying. One longer than `limits.readAhead` drops as they come, for good. */
+  skip(length: number, options?: ReadingOptions<Tag>): SocketRequest<undefined> {
+    return this.#queueRead("skip", reads.skipEntry(this._connection.reading, length, options), options);
+  }
+
+  /**
+   * Every queued read, the current one included, fails with `CANCELED`; no byte is taken. A `startTLS` stays.
+   * @returns how many
+   */
+  cancelReads(): number {
+    return this._connection.cancelReads();
+  }
+
+  /**
+   * Lines, until the end of the stream. Ends normally there and after a close of this side's; throws `END_OF_STREAM`
+   * where a part of a line is left, and what else ends the connection or a read. Options are those of each read.
+   */
+  lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
+    return this.#iterate("readLine", options, (reading) => reads.readLineEntry(reading, options));
+  }
+
+  /** The bodies of frames, until the end of the stream; it ends as `lines` does. */
+  frames(options: FrameOptions<Tag> & WithEncoding): AsyncIterableIterator<string, undefined>;
+  frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
+  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
+  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined> {
+    return this.#iterate("readFrame", options, (reading) => reads.readFrameEntry(reading, options));
+  }
+
+  /** The messages of a framing, until the end of the stream; it ends as `lines` does. */
+  messages<T>(framing: Framing<T>, options?: MessageOptions<Tag>): AsyncIterableIterator<T, undefined> {
+    return this.#iterate("readMessage", options, (reading) => reads.readMessageEntry(reading, framing, options));
+  }
+
+  /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
+    return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined));
+  }
+
+  /** Wrong options throw here, not with the first read. */
+  #iterate<T>(
+    operation: string,
+    options: ReadingOptions | undefined,
+    entry: (reading: ReadSide) => ReadEntry<T>,
+  ): ReadIterator<T> {
+    const { reading } = this._connection;
+    mayRead(operation, this);
+    entry(reading);
+    return new ReadIterator(
+      this,
+      options?.signal !== undefined,
+      () => entry(reading),
+      (one) => this.#queueRead(operation, one, options),
+    );
+  }
+
+  #queueRead<T>(operation: string, entry: ReadEntry<T>, options: ReadingOptions | undefined): SocketRequest<T> {
+    mayRead(operation, this);
+    this._connection.reading.enqueue(entry, options?.signal);
+    return entry;
+  }
+
+  // ------------------------------------------------------------------ writing
+
+  /**
+   * Sends a string (UTF-8), bytes, or a list of them. Done when the operating system has them all. Bytes are not
+   * copied: leave them alone until then. Fails, and closes, with `QUEUE_FULL` when it would pass `limits.writeQueue`.
+   * Once a byte of it is on its way, a timeout or a cancellation closes the connection; `error.bytesDone` are out then.
+   * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
+   */
+  write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
+    return this.#write("write", data, options);
+  }
+
+  #write(
+    operation: "write" | "writeMessage",
+    data: Bytes | readonly Bytes[],
+    options: OperationOptions<Tag> | undefined,
+  ): WriteEntry {
+    if (options === undefined) return this.#queueWrite(operation, data, undefined, NO_TIMEOUT, undefined);
+    checkOptions(options);
+    const timeoutMs = checkTimeout(options.timeout);
+    return this.#queueWrite(operation, data, options.tag, timeoutMs, checkSignal(options.signal));
+  }
+
+  /**
+   * Sends one message, as the framing encodes it: the mirror of `readMessage`. All else is as with `write`.
+   * @throws what `encode` throws for a value that is no message; nothing is written then
+   */
+  writeMessage<Value>(
+    framing: Pick<MessageFraming<unknown, Value>, "encode">,
+    value: Value,
+    options?: OperationOptions<Tag>,
+  ): SocketRequest<void> {
+    if (typeof needOptions(framing).encode !== "function")
+      throw wrongType("framing.encode", "a function", framing.encode);
+    return this.#write("writeMessage", framing.encode(value), options);
+  }
+
+  /**
+   * FIN after the queued writes; reading goes on. A second call gives the first one's request. Done when the operating
+   * system has the FIN; fails with `CANCELED`, `CLOSED` or `CONNECTION_LOST`.
+   * @throws BAD_STATE on a listener
+   */
+  end(): SocketRequest<void> {
+    const { writing } = this._connection;
+    writing.endEntry ??= this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
+    return writing.endEntry;
+  }
+
+  #queueWrite(
+    operation: "write" | "writeMessage" | "end",
+    data: Bytes | readonly Bytes[],
+    tag: unknown,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): WriteEntry {
+    const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
+    mayWrite(operation, this);
+    const connection = this._connection;
+    const entry = new WriteEntry(operation, tag, connection.writing, timeoutMs, bytes);
+    connection.writing.enqueue(entry, signal);
+    return entry;
+  }
+
+  /**
+   * Goes on encrypted: what was queued before goes in the clear, then the handshake, then what is queued after. Bytes
+   * that were received ahead belong to the handshake, none ever reaches a read. Gives what was negotiated.
+   *
+   * A client verifies the server's certificate for `servername`, or the host connected to. `limits.handshakeMs` runs
+   * from when both queues have come to it, `timeout` from when the first has, until the peer is trusted.
+   *
+   * Fails with `TLS`, `TLS_TIMEOUT`, `END_OF_STREAM` (the peer ended before it), `CANCELED`, `CLOSED` or
+   * `CONNECTION_LOST`. However it fails, cancelled too, that closes the connection: the rest must not go in the clear.
+   * @throws BAD_STATE where it is secure already, or is going to be, after `end` or a graceful disconnect, and on a
+   * listener
+   * @throws TypeError for keys and certificates that cannot be used, and for a server without any
+   */
+  startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
+    const given = checkOptions(options) ?? {};
+    const isServer = checkBoolean("isServer", given.isServer, this._connection.isAccepted);
+    const settings = isServer ? serverSettings(given) : clientSettings(given);
+    const timeoutMs = checkTimeout(given.timeout);
+    const signal = checkSignal(given.signal);
+    mayStartTLS(this);
+    const connection = this._connection;
+    const securing = new Securing(connection, settings);
+    if (!connection.isEnding) connection.securing = securing;
+    return securing.enqueue(given.tag, timeoutMs, signal);
   }
 
   // ------------------------------------------------------------------ ending
@@ -306,7 +564,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
    * @throws BAD_STATE unless the socket listens, or has listened
    */
   connections(): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
-    return this.#asListener("connections").backlog.iterate() as AsyncIterableIterator<
+    return this.#asListener("connections").backlog.iterate() as unknown as AsyncIterableIterator<
       AsyncSocket<Tag, UserData>,
       undefined
     >;
@@ -329,10 +587,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
    * @throws TypeError for keys and certificates that cannot be used; those from before stay
    */
   setTLS(options: TLSOptions): void {
-    const settings = serverSettings(options);
+    const tls = securedBy(options);
     const listener = this.#asListener("setTLS");
     if (listener.tls === null) throw badState("setTLS", "the socket listens without tls");
-    listener.setTLS({ options: { ...options }, settings });
+    listener.setTLS(tls);
   }
 
   #asListener(operation: string): Listener {
@@ -361,13 +619,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
   }
 
   #becomeStream(operation: string): void {
-    const { state, pendingReads, _connection } = this;
-    if (this._isStream) throw badState(operation, "the socket was turned into a stream already");
-    if (state !== "open" && state !== "connecting") throw badState(operation, `the socket is ${state}`);
-    if (pendingReads > 0) throw badState(operation, "reads are queued");
-    if (_connection.writing.endEntry !== null || _connection.closeWhen !== 0) {
-      throw badState(operation, "the socket is to be ended by what was called before");
-    }
+    mayBecomeStream(operation, this);
+    const { _connection } = this;
     this._isStream = this.#isOneWay = true;
     _connection.securing?.keepJudge(this.#delegate);
     this.#delegate = null;
@@ -408,4 +661,118 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> extends SocketWriter
     if (!isLive) throw badState(operation, `the socket is ${this.state}`);
     this._connection.change(settings);
   }
+
+  // ------------------------------------------------------------------ what can be seen
+
+  /** Where it stands. From `"closed"` on it may connect or listen again. */
+  get state(): SocketState {
+    return (this._listener ?? this._connection).phase;
+  }
+
+  /** Whether what is sent is encrypted. */
+  get isSecure(): boolean {
+    return this._connection.securing?.state === "secure";
+  }
+
+  /** What the TLS handshake came to, also one that failed once it was through; undefined before, and in the clear. */
+  get tls(): TLSInfo | undefined {
+    return this._connection.securing?.info ?? undefined;
+  }
+
+  /** This end; of a listener, where it listens. Undefined before there is a connection. */
+  get local(): Address | undefined {
+    return (this._listener ?? this._connection).transport?.local;
+  }
+
+  /** The other end of the connection itself: through a proxy, either way, the proxy. Undefined before there is one. */
+  get remote(): Address | undefined {
+    return this._connection.transport?.remote;
+  }
+
+  /**
+   * Of a connection accepted with `proxyProtocol`: whose it is, and where that came in, as the proxy tells it.
+   * Undefined without a proxy, and where it passes on no connection, but checks the server's health.
+   */
+  get proxied(): ProxiedAddresses | undefined {
+    return this._connection.proxied ?? undefined;
+  }
+
+  /** Bytes received, unread ones included; over TLS those of the application. */
+  get bytesRead(): number {
+    return this._connection.bytesRead;
+  }
+
+  /** Bytes that the operating system has taken; over TLS those of the application. */
+  get bytesWritten(): number {
+    return this._connection.writing.bytesWritten;
+  }
+
+  /** Received, not read yet. */
+  get unreadBytes(): number {
+    return this._connection.reading.queue.buffer.length;
+  }
+
+  /** A copy of what was received and not read yet. */
+  get unread(): Buffer {
+    const { buffer } = this._connection.reading.queue;
+    return buffer.copyOut(buffer.length);
+  }
+
+  /** Queued, not taken by the operating system yet. After a close: what was never sent. */
+  get unsentBytes(): number {
+    return this._connection.reason?.unsentBytes ?? this._connection.writing.unsentBytes;
+  }
+
+  /** Whether the peer's FIN has come, even if bytes before it are still unread. */
+  get peerEnded(): boolean {
+    return this._connection.reading.peerEnded;
+  }
+
+  /** Reads that are queued, the current one included. A `startTLS` is one of them. */
+  get pendingReads(): number {
+    return this._connection.reading.queue.length;
+  }
+
+  /** Writes that are queued, the current one included. An `end` and a `startTLS` are among them. */
+  get pendingWrites(): number {
+    return this._connection.writing.queue.length;
+  }
+
+  /** The read, or the `startTLS`, that all others wait for; undefined where there is none, or no connection yet. */
+  get currentRead(): SocketRequest<unknown> | undefined {
+    return current(this._connection.reading.queue.head);
+  }
+
+  /**
+   * The same of the writes. Where a `startTLS` waits for reads before it, it is here while another is `currentRead`.
+   */
+  get currentWrite(): SocketRequest<unknown> | undefined {
+    return current(this._connection.writing.queue.head);
+  }
+
+  /** Why the socket was closed, or is being closed. */
+  get closeReason(): CloseReason | undefined {
+    return (this._listener ?? this._connection).reason ?? undefined;
+  }
+
+  /** One line, without any payload. */
+  [inspect.custom](): string {
+    return describe(this);
+  }
+
+  /** What can be told of it in JSON, without any payload. */
+  toJSON(): SocketSummary {
+    const { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes } = this;
+    return { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes };
+  }
+}
+
+function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
+  if (entry?.state !== "current") return undefined;
+  return entry instanceof UpgradeGate ? entry.entry : entry;
+}
+
+/** As they are now: what is changed in them later has no effect. */
+function securedBy(options: TLSOptions): ListenerTLS {
+  return { options: { ...options }, settings: serverSettings(options) };
 }

@@ -1,8 +1,21 @@
-import { addressText } from "../base/address.js";
+import { type Address, addressText } from "../base/address.js";
 import type { SocketRequest } from "../base/request.js";
-import type { SocketView } from "../socket-view.js";
 
-export function describe(socket: SocketView): string {
+/** What a print shows of a socket. */
+export interface InspectedSocket {
+  readonly id: number;
+  readonly state: string;
+  readonly local: Address | undefined;
+  readonly remote: Address | undefined;
+  readonly pendingReads: number;
+  readonly pendingWrites: number;
+  readonly currentRead: SocketRequest<unknown> | undefined;
+  readonly currentWrite: SocketRequest<unknown> | undefined;
+  readonly unreadBytes: number;
+  readonly unsentBytes: number;
+}
+
+export function describe(socket: InspectedSocket): string {
   const name = `${socket.constructor.name} #${socket.id} ${socket.state}`;
   if (socket.state === "listening") return `${name} on ${addressText(socket.local)}`;
   const ends = socket.local === undefined ? "" : ` ${addressText(socket.local)} to ${addressText(socket.remote)}`;

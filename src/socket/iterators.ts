@@ -2,14 +2,19 @@ import { isCode, socketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import type { Connection } from "../connection/connection.js";
 import type { ReadEntry } from "../pump/read-entry.js";
-import type { SocketView } from "../socket-view.js";
+
+/** What an iterator needs of the socket that it reads. */
+export interface IteratedSocket {
+  readonly _connection: Connection;
+  readonly _isStream: boolean;
+}
 
 /**
  * One read at a time, each queued when it is asked for, for as long as the socket's present connection lives. Leaving
  * early leaves socket and bytes as they are; a read that is under way then is taken back.
  */
 export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
-  readonly #socket: SocketView;
+  readonly #socket: IteratedSocket;
   readonly #connection: Connection;
   readonly #hasSignal: boolean;
   readonly #entry: () => ReadEntry<T>;
@@ -22,7 +27,7 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
 
   /** @param hasSignal whether the reads may be aborted before they begin */
   constructor(
-    socket: SocketView,
+    socket: IteratedSocket,
     hasSignal: boolean,
     entry: () => ReadEntry<T>,
     queue: (entry: ReadEntry<T>) => SocketRequest<T>,
