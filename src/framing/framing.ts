@@ -93,10 +93,8 @@ export abstract class InPlaceFraming<T> implements Framing<T> {
     return this.draw(bytes, count, null) as Buffer;
   }
 
-  /** How many bytes must lie side by side before `locate` gets further; 0: more than there are. */
-  wanted(_bytes: BytesInPlace, _limit: number): number {
-    return 0;
-  }
+  /** How many bytes must lie side by side before `locate` gets further. @default more than there are */
+  wanted?(bytes: BytesInPlace, limit: number): number;
 
   /** Of a message whose length is always the same. */
   get exactLength(): number | undefined {

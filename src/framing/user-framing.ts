@@ -38,13 +38,13 @@ const known = new WeakMap<object, InPlaceFraming<unknown>>();
 
 /** The framing as the queue of reads takes it. @throws TypeError for what is no framing */
 export function inPlace<T>(framing: Framing<T>): InPlaceFraming<T> {
-  if (framing instanceof InPlaceFraming) return framing;
+  if (framing instanceof InPlaceFraming) return framing as InPlaceFraming<T>;
   if (typeof (framing as Framing<T> | null)?.measure !== "function") {
     throw wrongType("framing", "an object with a measure method", framing);
   }
   let made = known.get(framing) as UserFraming<T> | undefined;
   if (made === undefined) {
-    checkFunction("framing.decode", framing.decode);
+    checkFunction("framing.decode", (framing as { readonly decode?: unknown }).decode);
     checkMaxLength("framing.maxLength", framing.maxLength, Infinity);
     known.set(framing, (made = new UserFraming(framing)));
   }

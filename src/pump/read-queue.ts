@@ -52,7 +52,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
         }
         if (framing.dropsBytes && buffer.length > hold) this.#dropAhead();
       }
-      const wanted = this.#total === UNKNOWN ? framing.wanted(buffer, limit) : this.#total;
+      const wanted = this.#total === UNKNOWN ? (framing.wanted?.(buffer, limit) ?? 0) : this.#total;
       if (!buffer.feed(wanted)) return "wait";
     }
   }

@@ -8,7 +8,7 @@ import type { RemoteConnection } from "../connection/destination.js";
 import type { Dispatcher, DispatcherOwner, ListenerTLS, SharedListening } from "../listen/dispatcher.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
-import type { Passage, Sender } from "./link.js";
+import { Passage, type Sender } from "./link.js";
 import { Loop } from "./loop.js";
 import { chosenLoop, Pool } from "./pool.js";
 import { PortableTLS } from "./portable-tls.js";
@@ -21,7 +21,7 @@ function poolOf(given: unknown): Pool {
   const list = given instanceof Loop ? [given] : given;
   const isList = Array.isArray(list) && list.length > 0 && list.every((one) => one instanceof Loop);
   if (!isList) throw wrongType("loops", "a pool, a RunLoop, or a list of them", given);
-  return new Pool<Loop>(list as Loop[], "round-robin", null);
+  return new Pool<Loop>(list, "round-robin", null);
 }
 
 /** Sends a listener's connections to other threads, and keeps count of those that are there. */
@@ -127,7 +127,8 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   /** A connection that was here, and has moved. */
   follow({ reason, proxied, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
     const loop = (reason as { movedTo?: Loop }).movedTo as Loop;
-    const passage = moved as Passage;
+    if (!(moved instanceof Passage)) return;
+    const passage = moved;
     const info = { local: transport?.local, remote: transport?.remote };
     const remote = new RemoteOne(this, loop, proxied?.remote ?? info.remote, info);
     remote.passage = passage;

@@ -104,6 +104,6 @@ export class Pool<L extends Loop = Loop> implements Destination {
 /** A loop, or the one that a pool picks. @throws TypeError for anything else */
 export function chosenLoop(given: unknown, info: AcceptInfo): Loop {
   if (given instanceof Loop) return given;
-  if (given instanceof Pool) return given.pick(info);
+  if (given instanceof Pool) return (given as Pool).pick(info);
   throw wrongType("runLoop", "a RunLoop or a pool of them", given);
 }
