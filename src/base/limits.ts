@@ -1,4 +1,5 @@
-import { checkInteger, checkMs, checkOptions, wrongType } from "./checks.js";
+import { checkInteger, checkMs, checkOptions } from "./checks.js";
+import { checkNames } from "./option-names.js";
 
 /** Bounds, on by default. `Infinity` lifts one. Sizes are bytes, times milliseconds. */
 export interface Limits {
@@ -52,6 +53,8 @@ const DEFAULT_LIMITS: FullLimits = {
   connectionsPerAddress: Infinity,
 };
 
+const LIMITS = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, true as const]));
+
 /** Limits that were checked before: accepted sockets share their listener's. */
 const checked = new WeakSet<object>([DEFAULT_LIMITS]);
 
@@ -59,8 +62,8 @@ export function checkLimits(limits: Limits | undefined): FullLimits {
   if (checkOptions(limits, "limits") === undefined) return DEFAULT_LIMITS;
   if (checked.has(limits as object)) return limits as FullLimits;
   const full: Record<string, number> = { ...DEFAULT_LIMITS };
+  checkNames("limits", limits as object, LIMITS);
   for (const [name, value] of Object.entries(limits as object)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw wrongType("limits", "names of limits", name);
     if (value !== undefined) full[name] = checkLimit(`limits.${name}`, value);
   }
   checked.add(full);

@@ -1,7 +1,7 @@
 import { show } from "./checks.js";
 
 /** The names of one kind of options. Made of the type's own keys, so that the compiler tells of one that is left out. */
-export type OptionNames<T extends object> = Readonly<Record<keyof T, true>>;
+export type OptionNames<T extends object> = Readonly<Record<keyof Required<T>, true>>;
 
 /**
  * A name that is not known is a typing error, or was meant for something else: either way it would have no effect.
@@ -12,6 +12,11 @@ export function checkNames(where: string, given: object, ...known: readonly Read
   for (const name of Object.keys(given)) {
     if (!known.some((names) => Object.hasOwn(names, name))) throw unknownName(where, name, known.flatMap(Object.keys));
   }
+}
+
+/** Those of the options that have these names: where one object holds options of two kinds. */
+export function named<T extends object>(given: object, names: OptionNames<T>): T {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(names, name))) as T;
 }
 
 export function unknownName(where: string, name: string, known: readonly string[]): TypeError {

@@ -11,6 +11,7 @@ import {
   wrongRange,
   wrongType,
 } from "../base/checks.js";
+import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings.js";
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
@@ -178,8 +179,29 @@ export interface ConnectCheck {
   readonly secure: SecureSettings | null;
 }
 
+export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
+  host: true,
+  port: true,
+  service: true,
+  path: true,
+  timeout: true,
+  signal: true,
+  localAddress: true,
+  localPort: true,
+  interface: true,
+  family: true,
+  preferFamily: true,
+  attemptDelay: true,
+  lookup: true,
+  proxy: true,
+  tls: true,
+  noDelay: true,
+  keepAlive: true,
+};
+
 /** Whoever takes options of `connect` checks them by this, so that what is wrong is wrong at the call. */
 export function checkConnect(options: ConnectOptions): ConnectCheck {
+  checkNames("options of connect", needOptions(options), CONNECT_OPTIONS);
   return {
     target: connectTarget(options),
     settings: socketSettings(options),

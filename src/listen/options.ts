@@ -1,4 +1,13 @@
-import { checkBoolean, checkHostName, checkInteger, needOptions, wrongType } from "../base/checks.js";
+import {
+  checkBoolean,
+  checkHostName,
+  checkInteger,
+  checkMs,
+  checkOptions,
+  needOptions,
+  wrongType,
+} from "../base/checks.js";
+import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { Destination } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
 import { checkPath, type ListenTarget, type TcpOptions } from "../transport/options.js";
@@ -57,8 +66,32 @@ export interface ShutdownResult {
   forced: number;
 }
 
+export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
+  port: true,
+  host: true,
+  path: true,
+  backlog: true,
+  ipv6Only: true,
+  reusePort: true,
+  blockList: true,
+  proxyProtocol: true,
+  tls: true,
+  loops: true,
+  noDelay: true,
+  keepAlive: true,
+};
+
+const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { graceMs: true };
+
+/** Ms; `Infinity` where there is no end to the grace. */
+export function checkGrace(options: ShutdownOptions | undefined): number {
+  const given = checkOptions(options) ?? {};
+  checkNames("options of shutdown", given, SHUTDOWN_OPTIONS);
+  return checkMs("graceMs", given.graceMs);
+}
+
 export function listenTarget(options: ListenOptions): ListenTarget {
-  needOptions(options);
+  checkNames("options of listen", needOptions(options), LISTEN_OPTIONS);
   const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
   if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
   return {

@@ -5,7 +5,6 @@ import { rememberCaller } from "../base/callers.js";
 import {
   type Bytes,
   checkBoolean,
-  checkMs,
   checkOptions,
   checkSignal,
   needOptions,
@@ -13,10 +12,11 @@ import {
   toParts,
   wrongType,
 } from "../base/checks.js";
+import { checkNames, named } from "../base/option-names.js";
 import { badState } from "../base/errors.js";
 import { type FullLimits, checkLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
-import { type ConnectOptions, checkConnect } from "../connect/options.js";
+import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
 import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
@@ -33,6 +33,8 @@ import {
   type ShutdownOptions,
   type ShutdownResult,
   checkFilter,
+  checkGrace,
+  LISTEN_OPTIONS,
   listenTarget,
 } from "../listen/options.js";
 import { NO_TIMEOUT, checkTimeout } from "../pump/entry.js";
@@ -46,7 +48,14 @@ import { type SocketSettings, checkKeepAlive, socketSettings } from "../transpor
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { describe } from "./inspect.js";
 import { ReadIterator } from "./iterators.js";
-import { type MoveOptions, type SocketOptions, type WebStreams, checkDelegate } from "./options.js";
+import {
+  MOVE_OPTIONS,
+  SOCKET_OPTIONS,
+  type MoveOptions,
+  type SocketOptions,
+  type WebStreams,
+  checkDelegate,
+} from "./options.js";
 import * as reads from "./read-options.js";
 import type {
   DataOptions,
@@ -127,6 +136,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   constructor(options?: AsyncSocketOptions<Tag, UserData>) {
     const given = checkOptions(options) ?? {};
+    checkNames("options of a socket", given, SOCKET_OPTIONS);
     this.#delegate = checkDelegate(given.delegate);
     this.userData = given.userData;
     this.allowHalfOpen = checkBoolean("allowHalfOpen", given.allowHalfOpen, false);
@@ -139,14 +149,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   static connect<Tag = unknown, UserData = unknown>(
     options: ConnectOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
-    return new this<Tag, UserData>(checkOptions(options)).connect(options);
+    checkNames("options of connect", needOptions(options), CONNECT_OPTIONS, SOCKET_OPTIONS);
+    return new this<Tag, UserData>(named(options, SOCKET_OPTIONS)).connect(named(options, CONNECT_OPTIONS));
   }
 
   /** A socket that listens at once. Takes the constructor's options as well as those of `listen`. */
   static listen<Tag = unknown, UserData = unknown>(
     options: ListenOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
-    return new this<Tag, UserData>(checkOptions(options)).listen(options);
+    checkNames("options of listen", needOptions(options), LISTEN_OPTIONS, SOCKET_OPTIONS);
+    return new this<Tag, UserData>(named(options, SOCKET_OPTIONS)).listen(named(options, LISTEN_OPTIONS));
   }
 
   /**
@@ -279,10 +291,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws DataCloneError for user data that cannot be cloned
    */
   moveTo(runLoop: Destination, options?: MoveOptions): SocketRequest<void> {
-    const given = checkOptions(options);
+    const given = checkOptions(options) ?? {};
+    checkNames("options of moveTo", given, MOVE_OPTIONS);
     const sending = Array.isArray(runLoop) ? null : sendingOf(runLoop);
     if (sending === null) throw wrongType("runLoop", "a RunLoop or a pool of them", runLoop);
-    const userData = given?.userData === undefined ? this.userData : given.userData;
+    const userData = given.userData === undefined ? this.userData : given.userData;
     const request = sending.move(this._connection, this.state, runLoop, userData);
     if (this._connection.phase === "closing") this.#isOneWay = true;
     return request;
@@ -576,8 +589,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws BAD_STATE unless the socket listens, and a second time
    */
   shutdown(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
-    const graceMs = checkMs("graceMs", checkOptions(options)?.graceMs);
-    return this.#asListener("shutdown").shutdown(graceMs);
+    return this.#asListener("shutdown").shutdown(checkGrace(options));
   }
 
   /**

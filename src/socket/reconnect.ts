@@ -9,9 +9,11 @@ import {
 } from "../base/checks.js";
 import { type Clock, realClock } from "../base/clock.js";
 import { isCode } from "../base/errors.js";
+import { checkNames, named, type OptionNames } from "../base/option-names.js";
 import { onAbort, SocketRequest } from "../base/request.js";
-import { checkConnect, type ConnectOptions } from "../connect/options.js";
+import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
 import { AsyncSocket, type AsyncSocketOptions } from "./async-socket.js";
+import { SOCKET_OPTIONS } from "./options.js";
 
 /** What `reconnect` takes. Times are milliseconds. */
 export interface ReconnectOptions {
@@ -35,6 +37,17 @@ export interface ReconnectOptions {
   /** A number from 0 to 1, for the jitter. @default Math.random */
   random?: (() => number) | undefined;
 }
+
+const RECONNECT_OPTIONS: OptionNames<ReconnectOptions> = {
+  delayMs: true,
+  factor: true,
+  jitter: true,
+  maxDelayMs: true,
+  attempts: true,
+  signal: true,
+  clock: true,
+  random: true,
+};
 
 /** What connects: told the signal, if there is one. A socket that comes after the loop has ended is disconnected. */
 export type Connector<Tag = unknown, UserData = unknown> = (
@@ -69,6 +82,7 @@ export function reconnect<Tag = unknown, UserData = unknown>(
   options?: ReconnectOptions,
 ): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
   const given = checkOptions(options) ?? {};
+  checkNames("options of reconnect", given, RECONNECT_OPTIONS);
   const connector = connectorOf(connect);
   return new Reconnecting<Tag, UserData>(connector, checkBackoff(given), {
     clock: checkClock(given.clock) ?? clockOf(connect),
@@ -85,8 +99,9 @@ function connectorOf<Tag, UserData>(
   if (typeof connect === "function") return connect;
   if (checkOptions(connect, "connect") === undefined) throw wrongType("connect", "options or a function", connect);
   // What is wrong with them is wrong now, not at the first try.
-  new AsyncSocket<Tag, UserData>(connect);
-  checkConnect(connect);
+  checkNames("options of connect", connect, CONNECT_OPTIONS, SOCKET_OPTIONS);
+  new AsyncSocket<Tag, UserData>(named(connect, SOCKET_OPTIONS));
+  checkConnect(named(connect, CONNECT_OPTIONS));
   return () => AsyncSocket.connect<Tag, UserData>(connect);
 }
 

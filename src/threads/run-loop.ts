@@ -3,13 +3,14 @@ import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
 import { MessageChannel, type MessagePort, threadId, Worker, type WorkerOptions } from "node:worker_threads";
 import type { Address } from "../base/address.js";
-import { checkInteger, checkMs, checkOneOf, checkOptions, checkString, wrongRange, wrongType } from "../base/checks.js";
+import { checkInteger, checkOneOf, checkOptions, checkString, wrongRange, wrongType } from "../base/checks.js";
+import { checkNames, type OptionNames } from "../base/option-names.js";
 import { realClock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, socketError } from "../base/errors.js";
 import { nobody, settle, SocketRequest } from "../base/request.js";
 import { onCensus, openSocketsHere } from "../connection/open-count.js";
-import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
+import { checkGrace, type ShutdownOptions, type ShutdownResult } from "../listen/options.js";
 import { endAtOnce } from "../connection/closing.js";
 import type { Sending } from "../listen/dispatcher.js";
 import { depart } from "./departure.js";
@@ -35,6 +36,22 @@ export interface RunLoopPoolOptions extends RunLoopOptions {
   /** Whether a loop that ends by itself is replaced. One that cannot start is not tried again. @default false */
   respawn?: boolean | undefined;
 }
+
+const LOOP_OPTIONS: OptionNames<RunLoopOptions> = {
+  name: true,
+  argv: true,
+  env: true,
+  workerData: true,
+  stdin: true,
+  stdout: true,
+  stderr: true,
+  execArgv: true,
+  resourceLimits: true,
+  transferList: true,
+  trackUnmanagedFds: true,
+};
+
+const POOL_OPTIONS: OptionNames<RunLoopPoolOptions> = { ...LOOP_OPTIONS, policy: true, respawn: true };
 
 /** How a run loop ended. */
 export interface RunLoopEnd {
@@ -99,7 +116,9 @@ export class RunLoop extends Loop {
    */
   static async spawn(moduleUrl: URL | string, options?: RunLoopOptions): Promise<RunLoop> {
     const module = checkModule(moduleUrl);
-    const { name = `run loop ${++spawned}`, transferList = [], ...rest } = checkOptions(options) ?? {};
+    const given = checkOptions(options) ?? {};
+    checkNames("options of RunLoop.spawn", given, LOOP_OPTIONS);
+    const { name = `run loop ${++spawned}`, transferList = [], ...rest } = given;
     const workerData: unknown = rest.workerData;
     const { port1, port2 } = new MessageChannel();
     const start: Start = { name: checkString("name", name), port: port2, module, workerData };
@@ -118,7 +137,9 @@ export class RunLoop extends Loop {
   /** Starts so many threads of one module, as `spawn` does; `name` gets a number. */
   static async pool(moduleUrl: URL | string, size: number, options?: RunLoopPoolOptions): Promise<RunLoopPool> {
     checkInteger("size", size, 1, 1024);
-    const { policy = "round-robin", respawn = false, name = "run loop", ...rest } = checkOptions(options) ?? {};
+    const given = checkOptions(options) ?? {};
+    checkNames("options of RunLoop.pool", given, POOL_OPTIONS);
+    const { policy = "round-robin", respawn = false, name = "run loop", ...rest } = given;
     if (typeof policy !== "function") checkOneOf("policy", policy, ["round-robin", "least-connections"], undefined);
     const spawn = (whose: string): Promise<RunLoop> => RunLoop.spawn(moduleUrl, { ...rest, name: whose });
     const starts = Array.from({ length: size }, (_, i) => spawn(`${name} ${i + 1}`));
@@ -179,7 +200,7 @@ export class RunLoop extends Loop {
    * @throws BAD_STATE of a thread that no run loop was spawned for
    */
   override close(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
-    const graceMs = checkMs("graceMs", checkOptions(options)?.graceMs);
+    const graceMs = checkGrace(options);
     if (this.#closing !== null) return this.#closing;
     const request = new SocketRequest<ShutdownResult>("close", undefined, nobody);
     this.#closing = request;

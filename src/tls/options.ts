@@ -12,7 +12,7 @@ export type CertificateChooser = (name: string) => Certificate | undefined | Pro
  *
  * The peer's certificate chain and name are verified unless `rejectUnauthorized` is false. TLS 1.2 is the least.
  */
-export interface TLSOptions extends Omit<SecureContextOptions, "secureProtocol" | "secureOptions"> {
+export interface TLSOptions extends Omit<SecureContextOptions, "secureProtocol" | "secureOptions" | "ALPNCallback"> {
   /** Made beforehand, in place of certificates and keys here. */
   secureContext?: SecureContext | undefined;
   /**

@@ -13,6 +13,7 @@ import {
   wrongRange,
   wrongType,
 } from "../base/checks.js";
+import { checkNames, type OptionNames } from "../base/option-names.js";
 import { asError } from "../base/errors.js";
 import { canonicalName, withoutFinalDot } from "../base/host-name.js";
 import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
@@ -42,6 +43,46 @@ export interface SecureSettings {
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 
+/** Newer versions of Node have more options of contexts than the types know that this is compiled with. */
+const NEWER_OPTIONS = { allowPartialTrustChain: true, certificateCompression: true, groups: true } as const;
+
+const TLS_OPTIONS: OptionNames<TLSOptions> = {
+  secureContext: true,
+  servername: true,
+  ALPNProtocols: true,
+  rejectUnauthorized: true,
+  requestCert: true,
+  checkServerIdentity: true,
+  fingerprints: true,
+  session: true,
+  certificates: true,
+  keyLog: true,
+  requireCloseNotify: true,
+  ca: true,
+  cert: true,
+  sigalgs: true,
+  ciphers: true,
+  clientCertEngine: true,
+  crl: true,
+  dhparam: true,
+  ecdhCurve: true,
+  honorCipherOrder: true,
+  key: true,
+  privateKeyEngine: true,
+  privateKeyIdentifier: true,
+  maxVersion: true,
+  minVersion: true,
+  passphrase: true,
+  pfx: true,
+  sessionIdContext: true,
+  ticketKeys: true,
+  sessionTimeout: true,
+  allowPartialTrustChain: true,
+};
+
+/** What `startTLS` takes besides. */
+const UPGRADE_OPTIONS = { isServer: true, timeout: true, tag: true, signal: true } as const;
+
 /** Checks of the options besides certificates and keys, which `createSecureContext` checks. */
 function checkTLS(options: TLSOptions): void {
   checkOneOf("minVersion", options.minVersion, VERSIONS, undefined);
@@ -51,6 +92,7 @@ function checkTLS(options: TLSOptions): void {
       throw new TypeError(`Expected no ${name}, got one: minVersion and maxVersion say which versions are spoken`);
     }
   }
+  checkNames("options of TLS", options, TLS_OPTIONS, UPGRADE_OPTIONS, NEWER_OPTIONS);
   checkFunction("checkServerIdentity", options.checkServerIdentity);
   checkFunction("keyLog", options.keyLog);
   if (options.session !== undefined && !Buffer.isBuffer(options.session)) {
