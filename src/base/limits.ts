@@ -37,7 +37,7 @@ export interface Limits {
   connectionsPerAddress?: number | undefined;
 }
 
-/** @internal All limits, filled in. */
+/** All limits, filled in. */
 export type FullLimits = { readonly [K in keyof Limits]-?: number };
 
 const MIB = 1024 * 1024;

@@ -12,7 +12,7 @@ export interface FlowHost {
   break(code: string): void;
 }
 
-/** @internal What a direction needs of the transports at its two ends. */
+/** What a direction needs of the transports at its two ends. */
 export interface FlowEnd {
   readonly isOver: boolean;
   /** Null until somebody has taken the transport. */

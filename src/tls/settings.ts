@@ -80,6 +80,9 @@ const TLS_OPTIONS: OptionNames<TLSOptions> = {
   allowPartialTrustChain: true,
 };
 
+/** Known, and refused with words of their own. */
+const REFUSED_OPTIONS = { secureProtocol: true, secureOptions: true } as const;
+
 /** What `startTLS` takes besides. */
 const UPGRADE_OPTIONS = { isServer: true, timeout: true, tag: true, signal: true } as const;
 
@@ -92,7 +95,7 @@ function checkTLS(options: TLSOptions): void {
       throw new TypeError(`Expected no ${name}, got one: minVersion and maxVersion say which versions are spoken`);
     }
   }
-  checkNames("options of TLS", options, TLS_OPTIONS, UPGRADE_OPTIONS, NEWER_OPTIONS);
+  checkNames("options of TLS", options, TLS_OPTIONS, UPGRADE_OPTIONS, NEWER_OPTIONS, REFUSED_OPTIONS);
   checkFunction("checkServerIdentity", options.checkServerIdentity);
   checkFunction("keyLog", options.keyLog);
   if (options.session !== undefined && !Buffer.isBuffer(options.session)) {
