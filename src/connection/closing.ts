@@ -2,9 +2,8 @@
 
 import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { settle, type SocketRequest } from "../base/request.js";
-import type { SocketFace } from "./owner.js";
+import type { ClosingOwner, FlushingOwner, SocketFace } from "./owner.js";
 import { type CloseReason, withoutPayload } from "./close-reason.js";
-import type { Connection } from "./connection.js";
 import { closeCode } from "./failures.js";
 import { notify } from "./notify.js";
 
@@ -13,7 +12,7 @@ export const AFTER_READING = 1;
 export const AFTER_WRITING = 2;
 
 /** The graceful close with a deadline that runs from now. */
-export function dispose(connection: Connection): SocketRequest<CloseReason> {
+export function dispose(connection: ClosingOwner): SocketRequest<CloseReason> {
   const { phase, reason, timer, writing } = connection;
   if (phase === "idle" || (phase === "connecting" && writing.queue.head === null)) return connection.disconnect(false);
   if (reason === null) {
@@ -24,14 +23,14 @@ export function dispose(connection: Connection): SocketRequest<CloseReason> {
 }
 
 /** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
-export function endAtOnce(connection: Connection): void {
+export function endAtOnce(connection: ClosingOwner): void {
   const { moved } = connection;
   if (moved === null) void connection.disconnect(false);
   else if (moved.state === "waiting") moved.end();
 }
 
 /** Takes the next step to the end, if there is one to take. */
-export function closeStep(connection: Connection): boolean {
+export function closeStep(connection: ClosingOwner): boolean {
   if (connection.reason !== null) return finishClose(connection, connection.reason);
   if (connection.phase === "idle") return closeUnused(connection);
   if (connection.phase === "open") return beginGracefulClose(connection);
@@ -39,19 +38,19 @@ export function closeStep(connection: Connection): boolean {
 }
 
 /** A socket that never connected, and has nothing to do any more. */
-function closeUnused(connection: Connection): boolean {
+function closeUnused(connection: ClosingOwner): boolean {
   const { closeWhen } = connection;
   if (closeWhen === 0 || !areMet(connection, closeWhen)) return false;
   connection.close("local", null);
   return true;
 }
 
-function areMet({ reading, writing }: Connection, conditions: number): boolean {
+function areMet({ reading, writing }: FlushingOwner, conditions: number): boolean {
   if ((conditions & AFTER_READING) !== 0 && reading.queue.head !== null) return false;
   return (conditions & AFTER_WRITING) === 0 || writing.queue.head === null;
 }
 
-function beginGracefulClose(connection: Connection): boolean {
+function beginGracefulClose(connection: ClosingOwner): boolean {
   if (connection.isHeld) return false;
   const { socket, reading, writing, closeWhen } = connection;
   // A stream decides by itself when its writing side ends.
@@ -67,7 +66,7 @@ function beginGracefulClose(connection: Connection): boolean {
 }
 
 /** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
-function closeGracefully(connection: Connection, by: "local" | "remote"): boolean {
+function closeGracefully(connection: ClosingOwner, by: "local" | "remote"): boolean {
   const { reading, writing, timer } = connection;
   if (writing.queue.head !== null) return false;
   if (!writing.finSent) {
@@ -83,7 +82,7 @@ function closeGracefully(connection: Connection, by: "local" | "remote"): boolea
  * Whether nothing but writes that are not out holds up a close, or a connection that is still to come: that lasts no longer
  * than `limits.lingerMs` without a byte.
  */
-export function isFlushing(connection: Connection): boolean {
+export function isFlushing(connection: FlushingOwner): boolean {
   const { phase, closeWhen, graceful, reading, writing, timer } = connection;
   if (graceful !== null) return !writing.finDone;
   if (phase === "connecting") return closeWhen !== 0 && timer.connectDueAt === Infinity;
@@ -93,7 +92,7 @@ export function isFlushing(connection: Connection): boolean {
 }
 
 /** The time of a graceful close is over. That the peer is slow to end its side fails nothing: all is out. */
-export function endLingering(connection: Connection): void {
+export function endLingering(connection: FlushingOwner): void {
   const { writing, limits } = connection;
   if (writing.finDone && writing.unsentBytes === 0) {
     connection.close("local", null);
@@ -105,7 +104,7 @@ export function endLingering(connection: Connection): void {
 
 /** What a connection that ends now leaves behind. */
 export function closeReason(
-  { reading, writing, bytesRead }: Connection,
+  { reading, writing, bytesRead }: ClosingOwner,
   by: CloseReason["by"],
   error: AsyncSocketError | null,
 ): CloseReason {
@@ -120,7 +119,7 @@ export function closeReason(
 }
 
 /** After `close`: tells everybody, in order, and then waits for the descriptors. */
-function finishClose(connection: Connection, reason: CloseReason): boolean {
+function finishClose(connection: ClosingOwner, reason: CloseReason): boolean {
   const { attempt, reading, writing } = connection;
   const error = reason.error ?? undefined;
   if (connection.willDisconnectDue) {
@@ -146,7 +145,7 @@ function finishClose(connection: Connection, reason: CloseReason): boolean {
 }
 
 /** A turn after the last entry has been told of. */
-function reportClosed(connection: Connection): void {
+function reportClosed(connection: ClosingOwner): void {
   if ((connection.toldLate || connection.hasUntold) && connection.endDelaysLeft-- > 0) {
     connection.toldLate = false;
     connection.clock.later(reportClosed, connection);
@@ -155,8 +154,7 @@ function reportClosed(connection: Connection): void {
   const reason = connection.reason as CloseReason;
   connection.phase = "closed";
   connection.timer.disarm();
-  connection.leaveCensus();
-  connection.onClosed?.(connection);
+  connection.leave();
   if (connection.failedConnect !== null) warnIfUnheard(connection.socket, connection.failedConnect, reason);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);

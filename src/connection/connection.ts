@@ -18,13 +18,11 @@ import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
 import { markFailed, notify, tellFailed } from "./notify.js";
 import { socketClosed, socketOpened } from "./open-count.js";
-import type { SocketFace } from "./owner.js";
+import type { ClosingOwner, Phase, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
 import { ReadSide } from "./reading.js";
 import { ConnectionTimer } from "./timer.js";
 import type { Securing } from "./upgrade.js";
 import { WriteSide } from "./writing.js";
-
-export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
 
 /** The most that a transport is ever asked to deliver at once. */
 const ROOM_MAX = 64 * 1024;
@@ -44,13 +42,15 @@ const ENTRIES_A_TURN = 2000;
  *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
  * ```
  */
-export class Connection implements SecureSink, RouteOwner {
+export class Connection
+  implements SecureSink, RouteOwner, ReadingOwner, WritingOwner, TimerOwner, UpgradeOwner, ClosingOwner
+{
   readonly socket: SocketFace;
   readonly limits: FullLimits;
   readonly clock: Clock;
-  readonly reading = new ReadSide(this);
-  readonly writing = new WriteSide(this);
-  readonly timer = new ConnectionTimer(this);
+  readonly reading: ReadSide = new ReadSide(this);
+  readonly writing: WriteSide = new WriteSide(this);
+  readonly timer: ConnectionTimer = new ConnectionTimer(this);
   phase: Phase = "idle";
   /** None before there is a connection. */
   transport: Transport | null = null;
@@ -190,6 +190,11 @@ export class Connection implements SecureSink, RouteOwner {
     const count = this.reading.cancelAll();
     this.schedule();
     return count;
+  }
+
+  leave(): void {
+    this.leaveCensus();
+    this.onClosed?.(this);
   }
 
   /** It is no connection of this thread's any more. */

@@ -6,9 +6,9 @@ import { surface } from "../base/uncaught.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 import { type Attempt, ReadQueue } from "../pump/read-queue.js";
-import type { Connection } from "./connection.js";
 import { readError, type ReadFailure } from "./failures.js";
 import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
+import type { ReadingOwner } from "./owner.js";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
 export class ReadSide implements RequestOwner {
@@ -24,9 +24,9 @@ export class ReadSide implements RequestOwner {
   servedAwaited = false;
   /** The FIN has come, or bytes before it were given, since code that awaits them had a turn. */
   #owesTurn = false;
-  readonly #connection: Connection;
+  readonly #connection: ReadingOwner;
 
-  constructor(connection: Connection) {
+  constructor(connection: ReadingOwner) {
     this.#connection = connection;
   }
 

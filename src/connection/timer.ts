@@ -2,7 +2,7 @@ import { socketError } from "../base/errors.js";
 import { type Deadlines, deadlinesOf, type Sleeper } from "../pump/deadlines.js";
 import { type Entry, NO_TIMEOUT, type Wait } from "../pump/entry.js";
 import { endLingering, isFlushing } from "./closing.js";
-import type { Connection } from "./connection.js";
+import type { TimerOwner } from "./owner.js";
 
 /**
  * A passed deadline waits for a turn of the event loop in which nothing comes for the connection, so that bytes count which
@@ -31,9 +31,9 @@ export class ConnectionTimer implements Sleeper {
   /** A deadline has passed, and strikes after so many turns at the latest. 0: none has. */
   #turnsLeft = 0;
   #armedIn: Deadlines | null = null;
-  readonly #connection: Connection;
+  readonly #connection: TimerOwner;
 
-  constructor(connection: Connection) {
+  constructor(connection: TimerOwner) {
     this.#connection = connection;
   }
 

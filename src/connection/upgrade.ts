@@ -10,9 +10,8 @@ import { WriteEntry } from "../pump/write-queue.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { TLSInfo } from "../tls/options.js";
 import { type SecureSettings, withHost } from "../tls/settings.js";
-import type { Connection } from "./connection.js";
 import type { SocketDelegate } from "./delegate.js";
-import type { SocketFace } from "./owner.js";
+import type { SocketFace, UpgradeOwner } from "./owner.js";
 
 /** An upgrade as it stands in the queue of reads. */
 export class UpgradeEntry extends ReadEntry<TLSInfo> {
@@ -57,9 +56,9 @@ export class Securing implements RequestOwner {
   #writesAreHere = false;
   #handshakeDueAt = Infinity;
   #entryDueAt = Infinity;
-  readonly #connection: Connection;
+  readonly #connection: UpgradeOwner;
 
-  constructor(connection: Connection, settings: SecureSettings) {
+  constructor(connection: UpgradeOwner, settings: SecureSettings) {
     this.#connection = connection;
     this.settings = settings;
   }

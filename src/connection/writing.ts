@@ -2,9 +2,9 @@ import { type AsyncSocketError, isCode } from "../base/errors.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import { type WriteEntry, WriteQueue } from "../pump/write-queue.js";
-import type { Connection } from "./connection.js";
 import { writeError } from "./failures.js";
 import { askForTime, hears, notify, tellWritten } from "./notify.js";
+import type { WritingOwner } from "./owner.js";
 
 /** Writes go out before the reads at hand are through, once so much has gathered. */
 const FLUSH_BYTES = 64 * 1024;
@@ -29,9 +29,9 @@ export class WriteSide implements RequestOwner {
   finDone = false;
   /** Whether the last batch was out at once: a socket that has to wait gets memory of its own. */
   #wasImmediate = true;
-  readonly #connection: Connection;
+  readonly #connection: WritingOwner;
 
-  constructor(connection: Connection) {
+  constructor(connection: WritingOwner) {
     this.#connection = connection;
   }
 
