@@ -4,12 +4,12 @@ import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
 /** One attempt to connect. It is its transport's sink, until whoever wanted the connection takes the transport over. */
-export class Call implements ConnectSink {
+export class Attempt implements ConnectSink {
   readonly #done: (error: Error | null) => void;
-  readonly #whenClosed: (call: Call) => void;
+  readonly #whenClosed: (call: Attempt) => void;
   #transport: AcceptedTransport | null = null;
 
-  constructor(done: (error: Error | null) => void, whenClosed: (call: Call) => void) {
+  constructor(done: (error: Error | null) => void, whenClosed: (call: Attempt) => void) {
     this.#done = done;
     this.#whenClosed = whenClosed;
   }

@@ -2,7 +2,7 @@ import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { onAbort, type RequestOwner, settle, SocketRequest } from "../base/request.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { TransportFactory } from "../transport/transport.js";
-import { Dialer, whereOf } from "./direct-route.js";
+import { DirectRoute, whereOf } from "./direct-route.js";
 import { connectTimeout } from "./messages.js";
 import type { ConnectTarget } from "./options.js";
 import type { OpenConversation } from "./proxy/conversation.js";
@@ -36,12 +36,12 @@ export interface ConnectPlan {
 }
 
 function routeOf(owner: RouteOwner, { factory, target, settings, openConversation }: ConnectPlan): Route {
-  if (target.path !== null || target.proxy === undefined) return new Dialer(owner, factory, target, settings);
+  if (target.path !== null || target.proxy === undefined) return new DirectRoute(owner, factory, target, settings);
   return new ProxyRoute(owner, factory, target, target.proxy, settings, openConversation);
 }
 
 /** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
-export class ConnectAttempt implements RequestOwner {
+export class Connecting implements RequestOwner {
   readonly request: SocketRequest<unknown>;
   readonly #owner: ConnectOwner;
   readonly #plan: ConnectPlan;

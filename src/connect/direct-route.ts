@@ -4,14 +4,14 @@ import type { Clock, Timer } from "../base/clock.js";
 import { reasonOf } from "../base/errno.js";
 import type { Endpoint, SocketSettings } from "../transport/options.js";
 import type { TransportFactory } from "../transport/transport.js";
-import { applySettings, Call } from "./attempt.js";
+import { applySettings, Attempt } from "./attempt.js";
 import type { Family } from "./happy-eyeballs.js";
 import { InterfaceAddresses, zoned } from "./local-address.js";
 import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from "./messages.js";
 import type { ConnectTarget, IpTarget } from "./options.js";
 import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
-import { type Caller, Place } from "./target-host.js";
+import { type Caller, TargetHost } from "./target-host.js";
 
 const NOTHING = Buffer.alloc(0);
 /** Between two tries at a listener with a full backlog: the first wait, and the longest. */
@@ -33,7 +33,7 @@ function wantedFamilies({ family, host, service }: IpTarget): readonly Family[] 
 }
 
 /** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
-export class Dialer implements Route, Caller {
+export class DirectRoute implements Route, Caller {
   readonly #owner: RouteOwner;
   readonly #factory: TransportFactory;
   readonly #target: ConnectTarget;
@@ -41,11 +41,11 @@ export class Dialer implements Route, Caller {
   readonly #where: string;
   #settings: SocketSettings;
   /** With a descriptor. */
-  readonly #calls = new Set<Call>();
+  readonly #calls = new Set<Attempt>();
   readonly #failed: Tried[] = [];
   /** Those to come. */
-  #places: Place[] = [];
-  #place: Place | null = null;
+  #places: TargetHost[] = [];
+  #place: TargetHost | null = null;
   /** The question for SRV records, as long as it has no answer. */
   #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
   /** The last try at a path whose listener was busy, and the wait for the next one. */
@@ -167,7 +167,8 @@ export class Dialer implements Route, Caller {
     const because = near?.inWords ?? (localAddress === undefined ? undefined : `localAddress is ${localAddress}`);
     const from = { ...target, localAddress };
     this.#places = addresses.map(
-      ({ name, port }) => new Place(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
+      ({ name, port }) =>
+        new TargetHost(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
     );
     this.#tryNext();
   }
@@ -187,8 +188,8 @@ export class Dialer implements Route, Caller {
 
   // ------------------------------------------------------------------ for places
 
-  call(endpoint: Endpoint, done: (error: Error | null) => void): Call {
-    const call = new Call(done, (one) => {
+  call(endpoint: Endpoint, done: (error: Error | null) => void): Attempt {
+    const call = new Attempt(done, (one) => {
       this.#calls.delete(one);
       this.#owner.didCloseDescriptor();
     });
@@ -198,7 +199,7 @@ export class Dialer implements Route, Caller {
     return call;
   }
 
-  didReach(call: Call): void {
+  didReach(call: Attempt): void {
     this.#isOver = true;
     this.#calls.delete(call);
     this.#place = null;
@@ -206,7 +207,7 @@ export class Dialer implements Route, Caller {
     this.#owner.didConnect({ transport: call.transport, ahead: NOTHING, hasEnded: false });
   }
 
-  didNotReach(place: Place): void {
+  didNotReach(place: TargetHost): void {
     this.#failed.push(...place.tried);
     this.#tryNext();
   }

@@ -22,7 +22,7 @@ export interface Attempt<R> {
 }
 
 /** What a race is run for: it resolves, dials, and is told how it went. None of its methods may throw. */
-export interface RaceHost<R> {
+export interface HappyEyeballsOwner<R> {
   /** Answers once, at once or later. */
   resolve(question: Question, answer: (error: Error | null, found: readonly Candidate[]) => void): void;
   /** Begins an attempt. `done` may be called with an error from inside, with success only later. */
@@ -52,11 +52,11 @@ export const RESOLUTION_DELAY_MS = 50;
  *
  * Without a timer running, the next address that is there may be tried at once.
  */
-export class Race<R> {
+export class HappyEyeballs<R> {
   /** In the order in which they were begun. */
   readonly attempts: Attempt<R>[] = [];
   readonly lookupErrors: Error[] = [];
-  readonly #host: RaceHost<R>;
+  readonly #host: HappyEyeballsOwner<R>;
   readonly #clock: Clock;
   readonly #attemptDelayMs: number;
   readonly #unanswered: Set<Question>;
@@ -69,7 +69,7 @@ export class Race<R> {
   #isAdvancing = true;
   #isOver = false;
 
-  constructor(host: RaceHost<R>, clock: Clock, options: RaceOptions) {
+  constructor(host: HappyEyeballsOwner<R>, clock: Clock, options: RaceOptions) {
     this.#host = host;
     this.#clock = clock;
     this.#attemptDelayMs = options.attemptDelayMs;

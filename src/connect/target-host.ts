@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.js";
 import type { Endpoint } from "../transport/options.js";
-import type { Call } from "./attempt.js";
-import { type Candidate, type Question, Race, type RaceHost } from "./happy-eyeballs.js";
+import type { Attempt } from "./attempt.js";
+import { type Candidate, type Question, HappyEyeballs, type HappyEyeballsOwner } from "./happy-eyeballs.js";
 import type { InterfaceAddresses } from "./local-address.js";
 import { addressInWords, isAbsence, type Tried } from "./messages.js";
 import type { IpTarget } from "./options.js";
@@ -10,19 +10,19 @@ import { ask, type NameQuery, questionsOf } from "./resolve.js";
 /** What a place needs of whoever connects to it. */
 export interface Caller {
   readonly clock: Clock;
-  call(endpoint: Endpoint, done: (error: Error | null) => void): Call;
-  didReach(call: Call): void;
-  didNotReach(place: Place): void;
+  call(endpoint: Endpoint, done: (error: Error | null) => void): Attempt;
+  didReach(call: Attempt): void;
+  didNotReach(place: TargetHost): void;
 }
 
 /** One host and port: its name is looked up, and its addresses are raced against each other. */
-export class Place implements RaceHost<Call> {
+export class TargetHost implements HappyEyeballsOwner<Attempt> {
   readonly #caller: Caller;
   readonly #query: NameQuery;
   readonly #port: number;
   readonly #target: IpTarget;
   readonly #interface: InterfaceAddresses | null;
-  readonly #race: Race<Call>;
+  readonly #race: HappyEyeballs<Attempt>;
   readonly #stopAsking: (() => void)[] = [];
 
   constructor(
@@ -39,7 +39,11 @@ export class Place implements RaceHost<Call> {
     this.#interface = interfaceAddresses;
     const { preferFamily, attemptDelayMs } = target;
     const questions = questionsOf(query);
-    this.#race = new Race<Call>(this, caller.clock, { questions, firstFamily: preferFamily, attemptDelayMs });
+    this.#race = new HappyEyeballs<Attempt>(this, caller.clock, {
+      questions,
+      firstFamily: preferFamily,
+      attemptDelayMs,
+    });
   }
 
   start(): void {
@@ -79,7 +83,7 @@ export class Place implements RaceHost<Call> {
     this.#stopAsking.push(ask(this.#query, question, answer));
   }
 
-  dial(candidate: Candidate, done: (error: Error | null) => void): Call {
+  dial(candidate: Candidate, done: (error: Error | null) => void): Attempt {
     const { localAddress, localPort } = this.#target;
     const { family } = candidate;
     const endpoint: Endpoint = {
@@ -93,11 +97,11 @@ export class Place implements RaceHost<Call> {
     return this.#caller.call(endpoint, done);
   }
 
-  hangUp(call: Call): void {
+  hangUp(call: Attempt): void {
     call.hangUp();
   }
 
-  didWin(call: Call): void {
+  didWin(call: Attempt): void {
     this.#caller.didReach(call);
   }
 

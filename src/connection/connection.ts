@@ -6,7 +6,7 @@ import type { FullLimits } from "../base/limits.js";
 import { nobody, settle, SocketRequest } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
 import { applySettings } from "../connect/attempt.js";
-import { ConnectAttempt, type ConnectPlan } from "../connect/connecting.js";
+import { Connecting, type ConnectPlan } from "../connect/connecting.js";
 import type { Reached, RouteOwner } from "../connect/route.js";
 import { type Entry, EntryList } from "../pump/entry.js";
 import type { SecureInfo } from "../tls/info.js";
@@ -19,10 +19,10 @@ import type { RemoteConnection } from "./destination.js";
 import { markFailed, notify, tellFailed } from "./notify.js";
 import { socketClosed, socketOpened } from "./open-count.js";
 import type { ClosingOwner, Phase, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
-import { ReadSide } from "./reading.js";
+import { Reading } from "./reading.js";
 import { ConnectionTimer } from "./timer.js";
-import type { Securing } from "./upgrade.js";
-import { WriteSide } from "./writing.js";
+import type { Upgrade } from "./upgrade.js";
+import { Writing } from "./writing.js";
 
 /** The most that a transport is ever asked to deliver at once. */
 const ROOM_MAX = 64 * 1024;
@@ -48,8 +48,8 @@ export class Connection
   readonly socket: SocketFace;
   readonly limits: FullLimits;
   readonly clock: Clock;
-  readonly reading: ReadSide = new ReadSide(this);
-  readonly writing: WriteSide = new WriteSide(this);
+  readonly reading: Reading = new Reading(this);
+  readonly writing: Writing = new Writing(this);
   readonly timer: ConnectionTimer = new ConnectionTimer(this);
   phase: Phase = "idle";
   /** None before there is a connection. */
@@ -57,7 +57,7 @@ export class Connection
   /** What was connected to, by name or address. */
   host: string | undefined;
   /** Where the connection is to be encrypted, or is. */
-  securing: Securing | null = null;
+  upgrade: Upgrade | null = null;
   /** Whose connection it is, where a proxy has told. */
   proxied: ProxiedAddresses | null = null;
   /** Whether it came in by a listener. */
@@ -67,7 +67,7 @@ export class Connection
   /** Whether it keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
-  attempt: ConnectAttempt | null = null;
+  attempt: Connecting | null = null;
   /** The request of an attempt that came to nothing. */
   failedConnect: SocketRequest<unknown> | null = null;
 
@@ -114,7 +114,7 @@ export class Connection
 
   /** Whether a TLS handshake holds everything else up. */
   get isHeld(): boolean {
-    return this.securing?.isUnderWay === true;
+    return this.upgrade?.isUnderWay === true;
   }
 
   /** Whether entries have failed that nobody was told of yet. */
@@ -142,7 +142,7 @@ export class Connection
   /** Starts connecting; the timeout runs from here. */
   connect(plan: ConnectPlan): SocketRequest<unknown> {
     this.phase = "connecting";
-    this.attempt = new ConnectAttempt(this, plan);
+    this.attempt = new Connecting(this, plan);
     this.attempt.start();
     this.timer.arm();
     return this.attempt.request;
@@ -193,19 +193,19 @@ export class Connection
   }
 
   leave(): void {
-    this.leaveCensus();
+    this.leaveOpenCount();
     this.onClosed?.(this);
   }
 
   /** It is no connection of this thread's any more. */
-  leaveCensus(): void {
+  leaveOpenCount(): void {
     if (this.#opened) socketClosed();
     this.#opened = false;
   }
 
   /** Of a socket that listened, and does no more: what is asked of it now fails with CLOSED. */
   retire(reason: CloseReason): void {
-    this.leaveCensus();
+    this.leaveOpenCount();
     this.phase = "closed";
     this.reason = reason;
   }
@@ -244,7 +244,7 @@ export class Connection
     this.transport = transport;
     if (ahead.length > 0) this.takeAhead(ahead);
     transport.adopt(this);
-    if (this.securing !== null && this.securing.entry === null) this.securing.begin();
+    if (this.upgrade !== null && this.upgrade.entry === null) this.upgrade.begin();
     else this.#didConnect(false);
     if (hasEnded) this.didEnd();
     this.drain();
@@ -264,7 +264,7 @@ export class Connection
 
   didHandshake(info: SecureInfo): void {
     this.timer.wasHeard = true;
-    this.securing?.didHandshake(info);
+    this.upgrade?.didHandshake(info);
   }
 
   /** Handshake through, peer trusted. */
@@ -302,8 +302,9 @@ export class Connection
 
   didEnd(): void {
     this.timer.wasHeard = true;
-    if (this.securing?.state === "shaking") this.securing.fail("TLS", "The peer ended the stream in the TLS handshake");
-    else if (this.securing?.isCutShort === true) this.securing.failCutShort();
+    if (this.upgrade?.state === "handshaking")
+      this.upgrade.fail("TLS", "The peer ended the stream in the TLS handshake");
+    else if (this.upgrade?.isCutShort === true) this.upgrade.failCutShort();
     this.reading.peerDidEnd();
     this.drain();
   }
@@ -321,7 +322,7 @@ export class Connection
 
   didFail(error: Error): void {
     const words = inWords(error);
-    if (this.securing?.state === "shaking") this.securing.fail("TLS", `The TLS handshake failed: ${words}`, error);
+    if (this.upgrade?.state === "handshaking") this.upgrade.fail("TLS", `The TLS handshake failed: ${words}`, error);
     else if (isOurs(error)) this.close("error", error);
     else if (!this.writing.failChanged())
       this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${words}`, error));
@@ -375,7 +376,7 @@ export class Connection
 
   #step(): boolean {
     if (this.hasUntold) return this.#tellFailures();
-    if (this.securing !== null && this.reason === null && this.securing.step()) return true;
+    if (this.upgrade !== null && this.reason === null && this.upgrade.step()) return true;
     if (this.reading.step() || this.writing.step() || closeStep(this)) return true;
     return this.reading.report() || this.writing.report();
   }

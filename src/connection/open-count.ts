@@ -18,6 +18,6 @@ export function openSocketsHere(): number {
 }
 
 /** Called with each change, from now on. */
-export function onCensus(told: () => void): void {
+export function onOpenCount(told: () => void): void {
   changed = told;
 }

@@ -64,7 +64,7 @@ export interface ReadingOwner extends HalfOwner {
   readonly isHeld: boolean;
   readonly hasUntold: boolean;
   readonly writing: { flushIfMuch(): void };
-  readonly securing: { readsReached(): boolean; didEnd(): void } | null;
+  readonly upgrade: { readsReached(): boolean; didEnd(): void } | null;
 }
 
 /** What the sending half sees. */
@@ -74,7 +74,7 @@ export interface WritingOwner extends HalfOwner {
   readonly transport: Transport | null;
   readonly timer: { markSent(): void };
   readonly reading: { readonly servedAwaited: boolean; readonly queue: ReadQueue };
-  readonly securing: { writesReached(): boolean; forgetGate(): void } | null;
+  readonly upgrade: { writesReached(): boolean; forgetGate(): void } | null;
 }
 
 /** What the deadlines see of a half. */
@@ -92,7 +92,7 @@ export interface TimerOwner extends FlushingOwner {
   readonly isPaused: boolean;
   readonly reading: EndingReads & TimedHalf;
   readonly writing: EndingWrites & TimedHalf & { account(): void };
-  readonly securing: { readonly dueAt: number; expire(now: number): void } | null;
+  readonly upgrade: { readonly dueAt: number; expire(now: number): void } | null;
   expireConnect(): void;
 }
 

@@ -42,9 +42,9 @@ export function mayWrite(operation: string, socket: Standing): void {
 
 export function mayStartTLS(socket: Standing): void {
   forbid("startTLS", socket);
-  const { closeWhen, isEnding, securing, writing } = socket._connection;
+  const { closeWhen, isEnding, upgrade, writing } = socket._connection;
   if (isEnding) return;
-  if (securing !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");
+  if (upgrade !== null) throw badState("startTLS", "the connection is to be encrypted already, or is");
   if (writing.endEntry !== null) throw badState("startTLS", "the stream was ended by end()");
   if (closeWhen !== 0) throw badState("startTLS", "the socket disconnects after what was queued before");
 }
@@ -72,9 +72,9 @@ export function mayBecomeStream(operation: string, { state, pendingReads, _isStr
 }
 /** Why a socket cannot leave as it is. */
 export function obstacle(connection: Connection, state: string): string | null {
-  const { phase, reading, writing, closeWhen, securing } = connection;
+  const { phase, reading, writing, closeWhen, upgrade } = connection;
   if (phase !== "open") return `the socket is ${state}`;
-  if (securing !== null) return "the connection is encrypted, or is going to be: move it before that";
+  if (upgrade !== null) return "the connection is encrypted, or is going to be: move it before that";
   if (reading.queue.length > 0) return `${reading.queue.length} reads are queued: await them, or cancelReads()`;
   if (writing.queue.length > 0) return `${writing.queue.length} writes are queued: await them`;
   return closeWhen === 0 ? null : "the socket is about to be closed";

@@ -5,13 +5,13 @@ import { onAbort, type RequestOwner } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
-import { type Attempt, ReadQueue } from "../pump/read-queue.js";
+import { type ReadAttempt, ReadQueue } from "../pump/read-queue.js";
 import { readError, type ReadFailure } from "./failures.js";
 import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
 import type { ReadingOwner } from "./owner.js";
 
 /** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
-export class ReadSide implements RequestOwner {
+export class Reading implements RequestOwner {
   readonly queue = new ReadQueue();
   readonly wait = new Wait();
   /** The peer's FIN has come; it takes effect in its turn. */
@@ -154,11 +154,11 @@ export class ReadSide implements RequestOwner {
   }
 
   #upgrade(): boolean {
-    return this.peerEnded ? this.#end() : this.#connection.securing?.readsReached() === true;
+    return this.peerEnded ? this.#end() : this.#connection.upgrade?.readsReached() === true;
   }
 
   /** The current read cannot be satisfied: it waits, unless it may not. */
-  #cannot(entry: ReadEntry, attempt: Attempt): boolean {
+  #cannot(entry: ReadEntry, attempt: ReadAttempt): boolean {
     if (attempt === "wait") {
       if (this.peerEnded) return this.#end();
       if (entry.timeoutMs !== 0) return false;
@@ -178,7 +178,7 @@ export class ReadSide implements RequestOwner {
     const isFirst = !this.ended;
     this.ended = true;
     this.failAll("END_OF_STREAM");
-    this.#connection.securing?.didEnd();
+    this.#connection.upgrade?.didEnd();
     if (isFirst) notify(this.#connection.socket, "didEndReading");
     return true;
   }
@@ -268,7 +268,7 @@ export class ReadSide implements RequestOwner {
   }
 }
 
-function release(side: ReadSide): void {
+function release(side: Reading): void {
   side.release();
 }
 

@@ -80,10 +80,10 @@ export class ConnectionTimer implements Sleeper {
   }
 
   #firstDueAt(): number {
-    const { reading, writing, limits, phase, securing } = this.#connection;
+    const { reading, writing, limits, phase, upgrade } = this.#connection;
     let dueAt = Math.min(this.connectDueAt, this.#lingerDueAt, this.#flushDueAt());
     dueAt = Math.min(dueAt, this.#start(reading.waiting, reading.wait), this.#start(writing.waiting, writing.wait));
-    if (securing !== null) dueAt = Math.min(dueAt, securing.dueAt);
+    if (upgrade !== null) dueAt = Math.min(dueAt, upgrade.dueAt);
     return phase === "open" ? Math.min(dueAt, this.#activeAt + limits.idleMs) : dueAt;
   }
 
@@ -160,7 +160,7 @@ export class ConnectionTimer implements Sleeper {
     if (now >= this.connectDueAt) connection.expireConnect();
     else if (now >= Math.min(this.#lingerDueAt, this.#flushDueAt())) endLingering(connection);
     else {
-      connection.securing?.expire(now);
+      connection.upgrade?.expire(now);
       connection.reading.expire(now);
       connection.writing.expire(now);
       this.#expireIdle(now);

@@ -41,11 +41,11 @@ export class UpgradeGate extends WriteEntry {
  * ```
  * Whatever goes wrong closes the connection: what was queued behind must never go in the clear.
  */
-type SecuringState = "queued" | "shaking" | "shaken" | "deciding" | "asked" | "trusted" | "secure";
+type UpgradeState = "queued" | "handshaking" | "handshakeDone" | "deciding" | "askingDelegate" | "trusted" | "secure";
 
 /** The way of one connection from the clear to TLS: at most once in its life. */
-export class Securing implements RequestOwner {
-  state: SecuringState = "queued";
+export class Upgrade implements RequestOwner {
+  state: UpgradeState = "queued";
   info: SecureInfo | null = null;
   readonly settings: SecureSettings;
   /** Null where the connection is secured from its start. */
@@ -147,7 +147,7 @@ export class Securing implements RequestOwner {
 
   #expectHandshake(): void {
     const { clock, limits, timer } = this.#connection;
-    this.state = "shaking";
+    this.state = "handshaking";
     this.#handshakeDueAt = clock.now() + limits.handshakeMs;
     timer.arm();
   }
@@ -168,15 +168,15 @@ export class Securing implements RequestOwner {
   }
 
   didHandshake(info: SecureInfo): void {
-    if (this.state !== "shaking") return;
+    if (this.state !== "handshaking") return;
     this.info = info;
-    this.state = "shaken";
+    this.state = "handshakeDone";
     // A TLS 1.3 server on Node loses its close_notify if it ends in the turn of the handshake.
     this.#connection.clock.later(decide, this);
   }
 
   decide(): void {
-    if (this.state === "shaken") this.state = "deciding";
+    if (this.state === "handshakeDone") this.state = "deciding";
     this.#connection.drain();
   }
 
@@ -192,7 +192,7 @@ export class Securing implements RequestOwner {
     const { peerCertificate, authorizationError: problem } = this.info as SecureInfo;
     const judge = this.#judge;
     if (judge?.shouldTrustPeer !== undefined && peerCertificate !== null) {
-      this.state = "asked";
+      this.state = "askingDelegate";
       this.#ask(judge, peerCertificate, problem);
     } else if (problem === null || !this.settings.rejectUnauthorized) this.state = "trusted";
     else this.#refuse(inWords(problem.message === "" ? problem : problem.message), problem);
@@ -241,7 +241,7 @@ export class Securing implements RequestOwner {
 
   /** Whether the answer still counts. */
   get #isAsked(): boolean {
-    return this.state === "asked" && this.#connection.reason === null;
+    return this.state === "askingDelegate" && this.#connection.reason === null;
   }
 
   #refuse(why: string, cause: unknown): void {
@@ -281,7 +281,7 @@ export class Securing implements RequestOwner {
 
   #waitingFor(): string {
     if (this.state === "queued") return `it waited for ${this.#holdUp()}`;
-    return this.state === "asked" ? "shouldTrustPeer has not answered" : "the peer was not through with it";
+    return this.state === "askingDelegate" ? "shouldTrustPeer has not answered" : "the peer was not through with it";
   }
 
   /** What the upgrade waits for, in words. */
@@ -316,10 +316,10 @@ export class Securing implements RequestOwner {
   }
 }
 
-function decide(securing: Securing): void {
-  securing.decide();
+function decide(upgrade: Upgrade): void {
+  upgrade.decide();
 }
 
-function start(securing: Securing): void {
-  securing.start();
+function start(upgrade: Upgrade): void {
+  upgrade.start();
 }

@@ -16,7 +16,7 @@ const FLUSH_BYTES = 64 * 1024;
 let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
 
 /** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
-export class WriteSide implements RequestOwner {
+export class Writing implements RequestOwner {
   readonly queue = new WriteQueue();
   readonly wait = new Wait();
   /** Whether the transport has a batch in hand. */
@@ -113,7 +113,7 @@ export class WriteSide implements RequestOwner {
   /** The head of the queue is no write. */
   #mark(entry: WriteEntry): boolean {
     this.wait.enter(entry);
-    return entry.isEnd ? this.#end(entry) : this.#connection.securing?.writesReached() === true;
+    return entry.isEnd ? this.#end(entry) : this.#connection.upgrade?.writesReached() === true;
   }
 
   /**
@@ -214,7 +214,7 @@ export class WriteSide implements RequestOwner {
     if (entry.kind === "startTLS") {
       // Its twin in the queue of reads is the one that fails.
       this.queue.remove(entry);
-      this.#connection.securing?.forgetGate();
+      this.#connection.upgrade?.forgetGate();
       return;
     }
     if (entry.handedOn) {

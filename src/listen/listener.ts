@@ -12,7 +12,7 @@ import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
 import { hears, notify } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
-import { Securing } from "../connection/upgrade.js";
+import { Upgrade } from "../connection/upgrade.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { AcceptedTransport, ListenerSink, TransportFactory, TransportListener } from "../transport/transport.js";
 import { Backlog } from "./backlog.js";
@@ -25,7 +25,7 @@ import {
 } from "./dispatcher.js";
 import type { AddressFilter, ShutdownResult } from "./options.js";
 import { PortListener } from "./port-listener.js";
-import { HeaderIntake, type HeaderOwner } from "./proxy-header-reader.js";
+import { ProxyHeaderReader, type HeaderOwner } from "./proxy-header-reader.js";
 import type { ProxyHeader } from "./proxy-protocol.js";
 
 const NOTHING = Buffer.alloc(0);
@@ -61,7 +61,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   /** Each with the address that it counts for: what the connection itself knows may change in a handshake. */
   readonly #connections = new Map<Connection, Address | undefined>();
   /** Connections whose PROXY header has not come yet. */
-  readonly #intakes = new Set<HeaderIntake>();
+  readonly #headerReaders = new Set<ProxyHeaderReader>();
   readonly #perAddress = new Map<string, number>();
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
   readonly #listenRequest: SocketRequest<unknown>;
@@ -179,18 +179,18 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   didAccept(transport: AcceptedTransport): void {
     if (this.#refuses(transport, transport.remote)) return;
     if (this.expectsHeader) {
-      this.#intakes.add(new HeaderIntake(transport, this, this.#clock, this.limits.handshakeMs));
+      this.#headerReaders.add(new ProxyHeaderReader(transport, this, this.#clock, this.limits.handshakeMs));
     } else this.#open(transport, null, NOTHING, false);
   }
 
-  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
-    this.#intakes.delete(intake);
+  didReadHeader(intake: ProxyHeaderReader, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
+    this.#headerReaders.delete(intake);
     if (proxied !== null && this.#refuses(intake.transport, proxied.remote)) return;
     this.#open(intake.transport, proxied, rest, hasEnded);
   }
 
-  didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void {
-    this.#intakes.delete(intake);
+  didFailHeader(intake: ProxyHeaderReader, error: AsyncSocketError): void {
+    this.#headerReaders.delete(intake);
     const { local, remote } = intake.transport;
     notify(this.#socket, "didFailAccept", error, { local, remote });
   }
@@ -209,8 +209,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     if (ahead.length > 0) connection.takeAhead(ahead);
     transport.adopt(connection);
     if (this.tls !== null) {
-      connection.securing = new Securing(connection, this.tls.settings);
-      connection.securing.begin();
+      connection.upgrade = new Upgrade(connection, this.tls.settings);
+      connection.upgrade.begin();
     }
     if (!hears(this.#socket, "didAccept")) this.backlog.push(socket);
     else notify(this.#socket, "didAccept", socket);
@@ -293,7 +293,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   #refusal(remote: Address | undefined): string | null {
     const { connections, connectionsPerAddress } = this.limits;
-    if (this.#connections.size + this.#intakes.size + this.#elsewhere >= connections)
+    if (this.#connections.size + this.#headerReaders.size + this.#elsewhere >= connections)
       return `limits.connections, ${connections}, are open`;
     if (remote === undefined) {
       const isGuarded = this.#filter !== undefined || connectionsPerAddress !== Infinity;
@@ -365,8 +365,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.#socket._connection.retire(reason);
     this.backlog.disconnectAll();
     this.#dispatcher?.stop();
-    for (const intake of this.#intakes) intake.cancel();
-    this.#intakes.clear();
+    for (const intake of this.#headerReaders) intake.cancel();
+    this.#headerReaders.clear();
     this.transport?.close();
   }
 

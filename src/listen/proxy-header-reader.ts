@@ -7,16 +7,16 @@ import { parseProxyHeader, type ProxyHeader, V2_MAX_BYTES } from "./proxy-protoc
 /** Who waits for the headers of accepted connections. */
 export interface HeaderOwner {
   /** `rest` came behind the header, and then, perhaps, the FIN. */
-  didReadHeader(intake: HeaderIntake, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
+  didReadHeader(intake: ProxyHeaderReader, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
   /** The connection is being closed. */
-  didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void;
+  didFailHeader(intake: ProxyHeaderReader, error: AsyncSocketError): void;
 }
 
 /** How many turns of the event loop a header that is late may still have, where the system has news of its connection. */
 const TURNS_MAX = 100;
 
 /** An accepted connection while its PROXY header is awaited: no socket yet. */
-export class HeaderIntake implements TransportSink {
+export class ProxyHeaderReader implements TransportSink {
   readonly transport: AcceptedTransport;
   readonly #owner: HeaderOwner;
   readonly #clock: Clock;
@@ -109,10 +109,10 @@ export class HeaderIntake implements TransportSink {
   }
 }
 
-function strike(intake: HeaderIntake): void {
+function strike(intake: ProxyHeaderReader): void {
   intake.strike();
 }
 
-function handOver(intake: HeaderIntake): void {
+function handOver(intake: ProxyHeaderReader): void {
   intake.handOver();
 }

@@ -4,7 +4,7 @@ import type { ReadEntry } from "./read-entry.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
 
 /** What came of an attempt to satisfy the current read. `"gone"`: code of the user's, asked meanwhile, has taken it back. */
-export type Attempt = "ready" | "wait" | "over-limit" | "bad-frame" | "gone";
+export type ReadAttempt = "ready" | "wait" | "over-limit" | "bad-frame" | "gone";
 
 /**
  * Reads that wait, and the bytes they wait for: pure state. The first entry is the current one.
@@ -33,7 +33,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
   }
 
   /** Looks whether the current read can be satisfied. `hold`: how much a skip keeps, to give it back if it fails. */
-  attempt(entry: ReadEntry, hold: number): Attempt {
+  attempt(entry: ReadEntry, hold: number): ReadAttempt {
     const { buffer } = this;
     const { framing, limit } = entry;
     for (;;) {
@@ -58,7 +58,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
   }
 
   /** Asks the framing for the length of the message, and holds the answer against the limit. */
-  #search(entry: ReadEntry): Attempt | null {
+  #search(entry: ReadEntry): ReadAttempt | null {
     const { framing, limit } = entry;
     const { ready } = this.buffer;
     let total: number;
@@ -77,7 +77,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
   }
 
   /** Of a message whose length cannot be there is nothing but its header. */
-  #cannotBe(entry: ReadEntry, why: "bad-frame" | "over-limit", problem: unknown): Attempt {
+  #cannotBe(entry: ReadEntry, why: "bad-frame" | "over-limit", problem: unknown): ReadAttempt {
     this.problem = problem;
     if (entry.framing.headerBytes > 0) this.#total = entry.framing.headerBytes;
     return why;

@@ -23,8 +23,8 @@ import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js"
 import { Connection } from "../connection/connection.js";
 import type { SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
-import type { ReadSide } from "../connection/reading.js";
-import { Securing, UpgradeGate } from "../connection/upgrade.js";
+import type { Reading } from "../connection/reading.js";
+import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
 import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
 import { Listener } from "../listen/listener.js";
@@ -204,8 +204,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     this.#begin();
     const connection = this._connection;
     if (secure !== null) {
-      if (connection.securing !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
-      connection.securing = new Securing(connection, secure);
+      if (connection.upgrade !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
+      connection.upgrade = new Upgrade(connection, secure);
     }
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
@@ -410,7 +410,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   #iterate<T>(
     operation: string,
     options: ReadingOptions | undefined,
-    entry: (reading: ReadSide) => ReadEntry<T>,
+    entry: (reading: Reading) => ReadEntry<T>,
   ): ReadIterator<T> {
     const { reading } = this._connection;
     mayRead(operation, this);
@@ -513,9 +513,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const signal = checkSignal(given.signal);
     mayStartTLS(this);
     const connection = this._connection;
-    const securing = new Securing(connection, settings);
-    if (!connection.isEnding) connection.securing = securing;
-    return securing.enqueue(given.tag, timeoutMs, signal);
+    const upgrade = new Upgrade(connection, settings);
+    if (!connection.isEnding) connection.upgrade = upgrade;
+    return upgrade.enqueue(given.tag, timeoutMs, signal);
   }
 
   // ------------------------------------------------------------------ ending
@@ -634,7 +634,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     mayBecomeStream(operation, this);
     const { _connection } = this;
     this._isStream = this.#isOneWay = true;
-    _connection.securing?.keepJudge(this.#delegate);
+    _connection.upgrade?.keepJudge(this.#delegate);
     this.#delegate = null;
   }
 
@@ -683,12 +683,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /** Whether what is sent is encrypted. */
   get isSecure(): boolean {
-    return this._connection.securing?.state === "secure";
+    return this._connection.upgrade?.state === "secure";
   }
 
   /** What the TLS handshake came to, also one that failed once it was through; undefined before, and in the clear. */
   get tls(): TLSInfo | undefined {
-    return this._connection.securing?.info ?? undefined;
+    return this._connection.upgrade?.info ?? undefined;
   }
 
   /** This end; of a listener, where it listens. Undefined before there is a connection. */

@@ -10,7 +10,7 @@ import type { AcceptedTransport, TransportSink } from "../transport/transport.js
 import type { Sender } from "./link.js";
 import type { Loop } from "./loop.js";
 import { chosenLoop } from "./pool.js";
-import { drop, type Freight, joined, luggageOf, pack, whyStuck } from "./transfer.js";
+import { drop, type TransferHandle, joined, stateOf, pack, whyStuck } from "./transfer.js";
 
 /** Moves a connection to another thread. @throws BAD_STATE, TypeError for what is no run loop */
 export function depart(
@@ -83,15 +83,15 @@ export class Departure implements TransportSink, Sender {
       this.#lose(this.#error);
       return;
     }
-    let freight: Freight | null = null;
+    let handle: TransferHandle | null = null;
     try {
       const packed = pack(this.#transport);
-      freight = packed.freight;
+      handle = packed.handle;
       this.#ahead.push(...packed.surplus);
-      const luggage = luggageOf(connection, joined(this.#ahead), this.#counted, this.#userData);
-      connection.moved = this.#loop._send(freight, luggage, this);
+      const state = stateOf(connection, joined(this.#ahead), this.#counted, this.#userData);
+      connection.moved = this.#loop._send(handle, state, this);
     } catch (error) {
-      if (freight !== null) drop(freight);
+      if (handle !== null) drop(handle);
       this.#lose(error);
     }
     this.#ahead = [];

@@ -8,12 +8,12 @@ import type { RemoteConnection } from "../connection/destination.js";
 import type { Dispatcher, DispatcherOwner, ListenerTLS, SharedListening } from "../listen/dispatcher.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
-import { Passage, type Sender } from "./link.js";
+import { Sent, type Sender } from "./link.js";
 import { Loop } from "./loop.js";
 import { chosenLoop, Pool } from "./pool.js";
 import { PortableTLS } from "./portable-tls.js";
 import { needsSharedPort, SharedPort, type SharedPortDispatcher } from "./shared-port.js";
-import { drop, joined, type Luggage, pack, whyStuck } from "./transfer.js";
+import { drop, joined, type TransferState, pack, whyStuck } from "./transfer.js";
 
 /** The option `loops`. @throws TypeError for what is none */
 function poolOf(given: unknown): Pool {
@@ -28,7 +28,7 @@ function poolOf(given: unknown): Pool {
 export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   readonly #owner: DispatcherOwner;
   readonly #loops: Pool | null;
-  readonly #remotes = new Set<RemoteOne>();
+  readonly #remotes = new Set<Dispatched>();
   /** Those that it has sent anything to, with what stops the watch. */
   readonly #watched = new Map<Loop, () => void>();
   /** Connections that went with loops that have just ended. */
@@ -96,18 +96,18 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     const { tls } = this.#owner;
     this.#watch(loop);
     const tlsId = tls === null ? null : loop._sendTLS(this.portableOf(tls));
-    const { freight, surplus } = pack(transport);
-    const remote = new RemoteOne(this, loop, proxied?.remote ?? info.remote, info);
+    const { handle, surplus } = pack(transport);
+    const remote = new Dispatched(this, loop, proxied?.remote ?? info.remote, info);
     try {
-      remote.passage = loop._send(freight, this.#luggage(proxied, joined([ahead, ...surplus]), tlsId), remote);
+      remote.sent = loop._send(handle, this.#state(proxied, joined([ahead, ...surplus]), tlsId), remote);
     } catch (error) {
-      drop(freight);
+      drop(handle);
       throw error;
     }
     this.#add(remote);
   }
 
-  #luggage(proxied: ProxiedAddresses | null, ahead: Uint8Array, secrets: number | null): Luggage {
+  #state(proxied: ProxiedAddresses | null, ahead: Uint8Array, secrets: number | null): TransferState {
     return {
       ahead,
       bytesRead: 0,
@@ -127,31 +127,31 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   /** A connection that was here, and has moved. */
   follow({ reason, proxied, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
     const loop = (reason as { movedTo?: Loop }).movedTo as Loop;
-    if (!(moved instanceof Passage)) return;
-    const passage = moved;
+    if (!(moved instanceof Sent)) return;
+    const sent = moved;
     const info = { local: transport?.local, remote: transport?.remote };
-    const remote = new RemoteOne(this, loop, proxied?.remote ?? info.remote, info);
-    remote.passage = passage;
+    const remote = new Dispatched(this, loop, proxied?.remote ?? info.remote, info);
+    remote.sent = sent;
     remote.isForced = isForced;
-    passage.sender = remote;
+    sent.sender = remote;
     this.#watch(loop);
     this.#add(remote);
-    if (isForced) passage.end();
+    if (isForced) sent.end();
   }
 
   /** One that a loop has accepted by itself. */
   adopt(id: number, loop: Loop, info: AcceptInfo): void {
-    const remote = new RemoteOne(this, loop, info.remote, info);
-    remote.passage = loop._passageOf(id, remote);
+    const remote = new Dispatched(this, loop, info.remote, info);
+    remote.sent = loop._sentBy(id, remote);
     this.#add(remote);
   }
 
-  #add(remote: RemoteOne): void {
+  #add(remote: Dispatched): void {
     this.#remotes.add(remote);
     this.#owner.count(remote.remote, 1);
   }
 
-  remove(remote: RemoteOne, isLost: boolean): void {
+  remove(remote: Dispatched, isLost: boolean): void {
     if (!this.#remotes.delete(remote)) return;
     this.#owner.count(remote.remote, -1);
     if (isLost) this.#lost.set(remote.loop, (this.#lost.get(remote.loop) ?? 0) + 1);
@@ -215,15 +215,15 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   endAll(): number {
     for (const remote of this.#remotes) {
       remote.isForced = true;
-      remote.passage?.end();
+      remote.sent?.end();
     }
     return this.#remotes.size;
   }
 }
 
 /** A connection of a listener's that another thread has. */
-class RemoteOne implements Sender {
-  passage: Passage | null = null;
+class Dispatched implements Sender {
+  sent: Sent | null = null;
   isForced = false;
   readonly loop: Loop;
   readonly remote: Address | undefined;

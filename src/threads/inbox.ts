@@ -13,7 +13,7 @@ export interface Arrival {
 export type SocketHandler = (socket: AsyncSocket, arrival: Arrival) => void;
 
 /** Where sockets from other threads are received: one for each thread. */
-class Host {
+class Inbox {
   #handler: SocketHandler | null = null;
   #waiting: (() => void)[] = [];
 
@@ -42,4 +42,4 @@ class Host {
   }
 }
 
-export const host = new Host();
+export const inbox = new Inbox();

@@ -12,11 +12,11 @@ import { type SecureSettings, serverSettings } from "../tls/settings.js";
 import type { AcceptedTransport } from "../transport/transport.js";
 import { arrive } from "./arrival.js";
 import { endAtOnce } from "../connection/closing.js";
-import { host } from "./inbox.js";
+import { inbox } from "./inbox.js";
 import type { AcceptedThere, Message } from "./messages.js";
 import { type PortableTLS, unpackTLS } from "./portable-tls.js";
 import { Ports } from "./ports.js";
-import { drop, type Freight, type Luggage, type Parcel, turnAway, unpack } from "./transfer.js";
+import { drop, type TransferHandle, type TransferState, type Transfer, turnAway, unpack } from "./transfer.js";
 
 /** Who sent a socket, and is told what becomes of it. */
 export interface Sender {
@@ -29,20 +29,20 @@ export interface Sender {
 }
 
 /** A socket that was sent, for as long as it is open there. */
-export class Passage implements RemoteConnection {
+export class Sent implements RemoteConnection {
   readonly id: number;
   /** Null: it was accepted there. */
-  readonly freight: Freight | null;
+  readonly handle: TransferHandle | null;
   sender: Sender;
   state: "waiting" | "there" | "over";
   readonly #link: Link;
 
-  constructor(id: number, link: Link, freight: Freight | null, sender: Sender) {
+  constructor(id: number, link: Link, handle: TransferHandle | null, sender: Sender) {
     this.id = id;
     this.#link = link;
-    this.freight = freight;
+    this.handle = handle;
     this.sender = sender;
-    this.state = freight === null ? "there" : "waiting";
+    this.state = handle === null ? "there" : "waiting";
   }
 
   end(): void {
@@ -64,17 +64,17 @@ export class Link {
   /** How many connections the other thread has, as it told last. */
   open = 0;
   /** Sockets from the other side, by its numbers. */
-  readonly guests = new Map<number, Connection>();
+  readonly received = new Map<number, Connection>();
   /** Those that wait for somebody to be told of them. */
-  readonly #unadmitted = new Map<number, Parcel>();
+  readonly #unadmitted = new Map<number, Transfer>();
   /** Why no more are taken. */
   refusal: string | null = null;
   readonly #port: MessagePort;
   readonly #owner: LinkOwner;
-  readonly #passages = new Map<number, Passage>();
+  readonly #sent = new Map<number, Sent>();
   #waiting = 0;
   #lastId = 0;
-  #outbox: Parcel[] = [];
+  #outbox: Transfer[] = [];
   #news = {
     arrived: [] as number[],
     refused: [] as [number, string][],
@@ -82,7 +82,7 @@ export class Link {
     accepted: [] as AcceptedThere[],
   };
   #hasNews = false;
-  readonly #sentSecrets = new WeakMap<PortableTLS, number>();
+  readonly #sentTLS = new WeakMap<PortableTLS, number>();
   readonly #settings = new Map<number, SecureSettings>();
   readonly #keys = new Map<number, TLSOptions>();
   readonly ports = new Ports(this);
@@ -110,65 +110,65 @@ export class Link {
 
   // ------------------------------------------------------------------ sending
 
-  send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
+  send(handle: TransferHandle, state: TransferState, sender: Sender): Sent {
     const id = ++this.#lastId;
-    const passage = new Passage(id, this, freight, sender);
-    this.#passages.set(id, passage);
+    const sent = new Sent(id, this, handle, sender);
+    this.#sent.set(id, sent);
     this.#waiting++;
     this.#owner.didChange();
     if (this.#outbox.length === 0) realClock.soon(flush, this);
-    this.#outbox.push({ id, freight, luggage });
-    return passage;
+    this.#outbox.push({ id, handle, state });
+    return sent;
   }
 
   /** What was sent since the last turn, in one message. */
   flush(): void {
-    const parcels = this.#outbox.splice(0);
-    if (parcels.length === 0) return;
+    const transfers = this.#outbox.splice(0);
+    if (transfers.length === 0) return;
     try {
-      this.#postParcels(parcels);
+      this.#postTransfers(transfers);
     } catch {
       // One of them cannot go; the others can.
-      for (const parcel of parcels) this.#sendAlone(parcel);
+      for (const transfer of transfers) this.#sendAlone(transfer);
     }
   }
 
-  #postParcels(parcels: readonly Parcel[]): void {
-    const transfers: unknown[] = parcels.map(({ luggage }) => luggage.ahead.buffer);
-    for (const { freight } of parcels) if (freight.socket !== null) transfers.push(freight.socket);
-    this.#port.postMessage({ kind: "sockets", parcels }, transfers as Transferable[]);
+  #postTransfers(transfers: readonly Transfer[]): void {
+    const moved: unknown[] = transfers.map(({ state }) => state.ahead.buffer);
+    for (const { handle } of transfers) if (handle.socket !== null) moved.push(handle.socket);
+    this.#port.postMessage({ kind: "sockets", transfers }, moved as Transferable[]);
   }
 
-  #sendAlone(parcel: Parcel): void {
+  #sendAlone(transfer: Transfer): void {
     try {
-      this.#postParcels([parcel]);
+      this.#postTransfers([transfer]);
     } catch (error) {
-      this.#refused(parcel.id, inWords(error), error);
+      this.#refused(transfer.id, inWords(error), error);
     }
   }
 
   /** Has the other side close it at once, also where it still waits there for somebody to be told of it. */
-  end({ id }: Passage): void {
+  end({ id }: Sent): void {
     this.flush();
     this.post({ kind: "end", ids: [id] });
   }
 
   /** @returns by which number the other side knows them from now on */
   sendTLS(secrets: PortableTLS): number {
-    let id = this.#sentSecrets.get(secrets);
+    let id = this.#sentTLS.get(secrets);
     if (id === undefined) {
       id = ++this.#lastId;
-      this.post({ kind: "secrets", id, secrets: secrets.packed });
-      this.#sentSecrets.set(secrets, id);
+      this.post({ kind: "tls", id, secrets: secrets.packed });
+      this.#sentTLS.set(secrets, id);
     }
     return id;
   }
 
   /** They are not used any more. */
   forgetTLS(secrets: PortableTLS): void {
-    const id = this.#sentSecrets.get(secrets);
+    const id = this.#sentTLS.get(secrets);
     if (id === undefined) return;
-    this.#sentSecrets.delete(secrets);
+    this.#sentTLS.delete(secrets);
     this.flush();
     this.post({ kind: "forget", id });
   }
@@ -178,7 +178,7 @@ export class Link {
   #receive(message: Message): void {
     switch (message.kind) {
       case "sockets":
-        for (const parcel of message.parcels) apart((link, one) => link.#admit(one), this, parcel);
+        for (const transfer of message.transfers) apart((link, one) => link.#admit(one), this, transfer);
         break;
       case "news":
         this.open = message.open;
@@ -188,7 +188,7 @@ export class Link {
         for (const id of message.ended) apart((link, one) => link.#ended(one, null), this, id);
         this.#owner.didChange();
         break;
-      case "secrets":
+      case "tls":
         this.#keys.set(message.id, unpackTLS(message.secrets));
         this.#settings.set(message.id, serverSettings(unpackTLS(message.secrets)));
         break;
@@ -225,10 +225,10 @@ export class Link {
   }
 
   /** @param id below 0: by the other side's own count */
-  passageOf(id: number, sender: Sender): Passage {
-    const passage = new Passage(id, this, null, sender);
-    this.#passages.set(id, passage);
-    return passage;
+  sentBy(id: number, sender: Sender): Sent {
+    const sent = new Sent(id, this, null, sender);
+    this.#sent.set(id, sent);
+    return sent;
   }
 
   /** A socket that was accepted here is as one that was sent here. */
@@ -239,41 +239,41 @@ export class Link {
       onClosed?.(closed);
       this.#left(id);
     };
-    this.guests.set(id, connection);
+    this.received.set(id, connection);
     this.#news.accepted.push({ id, port, info });
     this.noteNews();
   }
 
   #arrived(id: number): void {
-    const passage = this.#passages.get(id);
-    if (passage?.state !== "waiting") return;
-    passage.state = "there";
+    const sent = this.#sent.get(id);
+    if (sent?.state !== "waiting") return;
+    sent.state = "there";
     this.#waiting--;
-    passage.sender.arrived();
+    sent.sender.arrived();
   }
 
   #refused(id: number, why: string, cause?: unknown): void {
-    const passage = this.#passages.get(id);
-    if (passage?.state !== "waiting") return;
+    const sent = this.#sent.get(id);
+    if (sent?.state !== "waiting") return;
     const words = `The socket did not get to the run loop ${JSON.stringify(this.#owner.name)}: ${why}`;
-    this.#fail(passage, socketError("TRANSFER", "moveTo", words, cause));
+    this.#fail(sent, socketError("TRANSFER", "moveTo", words, cause));
   }
 
-  #fail(passage: Passage, error: AsyncSocketError): void {
-    this.#passages.delete(passage.id);
-    passage.state = "over";
+  #fail(sent: Sent, error: AsyncSocketError): void {
+    this.#sent.delete(sent.id);
+    sent.state = "over";
     this.#waiting--;
-    if (passage.freight !== null) drop(passage.freight);
-    passage.sender.lost(error);
+    if (sent.handle !== null) drop(sent.handle);
+    sent.sender.lost(error);
     this.#owner.didChange();
   }
 
   #ended(id: number, error: AsyncSocketError | null): void {
-    const passage = this.#passages.get(id);
-    if (passage === undefined) return;
-    this.#passages.delete(id);
-    passage.state = "over";
-    passage.sender.ended(error);
+    const sent = this.#sent.get(id);
+    if (sent === undefined) return;
+    this.#sent.delete(id);
+    sent.state = "over";
+    sent.sender.ended(error);
   }
 
   /** The other thread is no more. What it had said before is heard. */
@@ -285,66 +285,66 @@ export class Link {
     this.#outbox = [];
     this.open = 0;
     this.ports.lose(error);
-    for (const passage of [...this.#passages.values()]) {
-      if (passage.state === "waiting") apart((link, one) => link.#fail(one, error), this, passage);
-      else apart((link, one) => link.#ended(one, error), this, passage.id);
+    for (const sent of [...this.#sent.values()]) {
+      if (sent.state === "waiting") apart((link, one) => link.#fail(one, error), this, sent);
+      else apart((link, one) => link.#ended(one, error), this, sent.id);
     }
     this.#owner.didChange();
   }
 
   // ------------------------------------------------------------------ being host
 
-  #admit(parcel: Parcel): void {
-    const { secrets } = parcel.luggage;
+  #admit(transfer: Transfer): void {
+    const { secrets } = transfer.state;
     const secure = secrets === null ? null : (this.#settings.get(secrets) ?? null);
-    this.#unadmitted.set(parcel.id, parcel);
-    host.admit(() => this.#take(parcel, secure));
+    this.#unadmitted.set(transfer.id, transfer);
+    inbox.admit(() => this.#take(transfer, secure));
   }
 
   /** Whoever asks for it hears of the end in any case, of one that never came, too. */
   #endGuest(id: number): void {
-    const guest = this.guests.get(id);
-    if (guest !== undefined) {
-      endAtOnce(guest);
+    const connection = this.received.get(id);
+    if (connection !== undefined) {
+      endAtOnce(connection);
       return;
     }
-    const parcel = this.#unadmitted.get(id);
+    const transfer = this.#unadmitted.get(id);
     this.#unadmitted.delete(id);
-    this.#refuse(id, parcel?.freight ?? null, "it was closed before it was received");
+    this.#refuse(id, transfer?.handle ?? null, "it was closed before it was received");
   }
 
-  #take(parcel: Parcel, secure: SecureSettings | null): void {
-    const { id, freight, luggage } = parcel;
+  #take(transfer: Transfer, secure: SecureSettings | null): void {
+    const { id, handle, state } = transfer;
     if (!this.#unadmitted.delete(id)) return;
     let transport: AcceptedTransport | null = null;
     try {
       if (this.refusal !== null) throw new Error(this.refusal);
       // Never in the clear what is to be encrypted.
-      if (luggage.secrets !== null && secure === null) throw new Error("its TLS options are not there");
-      transport = unpack(freight);
-      this.guests.set(
+      if (state.secrets !== null && secure === null) throw new Error("its TLS options are not there");
+      transport = unpack(handle);
+      this.received.set(
         id,
-        arrive(transport, freight.carrier, luggage, secure, () => this.#left(id)),
+        arrive(transport, handle.carrier, state, secure, () => this.#left(id)),
       );
       this.#news.arrived.push(id);
       this.noteNews();
     } catch (error) {
       transport?.destroy(true);
-      this.#refuse(id, freight, inWords(error));
+      this.#refuse(id, handle, inWords(error));
     }
   }
 
-  #refuse(id: number, freight: Freight | null, why: string): void {
-    if (freight !== null) turnAway(freight);
+  #refuse(id: number, handle: TransferHandle | null, why: string): void {
+    if (handle !== null) turnAway(handle);
     this.#news.refused.push([id, why]);
     this.noteNews();
   }
 
   #left(id: number): void {
-    this.guests.delete(id);
+    this.received.delete(id);
     this.#news.ended.push(id);
     this.noteNews();
-    if (this.guests.size === 0) this.#tellEmpty();
+    if (this.received.size === 0) this.#tellEmpty();
   }
 
   /** There is something to tell the other side: in the next turn, with all there is by then. */
@@ -362,13 +362,13 @@ export class Link {
     this.post({ kind: "news", ...news, open: openSocketsHere() });
   }
 
-  /** Takes no more; `whenEmpty` is called once the last of the guests has left. */
+  /** Takes no more; `whenEmpty` is called once the last of the received has left. */
   drain(refusal: string, whenEmpty: () => void): void {
     this.refusal = refusal;
     this.ports.closeAll();
-    host.stopWaiting();
+    inbox.stopWaiting();
     this.#whenEmpty = whenEmpty;
-    if (this.guests.size === 0) this.#tellEmpty();
+    if (this.received.size === 0) this.#tellEmpty();
   }
 
   /** Once the last of them has told its delegate that it is closed. */

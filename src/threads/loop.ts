@@ -3,10 +3,10 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import type { Destination } from "../connection/destination.js";
 import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
-import type { Passage, Sender } from "./link.js";
+import type { Sent, Sender } from "./link.js";
 import type { SharedOptions, SharedPortOwner } from "./messages.js";
 import type { PortableTLS } from "./portable-tls.js";
-import type { Freight, Luggage } from "./transfer.js";
+import type { TransferHandle, TransferState } from "./transfer.js";
 
 /** Where a run loop stands. */
 export type RunLoopState = "running" | "closing" | "closed";
@@ -27,7 +27,7 @@ export abstract class Loop implements Destination {
   /** @internal Why it ended, where nobody had asked for it. */
   abstract readonly _wasLost: AsyncSocketError | null;
   /** @internal */
-  abstract _send(freight: Freight, luggage: Luggage, sender: Sender): Passage;
+  abstract _send(handle: TransferHandle, state: TransferState, sender: Sender): Sent;
   /** @internal Has it listen by itself, on a port that is shared. */
   abstract _listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }>;
   /** @internal */
@@ -35,7 +35,7 @@ export abstract class Loop implements Destination {
   /** @internal Changes what it secures the connections of such a port by. */
   abstract _resecure(id: number, tls: PortableTLS): void;
   /** @internal Of a socket that it has accepted by itself. */
-  abstract _passageOf(id: number, sender: Sender): Passage;
+  abstract _sentBy(id: number, sender: Sender): Sent;
   /** @internal By which number the TLS options are known there. */
   abstract _sendTLS(tls: PortableTLS): number;
   /** @internal */

@@ -6,11 +6,11 @@ import type { AcceptInfo } from "../connection/delegate.js";
 import type { ShutdownResult } from "../listen/options.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { PackedTLS } from "./portable-tls.js";
-import type { Parcel } from "./transfer.js";
+import type { Transfer } from "./transfer.js";
 
 /** What two threads say to each other; either may say any of it but for the last three. */
 export type Message =
-  | { readonly kind: "sockets"; readonly parcels: readonly Parcel[] }
+  | { readonly kind: "sockets"; readonly transfers: readonly Transfer[] }
   /** `open`: how many connections the thread has. */
   | {
       readonly kind: "news";
@@ -38,7 +38,7 @@ export type Message =
       readonly message: string;
       readonly info: AcceptInfo;
     }
-  | { readonly kind: "secrets"; readonly id: number; readonly secrets: PackedTLS }
+  | { readonly kind: "tls"; readonly id: number; readonly secrets: PackedTLS }
   | { readonly kind: "forget"; readonly id: number }
   /** Close these at once. */
   | { readonly kind: "end"; readonly ids: readonly number[] }

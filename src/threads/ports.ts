@@ -6,7 +6,7 @@ import type { AcceptInfo } from "../connection/delegate.js";
 import type { AddressFilter } from "../listen/options.js";
 import { AsyncSocket } from "../socket/async-socket.js";
 import type { AcceptedThere, Message, SharedOptions, SharedPortOwner } from "./messages.js";
-import { host } from "./inbox.js";
+import { inbox } from "./inbox.js";
 import type { TLSOptions } from "../tls/options.js";
 
 /** What a link is to the listeners that go through it. */
@@ -109,7 +109,7 @@ export async function listenHere(
   listener.delegate = {
     didAccept(_listener, socket) {
       const info = { local: socket.local, remote: socket.remote };
-      host.admit(() => host.tell(socket, { userData: undefined, info }));
+      inbox.admit(() => inbox.tell(socket, { userData: undefined, info }));
       owner.didAccept(socket._connection, info);
     },
     didFailAccept(_listener, error, info) {

@@ -9,19 +9,19 @@ import { realClock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, socketError } from "../base/errors.js";
 import { nobody, settle, SocketRequest } from "../base/request.js";
-import { onCensus, openSocketsHere } from "../connection/open-count.js";
+import { onOpenCount, openSocketsHere } from "../connection/open-count.js";
 import { checkGrace, type ShutdownOptions, type ShutdownResult } from "../listen/options.js";
 import { endAtOnce } from "../connection/closing.js";
 import type { Sending } from "../listen/dispatcher.js";
 import { depart } from "./departure.js";
 import { LoopDispatcher } from "./dispatcher.js";
-import { host, type SocketHandler } from "./inbox.js";
-import { Link, type LinkOwner, type Passage, type Sender } from "./link.js";
+import { inbox, type SocketHandler } from "./inbox.js";
+import { Link, type LinkOwner, type Sent, type Sender } from "./link.js";
 import type { Message, SharedOptions, SharedPortOwner, Start } from "./messages.js";
 import { Loop, type RunLoopState } from "./loop.js";
 import { type Chooser, type Policy, Pool } from "./pool.js";
 import type { PortableTLS } from "./portable-tls.js";
-import type { Freight, Luggage } from "./transfer.js";
+import type { TransferHandle, TransferState } from "./transfer.js";
 
 /** What `RunLoop.spawn` takes: what `new Worker` does (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
 export interface RunLoopOptions extends Omit<WorkerOptions, "eval"> {
@@ -190,7 +190,7 @@ export class RunLoop extends Loop {
   onSocket(handler: SocketHandler): void {
     if (typeof handler !== "function") throw wrongType("handler", "a function", handler);
     if (!this.isCurrent) throw badState("onSocket", "sockets are told of on their own thread, by RunLoop.current");
-    host.setHandler(handler);
+    inbox.setHandler(handler);
   }
 
   /**
@@ -236,8 +236,8 @@ export class RunLoop extends Loop {
   }
 
   /** @internal */
-  override _send(freight: Freight, luggage: Luggage, sender: Sender): Passage {
-    return (this.#link as Link).send(freight, luggage, sender);
+  override _send(handle: TransferHandle, state: TransferState, sender: Sender): Sent {
+    return (this.#link as Link).send(handle, state, sender);
   }
 
   /** @internal Has it listen by itself, on a port that is shared. */
@@ -261,8 +261,8 @@ export class RunLoop extends Loop {
   }
 
   /** @internal Of a socket that it has accepted by itself. */
-  override _passageOf(id: number, sender: Sender): Passage {
-    return (this.#link as Link).passageOf(id, sender);
+  override _sentBy(id: number, sender: Sender): Sent {
+    return (this.#link as Link).sentBy(id, sender);
   }
 
   /** @internal By which number the secrets are known there. */
@@ -346,7 +346,7 @@ export class RunLoop extends Loop {
   static _enter(name: string, port: MessagePort): () => void {
     const parent = new RunLoop("parent", -1, null, port, null);
     RunLoop.#current = new RunLoop(name, threadId, null, null, parent);
-    onCensus(() => parent.#link?.noteNews());
+    onOpenCount(() => parent.#link?.noteNews());
     return () => parent.#link?.post({ kind: "ready" });
   }
 
@@ -354,12 +354,12 @@ export class RunLoop extends Loop {
     const link = this.parent === null ? null : this.parent.#link;
     if (link === null || this.#state !== "running") return;
     this.#state = "closing";
-    const { guests } = link;
-    const count = guests.size;
+    const { received } = link;
+    const count = received.size;
     let forced = 0;
     const force = (): void => {
-      forced = guests.size;
-      for (const connection of guests.values()) endAtOnce(connection);
+      forced = received.size;
+      for (const connection of received.values()) endAtOnce(connection);
     };
     if (graceMs !== Infinity) realClock.setTimer(force, Math.max(1, graceMs), true);
     link.drain(`the run loop ${JSON.stringify(this.name)} is closing`, () => {

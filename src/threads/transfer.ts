@@ -17,7 +17,7 @@ import { NodeTransport } from "../transport/node/node-transport.js";
 import type { AcceptedTransport, Transport } from "../transport/transport.js";
 
 /** What crosses to the other thread, in a message. */
-export interface Freight {
+export interface TransferHandle {
   /** What carries it on the other thread: the native transport whatever was the first, where the addon moved it. */
   readonly carrier: "native" | "node";
   readonly local: Address | undefined;
@@ -27,9 +27,9 @@ export interface Freight {
   readonly socket: Socket | null;
 }
 
-/** Freight, and what had been received from the kernel and not been given. */
+/** TransferHandle, and what had been received from the kernel and not been given. */
 export interface Packed {
-  readonly freight: Freight;
+  readonly handle: TransferHandle;
   readonly surplus: readonly Buffer[];
 }
 
@@ -55,7 +55,7 @@ export function pack(transport: Transport): Packed {
   if (transport instanceof NativeTransport) {
     const { local, remote } = transport;
     const { ticket, surplus } = transport.park();
-    return { freight: { carrier: "native", local, remote, ticket, socket: null }, surplus };
+    return { handle: { carrier: "native", local, remote, ticket, socket: null }, surplus };
   }
   if (!(transport instanceof NodeTransport)) throw new Error("this transport has nothing to move");
   const from = transport;
@@ -65,7 +65,7 @@ export function pack(transport: Transport): Packed {
     throw socket.errored ?? new Error("it was closed underneath");
   }
   if (nativeProblem() !== null) {
-    return { freight: { carrier: "node", local, remote, ticket: null, socket: left(from) }, surplus: [] };
+    return { handle: { carrier: "node", local, remote, ticket: null, socket: left(from) }, surplus: [] };
   }
   const ticket = parkDescriptor(descriptorOf(socket));
   const surplus: Buffer[] = [from.takeKept()];
@@ -75,7 +75,7 @@ export function pack(transport: Transport): Packed {
   }
   // The connection lives on in the copy: closing one of two descriptors sends no FIN.
   socket.destroy();
-  return { freight: { carrier: "native", local, remote, ticket, socket: null }, surplus };
+  return { handle: { carrier: "native", local, remote, ticket, socket: null }, surplus };
 }
 
 /** The runtime's socket, which has nobody to be told of errors any more: unheard, they would end the process. */
@@ -88,7 +88,7 @@ function ignore(): void {
 }
 
 /** Makes it a connection of this thread's. @throws where it is gone, or cannot be carried here */
-export function unpack({ ticket, socket, local, remote }: Freight): AcceptedTransport {
+export function unpack({ ticket, socket, local, remote }: TransferHandle): AcceptedTransport {
   if (ticket !== null) return NativeTransport.taken(ticket, local, remote);
   if (socket === null) throw new Error("there is neither a ticket nor a socket");
   socket.allowHalfOpen = true;
@@ -99,18 +99,18 @@ export function unpack({ ticket, socket, local, remote }: Freight): AcceptedTran
 }
 
 /** Nobody will take it any more: the connection is reset. Of what was taken meanwhile, nothing is touched. */
-export function drop({ ticket, socket }: Freight): void {
+export function drop({ ticket, socket }: TransferHandle): void {
   if (ticket !== null) dropTicket(ticket);
   else socket?.destroy();
 }
 
 /** It has come here, and nobody takes it. What the addon has parked, its sender drops. */
-export function turnAway({ socket }: Freight): void {
+export function turnAway({ socket }: TransferHandle): void {
   socket?.destroy();
 }
 
 /** What of a connection travels besides its descriptor. All of it can be cloned. */
-export interface Luggage {
+export interface TransferState {
   /** Received and not read. */
   readonly ahead: Uint8Array;
   /** Without those. */
@@ -129,20 +129,20 @@ export interface Luggage {
   readonly secrets: number | null;
 }
 
-export interface Parcel {
+export interface Transfer {
   /** The sender's number for it. */
   readonly id: number;
-  readonly freight: Freight;
-  readonly luggage: Luggage;
+  readonly handle: TransferHandle;
+  readonly state: TransferState;
 }
 
 /** What of a connection goes along. */
-export function luggageOf(
+export function stateOf(
   { socket, limits, isAccepted, isReferenced, host, proxied, bytesRead, writing }: Connection,
   ahead: Uint8Array,
   counted: number,
   userData: unknown,
-): Luggage {
+): TransferState {
   return {
     ahead,
     bytesRead: bytesRead - counted,

@@ -5,18 +5,18 @@ import { describe, it } from "node:test";
 import type { ConnectOptions } from "asyncsocket";
 import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory } from "./scripted-factory.js";
-import { Dialer } from "#dist/connect/direct-route.js";
+import { DirectRoute } from "#dist/connect/direct-route.js";
 import { connectTarget } from "#dist/connect/options.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const BUSY = errno("EAGAIN");
 
 class Stage extends NotingOwner {
-  readonly dialer: Dialer;
+  readonly dialer: DirectRoute;
 
   constructor(options: ConnectOptions = {}) {
     super(new ScriptedFactory());
-    this.dialer = new Dialer(this, this.factory, connectTarget({ path: "/s", ...options }), SETTINGS);
+    this.dialer = new DirectRoute(this, this.factory, connectTarget({ path: "/s", ...options }), SETTINGS);
     this.dialer.start();
   }
 

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { errno, ScriptedFactory } from "./scripted-factory.js";
-import { applySettings, Call } from "#dist/connect/attempt.js";
+import { applySettings, Attempt } from "#dist/connect/attempt.js";
 
 const ENDPOINT = { path: "/x" };
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 
 /** A call, and all that is told and done of it, in order. */
-function stage(): { call: Call; factory: ScriptedFactory } {
+function stage(): { call: Attempt; factory: ScriptedFactory } {
   const factory = new ScriptedFactory();
-  const call = new Call(
+  const call = new Attempt(
     (error) => void factory.log.push(error === null ? "done" : `failed: ${error.message}`),
     (one) => void factory.log.push(one === call ? "closed" : "another is closed"),
   );

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import type { ConnectOptions } from "asyncsocket";
 import { NotingOwner } from "./route-owner.js";
 import { errno, type Hosts, ScriptedFactory } from "./scripted-factory.js";
-import { Dialer, whereOf } from "#dist/connect/direct-route.js";
+import { DirectRoute, whereOf } from "#dist/connect/direct-route.js";
 import { connectTarget } from "#dist/connect/options.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
@@ -27,7 +27,7 @@ interface Asked {
 
 /** A dialer, and its owner. */
 class Stage extends NotingOwner {
-  readonly dialer: Dialer;
+  readonly dialer: DirectRoute;
   /** The questions for SRV records. */
   readonly asked: Asked[] = [];
 
@@ -37,7 +37,7 @@ class Stage extends NotingOwner {
       this.asked.push({ name, answer: (error, records = []) => answer(error, records) });
       return () => this.note("the question is given up");
     };
-    this.dialer = new Dialer(this, this.factory, connectTarget(options), SETTINGS);
+    this.dialer = new DirectRoute(this, this.factory, connectTarget(options), SETTINGS);
   }
 
   start(): this {

@@ -1,7 +1,13 @@
 /** Races on a clock that stands still: every answer and every outcome comes when the plan says so. */
 
 import { VirtualClock } from "asyncsocket/testing";
-import { type Candidate, type Family, type Question, Race, type RaceHost } from "#dist/connect/happy-eyeballs.js";
+import {
+  type Candidate,
+  type Family,
+  type Question,
+  HappyEyeballs,
+  type HappyEyeballsOwner,
+} from "#dist/connect/happy-eyeballs.js";
 
 /** Ms after the question, and what is found; null: the lookup fails. */
 export type Answer = readonly [afterMs: number, found: readonly string[] | null];
@@ -25,16 +31,16 @@ export function familyOf(address: string): Family {
 }
 
 /** What a race did, each with its time: `250 dial a4`. */
-export class Track implements RaceHost<string> {
+export class Track implements HappyEyeballsOwner<string> {
   readonly clock = new VirtualClock();
   readonly log: string[] = [];
-  readonly race: Race<string>;
+  readonly race: HappyEyeballs<string>;
   readonly #plan: Plan;
 
   constructor(plan: Plan) {
     this.#plan = plan;
     const { questions, firstFamily, attemptDelayMs = 250 } = plan;
-    this.race = new Race<string>(this, this.clock, { questions, firstFamily, attemptDelayMs });
+    this.race = new HappyEyeballs<string>(this, this.clock, { questions, firstFamily, attemptDelayMs });
   }
 
   /** Runs for an hour of the clock's time. */

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { AsyncSocketError, type TransportSink } from "asyncsocket";
 import { settled } from "../conformance/delegates.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "../connect/scripted-factory.js";
-import { HeaderIntake, type HeaderOwner } from "#dist/listen/proxy-header-reader.js";
+import { ProxyHeaderReader, type HeaderOwner } from "#dist/listen/proxy-header-reader.js";
 import { type ProxyHeader, V2_MAX_BYTES } from "#dist/listen/proxy-protocol.js";
 
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
@@ -14,7 +14,7 @@ const NO_SINK = { didOpen: () => undefined, didFail: () => undefined, didClose: 
 class Stage implements HeaderOwner {
   readonly factory = new ScriptedFactory();
   readonly transport: ScriptedTransport;
-  readonly intake: HeaderIntake;
+  readonly intake: ProxyHeaderReader;
   /** Whether each timer was to keep the process alive. */
   readonly timers: boolean[] = [];
   error: AsyncSocketError | null = null;
@@ -29,7 +29,7 @@ class Stage implements HeaderOwner {
     this.transport = this.factory.connect({ path: "x" }, { noDelay: true, keepAliveMs: false }, NO_SINK);
     Object.assign(this.transport, { holdsProcess, setRoom: (bytes: number) => void log.push(`room ${bytes}`) });
     log.length = 0;
-    this.intake = new HeaderIntake(this.transport, this, clock, timeoutMs);
+    this.intake = new ProxyHeaderReader(this.transport, this, clock, timeoutMs);
   }
 
   get sink(): TransportSink {
@@ -48,7 +48,7 @@ class Stage implements HeaderOwner {
     return this.factory.take();
   }
 
-  didReadHeader(intake: HeaderIntake, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
+  didReadHeader(intake: ProxyHeaderReader, { proxied }: ProxyHeader, rest: Buffer, hasEnded: boolean): void {
     assert.equal(intake, this.intake);
     const from = proxied?.remote;
     this.factory.log.push(
@@ -56,7 +56,7 @@ class Stage implements HeaderOwner {
     );
   }
 
-  didFailHeader(intake: HeaderIntake, error: AsyncSocketError): void {
+  didFailHeader(intake: ProxyHeaderReader, error: AsyncSocketError): void {
     assert.equal(intake, this.intake);
     this.error = error;
     this.factory.log.push(error.message);

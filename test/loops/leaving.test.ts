@@ -137,7 +137,7 @@ describe("the end of a socket that never came", SAFETY, () => {
     port2.postMessage({ kind: "end", ids: [77] });
     const [{ refused }] = (await news) as [{ refused: unknown }];
     assert.deepEqual(refused, [[77, "it was closed before it was received"]]);
-    assert.equal(link.guests.size, 0);
+    assert.equal(link.received.size, 0);
   });
 });
 

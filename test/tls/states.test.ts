@@ -9,7 +9,7 @@ import { throwsBadState } from "../conformance/lifecycle-helpers.js";
 import { SAFETY } from "../conformance/transports.js";
 import { HOST, identity, overMemory, trusting } from "./helpers.js";
 
-const STATES = ["queued", "shaking", "asked", "secure"] as const;
+const STATES = ["queued", "handshaking", "askingDelegate", "secure"] as const;
 type State = (typeof STATES)[number];
 
 interface Stage {
@@ -32,15 +32,15 @@ async function stage(t: TestContext, state: State): Promise<Stage> {
       return new Promise(() => undefined);
     },
   };
-  const { client, server } = await overMemory(t, { clock }, state === "asked" ? { delegate } : {});
+  const { client, server } = await overMemory(t, { clock }, state === "askingDelegate" ? { delegate } : {});
   const controller = new AbortController();
   if (state === "queued") client.readLine();
   const { signal } = controller;
   const upgrade = client.startTLS({ ...trusting, servername: HOST, timeout: ENTRY_MS, signal });
   await settled();
-  if (state === "asked" || state === "secure") {
+  if (state === "askingDelegate" || state === "secure") {
     await server.startTLS({ ...identity, isServer: true });
-    await until(() => (state === "asked" ? wasAsked : client.isSecure), state);
+    await until(() => (state === "askingDelegate" ? wasAsked : client.isSecure), state);
   }
   return { client, server, clock, controller, upgrade };
 }

@@ -4,7 +4,7 @@ import { type AsyncSocketError, isOurs, socketError } from "../../base/errors.js
 import type { SocketSettings } from "../../transport/options.js";
 import type { Conversation, OpenConversation } from "./conversation.js";
 import type { TransportFactory } from "../../transport/transport.js";
-import { Dialer } from "../direct-route.js";
+import { DirectRoute } from "../direct-route.js";
 import { lookupInWords, type Tried } from "../messages.js";
 import { ask } from "../resolve.js";
 import type { Reached, Route, RouteOwner } from "../route.js";
@@ -21,7 +21,7 @@ export class ProxyRoute implements Route, RouteOwner {
   readonly #target: IpTarget;
   readonly #proxy: ProxyServer;
   readonly #open: OpenConversation;
-  readonly #dialer: Dialer;
+  readonly #dialer: DirectRoute;
   /** Whom the proxy is asked for. */
   #wanted: ProxyTarget;
   #isLookingUp = false;
@@ -44,7 +44,7 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#open = open;
     this.#wanted = { host: target.host, port: target.port };
     const { host, port } = proxy;
-    this.#dialer = new Dialer(this, factory, { ...target, host, port }, settings, this.#name);
+    this.#dialer = new DirectRoute(this, factory, { ...target, host, port }, settings, this.#name);
   }
 
   get #name(): string {
