@@ -117,11 +117,12 @@ describe("a connection before its PROXY header", () => {
     stage.intake.cancel();
   });
 
-  it("is under a timeout, to the millisecond", () => {
+  it("is under a timeout, to the millisecond", async () => {
     const stage = new Stage(500);
     stage.factory.clock.advance(499);
     assert.deepEqual(stage.log, [ROOM]);
     stage.factory.clock.advance(1);
+    await settled();
     assert.deepEqual(stage.log, ["x: destroy by RST", `${REFUSED} it took more than limits.handshakeMs, 500 ms`]);
   });
 

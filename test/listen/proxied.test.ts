@@ -171,6 +171,7 @@ describe("a listener with proxyProtocol", () => {
     clock.advance(2_999);
     assert.equal(server.refusals.length, 0);
     clock.advance(1);
+    await server.sees(1);
     assert.match(only(server.refusals).error.message, /more than limits.handshakeMs, 3000 ms/);
     assert.equal(clock.size, 0);
   });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { MessageChannel } from "node:worker_threads";
 import { describe, it } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { Belongings } from "../conformance/lifecycle-helpers.js";
@@ -22,11 +23,11 @@ const SENDER = moduleOf(`
 
 /** Tells of the first byte, and wakes whoever waits when many more have come. */
 const LISTENER = moduleOf(`
-  const { port, shared } = workerData;
+  const { port, shared, news } = workerData;
   const socket = await AsyncSocket.connect({ host: "127.0.0.1", port });
   void (async () => {
     await socket.readExactly(1);
-    parentPort.postMessage("playing");
+    news.postMessage("playing");
     await socket.readExactly(${TICKS});
     Atomics.store(shared, 0, 1);
     Atomics.notify(shared, 0);
@@ -39,8 +40,12 @@ describe("a main thread that is held up", { ...SAFETY, skip: NO_NATIVE }, () => 
     const listener = Belongings.of(t).add(new AsyncSocket({ delegate: { wantsRunLoopForNewSocket: () => loop } }));
     await listener.listen({ port: 0, host: "127.0.0.1" });
     const shared = new Int32Array(new SharedArrayBuffer(4));
-    const other = await loopOf(t, LISTENER, { workerData: { port: portOf(listener), shared } });
-    await once(other.worker as NonNullable<typeof other.worker>, "message");
+    // A port keeps what is said before somebody listens.
+    const { port1, port2 } = new MessageChannel();
+    const workerData = { port: portOf(listener), shared, news: port2 };
+    await loopOf(t, LISTENER, { workerData, transferList: [port2] });
+    await once(port1, "message");
+    port1.close();
     // Until the bytes have come, this thread does nothing at all.
     assert.notEqual(Atomics.wait(shared, 0, 0, PATIENCE_MS), "timed-out");
     assert.equal(shared[0], 1);
