@@ -74,23 +74,25 @@ import { SocketDuplex, webStreams } from "./streams.js";
 import { mayBecomeStream, mayBegin, mayListen, mayRead, mayStartTLS, mayWrite } from "../connection/permissions.js";
 
 /**
- * Whoever is told what happens to sockets. Every method is optional.
- *
- * @typeParam Tag - what `tag` options hold
- * @typeParam UserData - what `userData` holds
+ * The methods that a socket calls when something happens. Every method is optional.
+ * @typeParam Tag - the type of the `tag` options of reads and writes
+ * @typeParam UserData - the type of `userData`
  */
 export type AsyncSocketDelegate<Tag = unknown, UserData = unknown> = SocketDelegate<AsyncSocket<Tag, UserData>, Tag>;
 
-/** What the constructor takes. */
+/** The options of the constructor. */
 export type AsyncSocketOptions<Tag = unknown, UserData = unknown> = SocketOptions<
   AsyncSocketDelegate<Tag, UserData>,
   UserData
 >;
 
-/** Where a socket stands. */
+/**
+ * The state of a socket. It starts as `"idle"`; `"closing"` begins when the socket starts to close, and `"closed"` when
+ * its descriptor is closed.
+ */
 export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
 
-/** A socket in JSON. */
+/** The facts about a socket that `toJSON` gives. */
 export type SocketSummary = Pick<
   AsyncSocket,
   "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
@@ -99,32 +101,41 @@ export type SocketSummary = Pick<
 let lastId = 0;
 
 /**
- * A socket with fire-and-forget reads and writes: tell it what to read, and it tells you when it has it, by its
- * delegate, by the request that each call returns, or by both. Reads and writes wait in a queue each, first in, first
- * out; they may be queued before the connection is there. No call blocks, and none calls back before it has returned.
+ * A TCP, TLS or Unix-domain socket whose reads and writes are queued. You say what to read or write; the socket reports
+ * the result to its delegate, to the request that the call returned, or to both. There is one queue for reads and one
+ * for writes, each served first in, first out. Operations may be queued before the socket is connected. No call blocks,
+ * and no callback runs before the call that caused it has returned.
  *
- * Arguments of the wrong kind throw `TypeError` or `RangeError`, calls that can never be right
- * `ERR_ASYNCSOCKET_BAD_STATE`. On a socket that is closing or closed, an operation gives a request that fails with
- * `ERR_ASYNCSOCKET_CLOSED`.
+ * An argument of the wrong kind throws `TypeError` or `RangeError`. A call that can never be right in the present state
+ * throws `ERR_ASYNCSOCKET_BAD_STATE`. On a socket that is closing or closed, an operation returns a request that fails
+ * with `ERR_ASYNCSOCKET_CLOSED`.
  *
- * Any read may fail with `READ_TIMEOUT`, `END_OF_STREAM`, `CANCELED`, `CLOSED` or `CONNECTION_LOST`, any write with
- * `WRITE_TIMEOUT`, `CANCELED`, `CLOSED` or `CONNECTION_LOST` (after `ERR_ASYNCSOCKET_`). A read that fails takes no
- * byte (but for a long `skip`): what had come for it is in `error.partial`, and there for the next read. A timeout
- * closes the connection, unless the read was told to fail alone.
+ * Every error code begins with `ERR_ASYNCSOCKET_`; these comments leave that out. Any read may fail with
+ * `READ_TIMEOUT`, `END_OF_STREAM`, `CANCELED`, `CLOSED` or `CONNECTION_LOST`; any write with `WRITE_TIMEOUT`,
+ * `CANCELED`, `CLOSED` or `CONNECTION_LOST`. A read that fails consumes no bytes (except a `skip` longer than
+ * `limits.readAhead`): the bytes that had arrived for it are copied to `error.partial`, and stay for the next read. A
+ * read that times out closes the connection, unless it was given `onFailure: "continue"`. A write that times out closes
+ * the connection if any of its bytes was handed to the operating system.
  *
- * @typeParam Tag - what `tag` options hold
- * @typeParam UserData - what `userData` holds
+ * @typeParam Tag - the type of the `tag` options of reads and writes
+ * @typeParam UserData - the type of `userData`
  */
 export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisposable {
-  /** Unique in the process. */
+  /** A number that no other socket of this thread has. */
   readonly id: number = ++lastId;
-  /** @internal The present life as a listener. */
+  /** @internal The listener, if this socket listens or has listened since it was last used otherwise. */
   _listener: Listener | null = null;
-  /** @internal Whether it was turned into a stream, which alone reads and writes then. */
+  /** @internal Whether the socket was turned into a stream, which alone may read and write from then on. */
   _isStream = false;
-  /** Yours. */
+  /**
+   * Any value that the application wants to keep with the socket. The library never reads it, except that `moveTo`
+   * clones it.
+   */
   userData: UserData | undefined;
-  /** Whether writing goes on after the peer's FIN has taken effect. @default false */
+  /**
+   * Whether this side may still write after the peer has ended its side. If false, the socket closes then.
+   * @default false
+   */
   readonly allowHalfOpen: boolean;
   readonly #limits: FullLimits;
   readonly #factory: TransportFactory;
@@ -145,7 +156,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     this._connection = new Connection(this, this.#limits, this.#factory.clock);
   }
 
-  /** A socket that connects at once. Takes the constructor's options as well as those of `connect`. */
+  /** Creates a socket and connects it. Takes the options of the constructor and those of `connect` in one object. */
   static connect<Tag = unknown, UserData = unknown>(
     options: ConnectOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
@@ -153,7 +164,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return new this<Tag, UserData>(named(options, SOCKET_OPTIONS)).connect(named(options, CONNECT_OPTIONS));
   }
 
-  /** A socket that listens at once. Takes the constructor's options as well as those of `listen`. */
+  /** Creates a socket and lets it listen. Takes the options of the constructor and those of `listen` in one object. */
   static listen<Tag = unknown, UserData = unknown>(
     options: ListenOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
@@ -162,9 +173,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * The same face over any Node stream, or a connected `net.Socket`, which is this socket's from then on. Such a socket
-   * cannot be used again after its close.
-   * @throws BAD_STATE where the stream is not open
+   * Wraps any Node stream, or a connected `net.Socket`, in an `AsyncSocket`. The stream belongs to the new socket from
+   * then on: nothing else may read from it or write to it. Such a socket cannot connect or listen again after it has
+   * closed.
+   * @throws BAD_STATE if the stream is not open
    */
   static from<Tag = unknown, UserData = unknown>(
     duplex: Duplex,
@@ -178,7 +190,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return socket;
   }
 
-  /** Told what happens; null for nobody. The delegate of the moment is told. */
+  /** The delegate, or null. Each event is reported to the delegate that is set at that moment. */
   get delegate(): AsyncSocketDelegate<Tag, UserData> | null {
     return this.#delegate;
   }
@@ -190,11 +202,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ beginning
 
   /**
-   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. Gives the socket once it is usable: with `tls`
-   * once the peer is trusted. `timeout` and `signal` count from now until then.
+   * Connects to `{ host, port }`, `{ service, host }` or `{ path }`. The request gives the socket once it can be used;
+   * with `tls` that is when the handshake is done and the peer is trusted. `timeout` runs, and `signal` counts, from
+   * this call until then.
    *
-   * Fails with `CONNECT` (naming every address tried), `DNS`, `PROXY`, `TLS`, `CONNECT_TIMEOUT`, `TLS_TIMEOUT`,
-   * `CANCELED`, or `CLOSED`. That closes the socket, and what was queued fails with `CLOSED`; it may connect again.
+   * Fails with `CONNECT` (the message names every address tried), `DNS`, `PROXY`, `TLS`, `CONNECT_TIMEOUT`,
+   * `TLS_TIMEOUT`, `CANCELED`, or `CLOSED`. A connect that fails closes the socket, and every queued read and write
+   * fails with `CLOSED`; the socket may then connect again.
    * @throws BAD_STATE unless the socket is idle or closed
    */
   connect(options: ConnectOptions): SocketRequest<this> {
@@ -216,11 +230,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Listens on `{ port, host? }` or `{ path }`. Gives the socket once it does; `local` then tells the port.
-   * Each connection becomes a socket of this one's class, with its delegate, limits and options: `didAccept` is told of
-   * it, or, where there is no such method, `connections()` gives it, in either case before a TLS handshake. Fails with
-   * `LISTEN`, `DNS` (of `host`), `CANCELED` or `CLOSED`.
-   * @throws BAD_STATE unless the socket is idle, with nothing queued, or closed
+   * Listens on `{ port, host? }` or `{ path }`. The request gives the socket once it listens; `local` then has the
+   * port.
+   *
+   * Each connection becomes a new socket with this socket's class, delegate, limits and options. The new socket is
+   * handed to `didAccept` of the delegate; if the delegate has no such method, `connections()` gives it. Either happens
+   * before the TLS handshake. Fails with `LISTEN`, `DNS` (the lookup of `host`), `CANCELED` or `CLOSED`.
+   * @throws BAD_STATE unless the socket is closed, or idle with nothing queued
    */
   listen(options: ListenOptions): SocketRequest<this> {
     const target = listenTarget(options);
@@ -242,7 +258,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return listener.listenRequest as unknown as SocketRequest<this>;
   }
 
-  /** A socket that is used again gets a new life. */
+  /** A socket that is used again gets a new connection object, so that nothing of the old connection can affect it. */
   #begin(): void {
     if (this.state === "idle") return;
     this._connection = new Connection(this, this.#limits, this.#factory.clock);
@@ -267,7 +283,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     };
   }
 
-  /** @internal A new socket for a connection that this one accepted. */
+  /** @internal Makes a new socket for a connection that this listener accepted. */
   _adopt(transport: AcceptedTransport): { socket: AsyncSocket; connection: Connection } {
     const socket = new (this.constructor as typeof AsyncSocket)<Tag, UserData>({
       delegate: this.#delegate,
@@ -281,14 +297,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Hands the connection to the loop of another thread, in mid-stream: unread bytes, limits, settings and counters go
-   * along, and a structured clone of `userData`, by default this socket's own. There `onSocket` is told of it. Done once
-   * it has arrived. This socket then ends, `closeReason.movedTo` says where it went, and it is not used again.
+   * Moves an open connection to the run loop of another thread. Unread bytes, limits, settings and counters move along,
+   * and so does a structured clone of `userData` (by default, this socket's). On the other thread, `onSocket` receives
+   * the new socket. The request is done once the connection has arrived. This socket then closes with
+   * `closeReason.movedTo` set to the run loop, and cannot be used again.
    *
-   * Fails with `TRANSFER` where it cannot be moved here (it stays as it is), where it was lost meanwhile, or where the
-   * thread ends before it has it; then it is closed. Anything asked of it meanwhile fails with `CLOSED`.
-   * @throws BAD_STATE unless it is open, in the clear, with nothing queued, and not on that loop
-   * @throws DataCloneError for user data that cannot be cloned
+   * Fails with `TRANSFER` if this connection cannot be moved (the socket then stays open), if the connection is lost
+   * during the move, or if the thread ends before the connection has arrived; in the last two cases the socket is
+   * closed. Any operation called during the move fails with `CLOSED`.
+   * @throws BAD_STATE unless the socket is open, not encrypted, has nothing queued, and is not on that run loop already
+   * @throws DataCloneError if the user data cannot be cloned
    */
   moveTo(runLoop: Destination, options?: MoveOptions): SocketRequest<void> {
     const given = checkOptions(options) ?? {};
@@ -303,7 +321,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   // ------------------------------------------------------------------ reading
 
-  /** Whatever is there: at least one byte, at most `maxLength`. */
+  /** Reads the bytes that have arrived: at least one byte, at most `maxLength`. */
   read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
   read(options?: ReadOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string>;
@@ -311,7 +329,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this.#queueRead("read", reads.readEntry(this._connection.reading, options), options);
   }
 
-  /** Exactly `length` bytes; 0 gives an empty buffer in its turn. */
+  /** Reads exactly `length` bytes. A length of 0 gives an empty buffer once the reads before it are done. */
   readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
   readExactly(length: number, options?: DataOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string>;
@@ -320,8 +338,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * All through the delimiter, which is included. Of a list, the one that ends first wins.
-   * Fails with `READ_LIMIT` exactly when `maxLength` bytes are there and no delimiter ends within them.
+   * Reads up to a delimiter, and gives the bytes with the delimiter included. If a list of delimiters is given, the one
+   * that ends first in the stream counts.
+   *
+   * Fails with `READ_LIMIT` as soon as `maxLength` bytes have arrived and no delimiter ends within them.
    */
   readUntil(delimiter: Bytes | readonly Bytes[], options: DelimitedOptions<Tag> & WithEncoding): SocketRequest<string>;
   readUntil(
@@ -333,14 +353,17 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this.#queueRead("readUntil", reads.readUntilEntry(this._connection.reading, delimiter, options), options);
   }
 
-  /** One line, without its ending, which is LF or CRLF. */
+  /** Reads one line. The text that is given does not include the line ending, LF or CRLF. */
   readLine(options?: LineOptions<Tag>): SocketRequest<string> {
     return this.#queueRead("readLine", reads.readLineEntry(this._connection.reading, options), options);
   }
 
   /**
-   * A length, and so many bytes: gives the bytes. Memory grows with what has come, not with what was announced.
-   * Fails with `READ_LIMIT` as soon as more than `maxLength` is announced, with `BAD_FRAME` for an impossible length.
+   * Reads a frame: a length, then a body of that many bytes. Gives the body. Memory grows with the bytes that have
+   * arrived, not with the length that was announced.
+   *
+   * Fails with `READ_LIMIT` as soon as a length above `maxLength` is announced, and with `BAD_FRAME` if the length is
+   * impossible.
    */
   readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
   readFrame(options: FrameOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
@@ -350,16 +373,17 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * One message of a framing of your own, or of a built-in one. Gives what the framing decodes it to.
-   * Fails with `READ_LIMIT` where the message, or what has come of it, is longer than `maxLength`, and with `BAD_FRAME`
-   * where the framing throws, or gives a length that cannot be; its `cause` tells.
+   * Reads one message of a built-in framing, or of one that you wrote, and gives the value that the framing decodes.
+   *
+   * Fails with `READ_LIMIT` if the message, or the part of it that has arrived, is longer than `maxLength`. Fails with
+   * `BAD_FRAME` if the framing throws or returns an impossible length; `error.cause` is the reason.
    */
   readMessage<T>(framing: Framing<T>, options?: MessageOptions<Tag>): SocketRequest<T> {
     const entry = reads.readMessageEntry(this._connection.reading, framing, options);
     return this.#queueRead("readMessage", entry, options);
   }
 
-  /** A copy of the next `length` bytes, which stay for the next read. */
+  /** Gives a copy of the next `length` bytes. The bytes stay for the next read. */
   peek(options: PeekOptions<Tag> & WithEncoding): SocketRequest<string>;
   peek(options: PeekOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   peek(options: PeekOptions<Tag>): SocketRequest<Buffer | string>;
@@ -367,28 +391,36 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this.#queueRead("peek", reads.peekEntry(this._connection.reading, options), options);
   }
 
-  /** Drops the next `length` bytes without copying. One longer than `limits.readAhead` drops as they come, for good. */
+  /**
+   * Drops the next `length` bytes without copying them. If `length` is larger than `limits.readAhead`, bytes are
+   * dropped as they arrive, and a `skip` that fails does not bring them back.
+   */
   skip(length: number, options?: ReadingOptions<Tag>): SocketRequest<undefined> {
     return this.#queueRead("skip", reads.skipEntry(this._connection.reading, length, options), options);
   }
 
   /**
-   * Every queued read, the current one included, fails with `CANCELED`; no byte is taken. A `startTLS` stays.
-   * @returns how many
+   * Cancels every queued read, the current one included: each fails with `CANCELED` and consumes no bytes. A queued
+   * `startTLS` is not cancelled.
+   * @returns the number of reads that were cancelled
    */
   cancelReads(): number {
     return this._connection.cancelReads();
   }
 
   /**
-   * Lines, until the end of the stream. Ends normally there and after a close of this side's; throws `END_OF_STREAM`
-   * where a part of a line is left, and what else ends the connection or a read. Options are those of each read.
+   * Iterates over lines until the end of the stream. The iterator ends normally if the stream ends after a complete
+   * line, or if this side closes the socket. It throws `END_OF_STREAM` if the stream ends within a line, and the error
+   * of the connection or of the read in any other case. The options apply to each read.
    */
   lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
     return this.#iterate("readLine", options, (reading) => reads.readLineEntry(reading, options));
   }
 
-  /** The bodies of frames, until the end of the stream; it ends as `lines` does. */
+  /**
+   * Iterates over the bodies of frames until the end of the stream. The iterator ends in the same way as that of
+   * `lines`.
+   */
   frames(options: FrameOptions<Tag> & WithEncoding): AsyncIterableIterator<string, undefined>;
   frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
   frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
@@ -396,17 +428,26 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this.#iterate("readFrame", options, (reading) => reads.readFrameEntry(reading, options));
   }
 
-  /** The messages of a framing, until the end of the stream; it ends as `lines` does. */
+  /**
+   * Iterates over the messages of a framing until the end of the stream. The iterator ends in the same way as that of
+   * `lines`.
+   */
   messages<T>(framing: Framing<T>, options?: MessageOptions<Tag>): AsyncIterableIterator<T, undefined> {
     return this.#iterate("readMessage", options, (reading) => reads.readMessageEntry(reading, framing, options));
   }
 
-  /** What comes, as it comes, until the end of the stream; it ends as `lines` does. */
+  /**
+   * Iterates over chunks of bytes as they arrive, until the end of the stream. The iterator ends in the same way as
+   * that of `lines`.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
     return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined));
   }
 
-  /** Wrong options throw here, not with the first read. */
+  /**
+   * Makes an iterator. The first call of `entry` only checks the options, so that wrong ones throw here and not at the
+   * first read.
+   */
   #iterate<T>(
     operation: string,
     options: ReadingOptions | undefined,
@@ -432,9 +473,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ writing
 
   /**
-   * Sends a string (UTF-8), bytes, or a list of them. Done when the operating system has them all. Bytes are not
-   * copied: leave them alone until then. Fails, and closes, with `QUEUE_FULL` when it would pass `limits.writeQueue`.
-   * Once a byte of it is on its way, a timeout or a cancellation closes the connection; `error.bytesDone` are out then.
+   * Sends a string (as UTF-8), bytes, or a list of these. The request is done when the operating system has taken all
+   * of the bytes. Bytes are not copied: do not change them before then.
+   *
+   * If the write would exceed `limits.writeQueue`, it fails with `QUEUE_FULL` and the connection closes. A timeout or a
+   * cancellation before any of its bytes was handed to the operating system only removes the write; later, it closes the
+   * connection, and `error.bytesDone` tells how many bytes were sent.
    * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
@@ -453,8 +497,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Sends one message, as the framing encodes it: the mirror of `readMessage`. All else is as with `write`.
-   * @throws what `encode` throws for a value that is no message; nothing is written then
+   * Encodes a value with a framing and sends it: the counterpart of `readMessage`. Everything else is as for `write`.
+   * @throws whatever `encode` throws for a value that is no message; nothing is written in that case
    */
   writeMessage<Value>(
     framing: Pick<MessageFraming<unknown, Value>, "encode">,
@@ -467,8 +511,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * FIN after the queued writes; reading goes on. A second call gives the first one's request. Done when the operating
-   * system has the FIN; fails with `CANCELED`, `CLOSED` or `CONNECTION_LOST`.
+   * Sends a FIN after the queued writes; reading continues. A second call returns the request of the first. The request
+   * is done when the operating system has taken the FIN; it fails with `CANCELED`, `CLOSED` or `CONNECTION_LOST`.
    * @throws BAD_STATE on a listener
    */
   end(): SocketRequest<void> {
@@ -493,17 +537,21 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Goes on encrypted: what was queued before goes in the clear, then the handshake, then what is queued after. Bytes
-   * that were received ahead belong to the handshake, none ever reaches a read. Gives what was negotiated.
+   * Switches the connection to TLS. Reads and writes queued before this call are carried out unencrypted; then comes
+   * the handshake; operations queued after this call are carried out encrypted. Bytes that have already arrived when
+   * the handshake begins belong to the handshake, and never reach a read. The request gives the facts about the TLS
+   * session.
    *
-   * A client verifies the server's certificate for `servername`, or the host connected to. `limits.handshakeMs` runs
-   * from when both queues have come to it, `timeout` from when the first has, until the peer is trusted.
+   * A client checks the server's certificate against `servername`, or against the host it connected to.
+   * `limits.handshakeMs` runs from the moment when both queues have reached the `startTLS`; `timeout` runs from the
+   * moment when the first of them has. Both end when the peer is trusted.
    *
-   * Fails with `TLS`, `TLS_TIMEOUT`, `END_OF_STREAM` (the peer ended before it), `CANCELED`, `CLOSED` or
-   * `CONNECTION_LOST`. However it fails, cancelled too, that closes the connection: the rest must not go in the clear.
-   * @throws BAD_STATE where it is secure already, or is going to be, after `end` or a graceful disconnect, and on a
+   * Fails with `TLS`, `TLS_TIMEOUT`, `END_OF_STREAM` (the peer ended the stream before the handshake), `CANCELED`,
+   * `CLOSED` or `CONNECTION_LOST`. Every failure, a cancellation included, closes the connection, so that nothing
+   * queued later is sent unencrypted.
+   * @throws BAD_STATE if the connection is encrypted or about to be, after `end` or a graceful disconnect, and on a
    * listener
-   * @throws TypeError for keys and certificates that cannot be used, and for a server without any
+   * @throws TypeError for keys and certificates that cannot be used, and for a server without a certificate
    */
   startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
     const given = checkOptions(options) ?? {};
@@ -521,38 +569,44 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ ending
 
   /**
-   * Closes at once; unsent writes are dropped, and everything queued fails with `CLOSED`. Over TLS the peer sees a
-   * truncated stream. Never fails, as none of the following do; of a listener each is the end of accepting.
+   * Closes at once. Unsent writes are dropped, and every queued operation fails with `CLOSED`. Over TLS no close_notify
+   * is sent, so the peer sees a truncated stream.
+   *
+   * Neither this request nor those of the other methods in this section ever fail. On a listener, each of these methods
+   * stops accepting connections.
    */
   disconnect(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnect(false);
   }
 
-  /** Closes at once with a RST, so that the peer knows that bytes were dropped. */
+  /** Closes at once with a RST, so that the peer learns that bytes were dropped. */
   reset(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnect(true);
   }
 
-  /** Closes gracefully, as `disconnectAfterWriting`, once no read is queued. Later reads throw BAD_STATE. */
+  /**
+   * Closes gracefully, in the same way as `disconnectAfterWriting`, once no read is queued. A read called later throws
+   * BAD_STATE.
+   */
   disconnectAfterReading(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_READING);
   }
 
   /**
-   * Closes gracefully once no write is queued: all is sent, reads that wait fail with `CLOSED`, then FIN (over TLS
-   * close_notify first), then the peer has `limits.lingerMs` for its own; what still comes is dropped. Later writes
-   * throw BAD_STATE.
+   * Closes gracefully once no write is queued. When all bytes are sent, waiting reads fail with `CLOSED` and a FIN is
+   * sent (over TLS a close_notify first). The socket then waits up to `limits.lingerMs` for the peer's FIN, and drops
+   * bytes that still arrive. A write called later throws BAD_STATE.
    */
   disconnectAfterWriting(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_WRITING);
   }
 
-  /** Closes gracefully once nothing is queued. */
+  /** Closes gracefully once no read and no write is queued. */
   disconnectAfterReadingAndWriting(): SocketRequest<CloseReason> {
     return this.#stopListening() ?? this._connection.disconnectAfter(AFTER_READING | AFTER_WRITING);
   }
 
-  /** The graceful close, of a listener the end of accepting. `limits.lingerMs` bounds it all. */
+  /** Closes gracefully; a listener stops accepting. `limits.lingerMs` bounds the whole close. */
   async [Symbol.asyncDispose](): Promise<void> {
     await (this.#stopListening() ?? dispose(this._connection));
   }
@@ -563,7 +617,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this._listener.whenClosed("disconnect");
   }
 
-  /** Settles when the socket is closed, whoever closed it. */
+  /** A request that is done when the socket is closed, whichever side closed it. It never fails. */
   get closed(): SocketRequest<CloseReason> {
     this.#closed ??= (this._listener ?? this._connection).whenClosed("closed");
     return this.#closed;
@@ -572,8 +626,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ listening
 
   /**
-   * Accepted sockets, where the delegate has no `didAccept`, until the listener is closed; where that was by an error,
-   * it is thrown. Leaving the loop early loses none: they wait for the next one.
+   * Iterates over accepted sockets if the delegate has no `didAccept`. The iterator ends when the listener is closed;
+   * if an error closed the listener, the iterator throws it. Sockets accepted after a loop has been left wait for the
+   * next iteration.
    * @throws BAD_STATE unless the socket listens, or has listened
    */
   connections(): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
@@ -584,19 +639,20 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Stops accepting and lets the connections finish; those that have not within `graceMs` are closed.
-   * @returns how many finished by themselves, and how many were closed
-   * @throws BAD_STATE unless the socket listens, and a second time
+   * Stops accepting, and gives the open connections time to finish. Connections that are still open after `graceMs` are
+   * closed.
+   * @returns how many connections finished by themselves, and how many were closed
+   * @throws BAD_STATE unless the socket listens, and when called a second time
    */
   shutdown(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
     return this.#asListener("shutdown").shutdown(checkGrace(options));
   }
 
   /**
-   * Of a listener with `tls`: connections accepted from now on are secured by these options (a renewed certificate,
-   * say). Those that are open stay as they are.
+   * Replaces the TLS options of a listener, for example to renew a certificate. Connections accepted from now on use
+   * the new options; connections that are open keep theirs.
    * @throws BAD_STATE unless the socket listens with `tls`
-   * @throws TypeError for keys and certificates that cannot be used; those from before stay
+   * @throws TypeError for keys and certificates that cannot be used; the old options then stay in use
    */
   setTLS(options: TLSOptions): void {
     const tls = securedBy(options);
@@ -613,18 +669,22 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ streams
 
   /**
-   * The connection as a stream of the runtime's, which alone reads and writes from then on: unread bytes come first, what
-   * was written before goes first. The socket has no delegate any more (but for `shouldTrustPeer`, while a handshake is
-   * under way), keeps its limits, and can still be looked at and
-   * closed; it cannot be used again after its close. An error of the stream is the one that closed the socket.
-   * @throws BAD_STATE unless the socket is connecting or open, with no read queued, and has not been ended
+   * Gives the connection as a Node stream. From then on only the stream may read and write; it first gives the bytes
+   * that are unread, and sends after the writes that are queued. The socket loses its delegate (only `shouldTrustPeer`
+   * is still called, for a handshake under way). It keeps its limits, and its properties and its methods for closing
+   * still work. It cannot be used again after it has closed. If an error closes the socket, the stream is destroyed
+   * with that error.
+   * @throws BAD_STATE unless the socket is connecting or open, has no read queued, and `end` has not been called
    */
   toDuplex(): Duplex {
     this.#becomeStream("toDuplex");
     return new SocketDuplex(this._connection, this.allowHalfOpen);
   }
 
-  /** The same as a pair of web streams. @throws BAD_STATE as `toDuplex` */
+  /**
+   * Gives the connection as a pair of web streams, in the same way as `toDuplex`.
+   * @throws BAD_STATE as for `toDuplex`
+   */
   toWeb(): WebStreams {
     this.#becomeStream("toWeb");
     return webStreams(this._connection, this.allowHalfOpen);
@@ -640,27 +700,31 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   // ------------------------------------------------------------------ settings
 
-  /** Whether small segments are sent at once (TCP_NODELAY). @throws BAD_STATE unless connecting or connected */
+  /**
+   * Sets whether small segments are sent at once (TCP_NODELAY).
+   * @throws BAD_STATE unless the socket is connecting or connected
+   */
   setNoDelay(on = true): void {
     this.#change("setNoDelay", { noDelay: checkBoolean("on", on, true) });
   }
 
   /**
-   * Idle ms before the first keepalive probe, as for `connect`; true: the one before, or the system's own; false: none.
-   * @throws BAD_STATE unless connecting or connected
+   * Sets TCP keepalive. A number is the time in ms without traffic before the first probe; true uses the time set
+   * before, or the system's default; false turns keepalive off.
+   * @throws BAD_STATE unless the socket is connecting or connected
    */
   setKeepAlive(ms: number | boolean): void {
     this.#change("setKeepAlive", { keepAliveMs: checkKeepAlive("ms", ms) });
   }
 
-  /** The socket keeps the process alive while it is open: the default. */
+  /** Lets the socket keep the process alive while it is open. This is the default. */
   ref(): void {
     this.#isReferenced = true;
     this._listener?.transport?.ref();
     this._connection.setReferenced(true);
   }
 
-  /** The socket alone does not keep the process alive. */
+  /** Lets the process exit even while the socket is open. */
   unref(): void {
     this.#isReferenced = false;
     this._listener?.transport?.unref();
@@ -676,103 +740,117 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   // ------------------------------------------------------------------ what can be seen
 
-  /** Where it stands. From `"closed"` on it may connect or listen again. */
+  /** The state of the socket. Once it is `"closed"`, the socket may connect or listen again. */
   get state(): SocketState {
     return (this._listener ?? this._connection).phase;
   }
 
-  /** Whether what is sent is encrypted. */
+  /** Whether the connection is encrypted and the peer is trusted. */
   get isSecure(): boolean {
     return this._connection.upgrade?.state === "secure";
   }
 
-  /** What the TLS handshake came to, also one that failed once it was through; undefined before, and in the clear. */
+  /**
+   * The facts about the TLS session, available as soon as the handshake is done, also if the peer was then refused.
+   * Undefined before that, and without TLS.
+   */
   get tls(): TLSInfo | undefined {
     return this._connection.upgrade?.info ?? undefined;
   }
 
-  /** This end; of a listener, where it listens. Undefined before there is a connection. */
+  /** The local address of the connection, or the address that a listener listens on. Undefined before there is one. */
   get local(): Address | undefined {
     return (this._listener ?? this._connection).transport?.local;
   }
 
-  /** The other end of the connection itself: through a proxy, either way, the proxy. Undefined before there is one. */
+  /**
+   * The remote address of the connection. For a connection through a proxy, in either direction, it is the address of
+   * the proxy. Undefined before there is a connection.
+   */
   get remote(): Address | undefined {
     return this._connection.transport?.remote;
   }
 
   /**
-   * Of a connection accepted with `proxyProtocol`: whose it is, and where that came in, as the proxy tells it.
-   * Undefined without a proxy, and where it passes on no connection, but checks the server's health.
+   * For a connection accepted with `proxyProtocol`: the address of the client and the address it connected to, as the
+   * proxy reports them. Undefined without a proxy, and for a connection that the proxy made itself, such as a health
+   * check.
    */
   get proxied(): ProxiedAddresses | undefined {
     return this._connection.proxied ?? undefined;
   }
 
-  /** Bytes received, unread ones included; over TLS those of the application. */
+  /** The number of bytes received, unread ones included. Over TLS only bytes of the application count. */
   get bytesRead(): number {
     return this._connection.bytesRead;
   }
 
-  /** Bytes that the operating system has taken; over TLS those of the application. */
+  /** The number of bytes that the operating system has taken. Over TLS only bytes of the application count. */
   get bytesWritten(): number {
     return this._connection.writing.bytesWritten;
   }
 
-  /** Received, not read yet. */
+  /** The number of bytes that were received and not read yet. */
   get unreadBytes(): number {
     return this._connection.reading.queue.buffer.length;
   }
 
-  /** A copy of what was received and not read yet. */
+  /** A copy of the bytes that were received and not read yet. */
   get unread(): Buffer {
     const { buffer } = this._connection.reading.queue;
     return buffer.copyOut(buffer.length);
   }
 
-  /** Queued, not taken by the operating system yet. After a close: what was never sent. */
+  /**
+   * The number of queued bytes that the operating system has not taken yet. After a close: the number of bytes that
+   * were never sent.
+   */
   get unsentBytes(): number {
     return this._connection.reason?.unsentBytes ?? this._connection.writing.unsentBytes;
   }
 
-  /** Whether the peer's FIN has come, even if bytes before it are still unread. */
+  /** Whether the peer's FIN has arrived, even if bytes before it are still unread. */
   get peerEnded(): boolean {
     return this._connection.reading.peerEnded;
   }
 
-  /** Reads that are queued, the current one included. A `startTLS` is one of them. */
+  /** The number of queued reads, the current one included. A queued `startTLS` counts as a read. */
   get pendingReads(): number {
     return this._connection.reading.queue.length;
   }
 
-  /** Writes that are queued, the current one included. An `end` and a `startTLS` are among them. */
+  /** The number of queued writes, the current one included. A queued `end` and a queued `startTLS` count as writes. */
   get pendingWrites(): number {
     return this._connection.writing.queue.length;
   }
 
-  /** The read, or the `startTLS`, that all others wait for; undefined where there is none, or no connection yet. */
+  /**
+   * The read, or the `startTLS`, that is being carried out and that all other reads wait for. Undefined if there is
+   * none, or no connection yet.
+   */
   get currentRead(): SocketRequest<unknown> | undefined {
     return current(this._connection.reading.queue.head);
   }
 
   /**
-   * The same of the writes. Where a `startTLS` waits for reads before it, it is here while another is `currentRead`.
+   * The write, `end` or `startTLS` that is being carried out and that all other writes wait for. While a `startTLS`
+   * still waits for earlier reads, it may already be `currentWrite` when another operation is `currentRead`.
    */
   get currentWrite(): SocketRequest<unknown> | undefined {
     return current(this._connection.writing.queue.head);
   }
 
-  /** Why the socket was closed, or is being closed. */
+  /** The reason why the socket was closed, or is being closed. Undefined while it is not. */
   get closeReason(): CloseReason | undefined {
     return (this._listener ?? this._connection).reason ?? undefined;
   }
 
-  /** One line, without any payload. */
+  /** Prints the socket as one line, without any data that was sent or received. */
   [inspect.custom](): string {
     return describe(this);
   }
 
-  /** What can be told of it in JSON, without any payload. */
+  /** Gives the facts about the socket for JSON, without any data that was sent or received. */
   toJSON(): SocketSummary {
     const { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes } = this;
     return { id, state, isSecure, local, remote, bytesRead, bytesWritten, unreadBytes, unsentBytes };
@@ -784,7 +862,7 @@ function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> |
   return entry instanceof UpgradeGate ? entry.entry : entry;
 }
 
-/** As they are now: what is changed in them later has no effect. */
+/** Copies the options, so that later changes to the caller's object have no effect. */
 function securedBy(options: TLSOptions): ListenerTLS {
   return { options: { ...options }, settings: serverSettings(options) };
 }

@@ -1,7 +1,7 @@
 import { type Address, addressText } from "../base/address.js";
 import type { SocketRequest } from "../base/request.js";
 
-/** What a print shows of a socket. */
+/** The properties of a socket that its printed form shows. */
 export interface InspectedSocket {
   readonly id: number;
   readonly state: string;

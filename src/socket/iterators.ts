@@ -3,15 +3,15 @@ import type { SocketRequest } from "../base/request.js";
 import type { Connection } from "../connection/connection.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 
-/** What an iterator needs of the socket that it reads. */
+/** The parts of a socket that an iterator uses. */
 export interface IteratedSocket {
   readonly _connection: Connection;
   readonly _isStream: boolean;
 }
 
 /**
- * One read at a time, each queued when it is asked for, for as long as the socket's present connection lives. Leaving
- * early leaves socket and bytes as they are; a read that is under way then is taken back.
+ * Queues one read for each value that is asked for, as long as the socket's present connection lasts. Leaving the loop
+ * early does not close the socket and consumes no bytes; a read that is queued at that moment is cancelled.
  */
 export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   readonly #socket: IteratedSocket;
@@ -21,11 +21,11 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   readonly #queue: (entry: ReadEntry<T>) => SocketRequest<T>;
   #pending: SocketRequest<T> | null = null;
   #isOver = false;
-  /** The last of several that were asked for at once: they are served one by one. */
+  /** The last result asked for, if several were asked for at once: they are served one after the other. */
   #last: Promise<unknown> | null = null;
   #asked = 0;
 
-  /** @param hasSignal whether the reads may be aborted before they begin */
+  /** @param hasSignal whether the reads have an abort signal, which must be checked before each read */
   constructor(
     socket: IteratedSocket,
     hasSignal: boolean,
@@ -45,7 +45,7 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
 
   next(): Promise<IteratorResult<T, undefined>> {
     const entry = this.#entry();
-    // What is here already takes no turn of the event loop.
+    // A value whose bytes have already arrived is given without waiting for a turn of the event loop.
     if (this.#mayTakeNow && this.#connection.reading.takeNow(entry)) {
       return Promise.resolve({ done: false, value: entry._outcome as T });
     }
@@ -78,7 +78,7 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
     }
   }
 
-  /** What was left, or has thrown, gives nothing more. */
+  /** Ends the iterator: after it was left or has thrown, it gives no more values. */
   #end(failure: Error | null): IteratorResult<T, undefined> {
     const wasLeft = this.#isOver;
     this.#isOver = true;
@@ -93,7 +93,10 @@ export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
   }
 }
 
-/** What an iterator throws; null where the stream ended properly, on a boundary, or this side closed it. */
+/**
+ * The error that an iterator throws. Null if the iterator ends normally: the stream ended after a whole message, or
+ * this side closed it.
+ */
 function failureOf(connection: Connection, error: Error): Error | null {
   if (isCode(error, "END_OF_STREAM")) return connection.reading.queue.buffer.length === 0 ? null : error;
   if (isCode(error, "CONNECTION_LOST")) return connection.reason?.error ?? error;

@@ -6,29 +6,42 @@ import type { SocketDelegate } from "../connection/delegate.js";
 import type { SocketFace } from "../connection/owner.js";
 import type { TransportChoice } from "../transport/choose.js";
 
-/** What the constructor of a socket takes. */
+/** The options of the constructor of a socket. */
 export interface SocketOptions<Delegate, UserData> {
-  /** Told what happens; may be set later. @default none */
+  /** The object whose methods are called when something happens. It may be set later. @default none */
   delegate?: Delegate | null | undefined;
-  /** Yours. Never used, never copied to accepted sockets. */
+  /**
+   * Any value that the application wants to keep with the socket. It is not copied to accepted sockets.
+   * @default none
+   */
   userData?: UserData | undefined;
-  /** Whether writing goes on after the peer's FIN. @default false */
+  /**
+   * Whether this side may still write after the peer has ended its side. If false, the socket closes then.
+   * @default false
+   */
   allowHalfOpen?: boolean | undefined;
   limits?: Limits | undefined;
-  /** What carries the bytes: the best there is, `node:net`, or a network of your own. @default "auto" */
+  /**
+   * What carries the bytes. `"auto"` is the native addon where it is available, else `node:net`; `"native"` and
+   * `"node"` ask for one of them; an object is a transport factory of your own.
+   * @default "auto"
+   */
   transport?: TransportChoice | undefined;
 }
 
 export interface MoveOptions {
-  /** Goes along as a structured clone. @default the socket's own `userData` */
+  /**
+   * The value that becomes `userData` on the other thread, as a structured clone.
+   * @default the socket's own `userData`
+   */
   userData?: unknown;
 }
 
 /** A connection as web streams. */
 export interface WebStreams {
-  /** Ends with the peer's FIN. To cancel it closes the connection. */
+  /** Ends when the peer ends its side. Cancelling this stream closes the connection. */
   readonly readable: ReadableStream<Uint8Array>;
-  /** Its close is the FIN. To abort it closes the connection. */
+  /** Closing this stream sends a FIN. Aborting it closes the connection. */
   readonly writable: WritableStream<Bytes>;
 }
 
@@ -64,13 +77,16 @@ const DELEGATE_METHODS: OptionNames<SocketDelegate<SocketFace>> = {
   didDisconnect: true,
 };
 
-/** Methods with such names are meant for sockets; a delegate may have any others of its own. */
+/** A delegate method with such a name must be one that sockets call; other methods may have any name. */
 const FOR_SOCKETS = /^(did|will|should|wants)[A-Z]/;
 
-/** Delegates, and prototypes of theirs, that were looked at: accepted sockets share their listener's. */
+/** Delegates and their prototypes that were checked before. Accepted sockets share the delegate of their listener. */
 const seen = new WeakSet<object>();
 
-/** @throws TypeError for what is no delegate, and for a method whose name would never be called */
+/**
+ * Checks a delegate.
+ * @throws TypeError for anything that is no object, and for a method whose name no socket would ever call
+ */
 export function checkDelegate<D extends object>(delegate: D | null | undefined): D | null {
   if (delegate === undefined || delegate === null) return null;
   if (typeof delegate !== "object") throw wrongType("delegate", "an object or null", delegate);

@@ -1,4 +1,4 @@
-/** What reads take, checked, and the entries of the read queue that become of it. */
+/** The options of reads, their checks, and the read queue entries made from them. */
 
 import {
   checkDistance,
@@ -24,7 +24,7 @@ import { inPlace } from "../framing/user-framing.js";
 import { checkTimeout, NO_TIMEOUT } from "../pump/entry.js";
 import { ReadEntry, type ReadKind, UNLIMITED } from "../pump/read-entry.js";
 
-/** Whoever carries the entry out, and its bounds. */
+/** The owner of the entry, which carries it out, and the limits of the socket. */
 interface Reader extends RequestOwner {
   readonly limits: FullLimits;
 }
@@ -46,7 +46,10 @@ function entryFor<T>(
   return entry;
 }
 
-/** The bytes go into the caller's memory, or are decoded: not both. A message's bound is that memory, too. */
+/**
+ * Sets what becomes of the bytes: they go into the caller's memory, or are decoded to a string, but not both. The
+ * length of the caller's memory also bounds the message.
+ */
 function setTarget<T>(entry: ReadEntry<T>, options: DataOptions | undefined): ReadEntry<T> {
   if (options === undefined) return entry;
   entry.target = checkEncoding(options.encoding);
@@ -126,79 +129,94 @@ export function skipEntry(reader: Reader, length: number, options: ReadingOption
   return entryFor<undefined>("skip", reader, skipped(length), length, options);
 }
 
-/** What every queued operation takes. */
+/** The options of every queued operation. */
 export interface OperationOptions<Tag = unknown> {
   /**
-   * Ms, from when the entry becomes current and has to wait until it is done: total time. 0: only if it need not wait.
-   * Then it fails with `READ_TIMEOUT` or `WRITE_TIMEOUT`. @default none
+   * The time in ms for the whole operation. It runs from the moment when the operation is first in its queue and has to
+   * wait. 0: the operation fails unless it can be done at once. When the time is over, it fails with `READ_TIMEOUT` or
+   * `WRITE_TIMEOUT`.
+   * @default none
    */
   timeout?: number | undefined;
-  /** Yours; handed back with the result. */
+  /** Any value; the delegate gets it with the result of the operation. */
   tag?: Tag | undefined;
   /**
-   * Aborting it cancels the operation, with `CANCELED`, and its reason as the cause. Counts from the call.
+   * Aborting this signal cancels the operation: it fails with `CANCELED`, and the abort reason is the error's `cause`.
+   * The signal counts from the call on.
    * @default none
    */
   signal?: AbortSignal | undefined;
 }
 
-/** What reads take besides. */
+/** The options of every read. */
 export interface ReadingOptions<Tag = unknown> extends OperationOptions<Tag> {
   /**
-   * What a timeout or a limit does: close the connection, or fail this read alone, taking no byte; the next entry then
-   * starts in a later turn of the event loop. @default "disconnect"
+   * What happens when a read times out or exceeds a limit. `"disconnect"` closes the connection. `"continue"` fails
+   * this read alone, and consumes no bytes; the next read then starts in a later turn of the event loop.
+   * @default "disconnect"
    */
   onFailure?: "disconnect" | "continue" | undefined;
 }
 
 export interface DataOptions<Tag = unknown> extends ReadingOptions<Tag> {
-  /** Give a string, decoded by this, instead of bytes. */
+  /** The encoding of a string to give instead of bytes. @default none: the read gives a Buffer */
   encoding?: BufferEncoding | undefined;
-  /** Put the bytes here, and give a view of it. It bounds the read. Leave it alone until then. */
+  /**
+   * Memory to put the bytes into; the read gives a view of this memory. Its length bounds the read. Do not use the
+   * memory before the read is done.
+   * @default none: the read allocates memory
+   */
   into?: Uint8Array | undefined;
 }
 
 export interface ReadOptions<Tag = unknown> extends DataOptions<Tag> {
-  /** At most so many bytes; the rest stays. @default none */
+  /** The most bytes to give; any further bytes stay for the next read. @default none */
   maxLength?: number | undefined;
 }
 
 export interface DelimitedOptions<Tag = unknown> extends DataOptions<Tag> {
-  /** Bytes, the delimiter counted. More without a delimiter is `READ_LIMIT`. @default limits.readLength */
+  /**
+   * The most bytes to give, the delimiter included. If no delimiter ends within them, the read fails with `READ_LIMIT`.
+   * @default limits.readLength
+   */
   maxLength?: number | undefined;
 }
 
 export interface LineOptions<Tag = unknown> extends ReadingOptions<Tag> {
-  /** Bytes, the line's ending counted. @default limits.readLength */
+  /**
+   * The most bytes of a line, its ending included. A longer line fails with `READ_LIMIT`.
+   * @default limits.readLength
+   */
   maxLength?: number | undefined;
   /** @default "utf8" */
   encoding?: BufferEncoding | undefined;
 }
 
 export interface FrameOptions<Tag = unknown> extends DataOptions<Tag>, LengthPrefix {
-  /** Bytes of the body. A frame that claims more is `READ_LIMIT`. @default limits.readLength */
+  /** The most bytes of the body. A frame that announces more fails with `READ_LIMIT`. @default limits.readLength */
   maxLength?: number | undefined;
 }
 
 export interface MessageOptions<Tag = unknown> extends ReadingOptions<Tag> {
   /**
-   * Bytes of the whole message, its header included. A longer one, or so many bytes that are none, is `READ_LIMIT`.
+   * The most bytes of a whole message, its header included. The read fails with `READ_LIMIT` if the message is longer,
+   * or if this many bytes have arrived and form no whole message.
    * @default the framing's own `maxLength`, else limits.readLength
    */
   maxLength?: number | undefined;
 }
 
 export interface PeekOptions<Tag = unknown> extends DataOptions<Tag> {
-  /** How many bytes to look at: exactly so many. */
+  /** The exact number of bytes to give. */
   length: number;
 }
 
-/** Options that make a read give a string. */
+/** Options with which a read gives a string. */
 export interface WithEncoding {
   encoding: BufferEncoding;
 }
 
-/** Options that make a read give bytes. */
+/** Options with which a read gives bytes. */
 export interface WithoutEncoding {
   encoding?: undefined;
 }

@@ -15,26 +15,38 @@ import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/o
 import { AsyncSocket, type AsyncSocketOptions } from "./async-socket.js";
 import { SOCKET_OPTIONS } from "./options.js";
 
-/** What `reconnect` takes. Times are milliseconds. */
+/** The options of `reconnect`. All times are in milliseconds. */
 export interface ReconnectOptions {
-  /** The wait before the first new try; the first try of all is made at once. @default 250 */
+  /** The delay before the second attempt. The first attempt is made at once. @default 250 */
   delayMs?: number | undefined;
-  /** By how much each wait is longer than the one before: at least 1. @default 2 */
+  /** The factor by which each delay is longer than the one before; at least 1. @default 2 */
   factor?: number | undefined;
   /**
-   * The part of each wait that is left to chance, from 0 (none) to 1 (all of it): so that a thousand clients of a server
-   * that was away do not come back at the same moment. 0.5: between half of the wait and all of it. @default 0.5
+   * The part of each delay that is random, from 0 (nothing) to 1 (all of it), so that a thousand clients of a server
+   * that was down do not all return at the same moment. With 0.5, the actual delay is between half of the delay and all
+   * of it.
+   * @default 0.5
    */
   jitter?: number | undefined;
-  /** No wait is longer; `Infinity`: no bound. @default 30 000 */
+  /** The longest delay. `Infinity` sets no bound. @default 30 000 */
   maxDelayMs?: number | undefined;
-  /** After so many failed tries in a row the last one's error is thrown; at least 1. @default Infinity */
+  /**
+   * The number of failed attempts in a row after which the loop throws the last one's error; at least 1.
+   * @default Infinity
+   */
   attempts?: number | undefined;
-  /** Aborting it ends the waiting, the connecting and the loop at once, without an error; an open socket stays open. */
+  /**
+   * Aborting this signal ends the loop at once, without an error, whether it waits or connects; an open socket stays
+   * open.
+   * @default none
+   */
   signal?: AbortSignal | undefined;
-  /** The time to live by. @default that of `transport`, where connect options have one of their own, else the real one */
+  /**
+   * The clock for the delays.
+   * @default the clock of the `transport` in the connect options, if that is a factory; else the real clock
+   */
   clock?: Clock | undefined;
-  /** A number from 0 to 1, for the jitter. @default Math.random */
+  /** A function that returns a number from 0 to 1, for the jitter. @default Math.random */
   random?: (() => number) | undefined;
 }
 
@@ -49,13 +61,16 @@ const RECONNECT_OPTIONS: OptionNames<ReconnectOptions> = {
   random: true,
 };
 
-/** What connects: told the signal, if there is one. A socket that comes after the loop has ended is disconnected. */
+/**
+ * A function that connects. It is given the signal, if there is one. If its socket arrives after the loop has ended,
+ * the socket is disconnected.
+ */
 export type Connector<Tag = unknown, UserData = unknown> = (
   signal: AbortSignal | undefined,
 ) => PromiseLike<AsyncSocket<Tag, UserData>>;
 
 /**
- * Connects, and connects again: an endless sequence of connected sockets, one after the other.
+ * Connects again whenever the connection has closed: an endless sequence of connected sockets, one after the other.
  *
  * ```ts
  * for await (const socket of reconnect({ host, port, timeout: 5_000 }, { signal })) {
@@ -64,18 +79,19 @@ export type Connector<Tag = unknown, UserData = unknown> = (
  * }
  * ```
  *
- * The next one is connected when the one before is closed, whoever closed it, and the wait is over. Asked for earlier, it
- * comes when that has happened: the loop never closes a socket. Leaving the loop leaves the socket as it is. Nothing of
- * one connection goes over to the next: writes that were not done are not sent again.
+ * The loop never closes a socket. When the current socket has closed, whichever side closed it, the loop waits and
+ * connects the next one; if the next one is asked for earlier, it comes when that has happened. Leaving the loop leaves
+ * the socket open. Nothing carries over from one connection to the next: writes that were not done are not sent again.
  *
- * A wait is longer than the one before (`factor`) until a connection has held: for at least as long as the next wait would
- * be. Then they begin anew. So a server that accepts and drops at once is asked ever less often, too. `attempts` counts
- * failed tries alone: any connection, short as it may be, ends the row.
+ * Each delay is longer than the one before (`factor`). The delays start anew after a connection that lasted at least as
+ * long as the next delay would be, so a server that accepts and drops connections at once is asked less and less often,
+ * too. `attempts` counts only failed attempts: any connection, however short, sets that count back to 0.
  *
- * `TypeError` and `RangeError` are thrown at once, not tried again; so are `BAD_STATE` and `CANCELED`.
+ * The loop throws `TypeError`, `RangeError`, `BAD_STATE` and `CANCELED` at once, without another attempt.
  *
- * @param connect options as `AsyncSocket.connect` takes them, or a function: for a handshake, say, that belongs to it
- * @throws TypeError, RangeError for wrong options, and wrong connect options, at the call
+ * @param connect options as for `AsyncSocket.connect`, or a function that connects, and may also do a handshake that each
+ * connection needs
+ * @throws TypeError, RangeError at the call, for wrong options of `reconnect` and of `connect`
  */
 export function reconnect<Tag = unknown, UserData = unknown>(
   connect: (ConnectOptions & AsyncSocketOptions<Tag, UserData>) | Connector<Tag, UserData>,
@@ -98,7 +114,7 @@ function connectorOf<Tag, UserData>(
 ): Connector<Tag, UserData> {
   if (typeof connect === "function") return connect;
   if (checkOptions(connect, "connect") === undefined) throw wrongType("connect", "options or a function", connect);
-  // What is wrong with them is wrong now, not at the first try.
+  // Wrong options throw now, not at the first attempt.
   checkNames("options of connect", connect, CONNECT_OPTIONS, SOCKET_OPTIONS);
   new AsyncSocket<Tag, UserData>(named(connect, SOCKET_OPTIONS));
   checkConnect(named(connect, CONNECT_OPTIONS));
@@ -141,14 +157,14 @@ function checkBackoff(options: ReconnectOptions): Backoff {
 
 // -------------------------------------------------------------------- the waits
 
-/** How long to wait, from one time to the next. */
+/** Computes the delays between attempts. */
 class Backoff {
   readonly #first: number;
   readonly #factor: number;
   readonly #max: number;
   readonly #jitter: number;
   readonly #random: () => number;
-  /** The next wait, in ms, before chance has its part of it. */
+  /** The next delay in ms, before the jitter is applied. */
   nextMs: number;
 
   constructor(delayMs: number, factor: number, maxDelayMs: number, jitter: number, random: () => number) {
@@ -160,7 +176,7 @@ class Backoff {
     this.nextMs = this.#first;
   }
 
-  /** The wait that is due now; the one after it is longer. */
+  /** Returns the delay to wait now, and makes the next one longer. */
   take(): number {
     const ms = this.nextMs;
     this.nextMs = Math.min(this.#max, ms * this.#factor);
@@ -174,7 +190,7 @@ class Backoff {
 
 // -------------------------------------------------------------------- the loop
 
-/** What a wait ends with when the loop is left, or its signal aborted. */
+/** The result of a wait that ends because the loop was left, or because its signal was aborted. */
 const LEFT = Symbol("left");
 
 interface Conditions {
@@ -183,20 +199,23 @@ interface Conditions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** A class, and no generator: `return` must end what `next` waits for, and a generator would queue it up behind. */
+/**
+ * This is a class and no generator, because `return` must end what `next` waits for; a generator would queue `return`
+ * behind `next`.
+ */
 class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
   readonly #connect: Connector<Tag, UserData>;
   readonly #backoff: Backoff;
   readonly #conditions: Conditions;
   #socket: AsyncSocket<Tag, UserData> | null = null;
   #connectedAt = 0;
-  /** Failed tries in a row. */
+  /** The number of failed attempts in a row. */
   #failures = 0;
   #isFirst = true;
   #isOver = false;
-  /** Ends the present wait, if there is one. */
+  /** Ends the present wait; null if there is none. */
   #leave: (() => void) | null = null;
-  /** The last of several that were asked for at once: they are served one by one. */
+  /** The last result asked for: several that are asked for at once are served one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(connect: Connector<Tag, UserData>, backoff: Backoff, conditions: Conditions) {
@@ -268,7 +287,8 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
       const wait = (): void => {
         timer = clock.setTimer(check, Math.max(0, dueAt - clock.now()), true);
       };
-      // A timer may have been cut (the runtime's longest has 24 days), or be a trifle early.
+      // A timer may fire too early: the runtime's longest timer has 24 days, and timers can be early by a fraction of a
+      // millisecond.
       const check = (): void => (clock.now() < dueAt ? wait() : done(undefined));
       wait();
       return () => clock.clearTimer(timer);
@@ -280,7 +300,7 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
       const request = this.#connect(this.#conditions.signal);
       let isLeft = false;
       request.then((connected) => {
-        // Nobody would ever close it.
+        // The loop was left, so nothing else would ever close this socket.
         if (isLeft) connected.disconnect();
         else done(connected);
       }, fail);
@@ -296,7 +316,10 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
     return socket;
   }
 
-  /** What `start` waits for, or LEFT as soon as the loop is: then what `start` gave is called, to stop it. */
+  /**
+   * Gives the result of `start`, or LEFT as soon as the loop is left. In that case the function that `start` returned
+   * is called, to stop the work.
+   */
   #unlessLeft<T>(
     start: (done: (value: T) => void, fail: (error: unknown) => void) => (() => void) | undefined,
   ): Promise<T | typeof LEFT> {
@@ -318,7 +341,10 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
   }
 }
 
-/** Whether it may go better next time: not where the call itself is wrong, nor where somebody has taken it back. */
+/**
+ * Whether another attempt may succeed. It cannot if the call itself is wrong, and must not be made if somebody
+ * cancelled the connect.
+ */
 function isWorthAnother(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return false;
   return !isCode(error, "CANCELED") && !isCode(error, "BAD_STATE");

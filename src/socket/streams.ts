@@ -13,15 +13,19 @@ import { type Done, GatheredDuplex } from "../transport/gathered-duplex.js";
 import type { WebStreams } from "./options.js";
 import { readEntry } from "./read-options.js";
 
-/** Written at once, at most: a stream holds back what it likes, and `limits.writeQueue` is not for that. */
+/**
+ * The most bytes that are written as one batch. A stream limits its own buffering, so `limits.writeQueue` should not
+ * fail its writes.
+ */
 const BATCH_BYTES = 1024 * 1024;
 
 /**
- * A socket as a stream of the runtime's: what it reads is queued one read at a time, what is written is a write each, or
- * one for all that gathered meanwhile. It keeps the socket's limits, and ends with it.
+ * A socket as a Node stream. It queues one read at a time. Chunks that gather while a write is under way are written
+ * together. The stream keeps the socket's limits, and ends with the socket.
  *
- * Two habits of the runtime's own sockets that programs rely on are kept. It begins to read at once, so that the peer's
- * end is noticed where nobody reads. And it hands a write on in the call, so that `write` and then `destroy` sends it.
+ * It keeps two habits of Node's own sockets that programs rely on. It begins to read at once, so that the peer's end is
+ * noticed even if nothing reads from the stream. It passes a write on within the call, so that `write` followed by
+ * `destroy` still sends the bytes.
  */
 export class SocketDuplex extends GatheredDuplex {
   readonly #connection: Connection;
@@ -31,7 +35,7 @@ export class SocketDuplex extends GatheredDuplex {
     super({ allowHalfOpen });
     this.#connection = connection;
     void connection.whenClosed("closed").then(({ by, error }) => {
-      // Where both have ended in peace, what was read may still be on its way to whoever consumes it.
+      // If both sides ended normally, the last bytes may still be on their way to the consumer of this stream.
       if (error !== null || by === "local") this.destroy(error ?? undefined);
     });
     this.read(0);
@@ -48,17 +52,18 @@ export class SocketDuplex extends GatheredDuplex {
     this.push(data);
   };
 
-  /** Of any other failure the close tells. */
+  /** Any other failure closes the connection, and the stream is destroyed when that is done. */
   readonly #didFailRead = (error: unknown): void => {
     if (!isCode(error, "END_OF_STREAM")) return;
     this.push(null);
-    // Where nothing is left to be consumed, the stream ends without anybody who reads it.
+    // If no bytes are left, this lets the stream end even if nothing reads from it.
     this.read(0);
   };
 
   protected override send(chunks: readonly Buffer[], done: Done): void {
     const connection = this.#connection;
-    // A write has no empty parts, but a stream may be given some: http.Server ends an answer so.
+    // Empty chunks are left out: a socket's write takes none, but a stream may be given some (http.Server ends a
+    // response with one).
     for (let rest = chunks.filter(({ length }) => length > 0); rest.length > 0;) {
       const [batch, after] = divided(rest, Math.min(BATCH_BYTES, connection.limits.writeQueue));
       rest = after;
@@ -79,18 +84,18 @@ export class SocketDuplex extends GatheredDuplex {
 
   #fail(done: Done): (error: unknown) => void {
     return (error) => {
-      // Who closed the socket by himself is told no error for what was under way; its callback is.
+      // If this side closed the socket, the stream emits no error, but the callback of the write gets one.
       if (this.#connection.reason?.error === null) this.destroy();
       done(failureOf(this.#connection, error));
     };
   }
 
-  /** One line: what is on its way is nobody's business but that of whoever reads and writes it. */
+  /** Prints one line, without the data in the buffers of the stream. */
   [inspect.custom](): string {
     return `SocketDuplex of ${inspect(this.#connection.socket)}`;
   }
 
-  /** The same for JSON. */
+  /** Gives the facts about the socket for JSON. */
   toJSON(): object {
     return this.#connection.socket.toJSON();
   }
@@ -100,12 +105,12 @@ export class SocketDuplex extends GatheredDuplex {
   }
 }
 
-/** What ended the connection, rather than what became of the one write that met it. */
+/** The error that ended the connection, which says more than the error of a single write. */
 function failureOf({ reason }: Connection, error: unknown): Error {
   return reason?.error ?? (error as Error);
 }
 
-/** Hands on what waits, as long as the operating system takes it at once. */
+/** Passes waiting writes on for as long as the operating system takes them at once. */
 function handOn(connection: Connection): void {
   const { socket, writing } = connection;
   const { queue } = writing;
@@ -115,7 +120,7 @@ function handOn(connection: Connection): void {
   }
 }
 
-/** Closes at once; what was written before still gets its chance. */
+/** Closes at once, after waiting writes were offered to the operating system once more. */
 function close(connection: Connection): SocketRequest<CloseReason> {
   handOn(connection);
   return connection.disconnect(false);
@@ -137,7 +142,10 @@ function end(connection: Connection): WriteEntry {
   return (connection.writing.endEntry ??= write(connection, "end", []));
 }
 
-/** As many chunks, the last one perhaps cut, as have so many bytes; and the others. */
+/**
+ * Divides chunks in two: the first part has at most `bytes` bytes (the last chunk may be cut), the second part has the
+ * rest.
+ */
 function divided(chunks: readonly Buffer[], bytes: number): [Buffer[], Buffer[]] {
   let room = Math.max(1, bytes);
   const index = chunks.findIndex(({ length }) => (room -= length) < 0);
@@ -169,7 +177,7 @@ export function webStreams(connection: Connection, allowHalfOpen: boolean): WebS
       },
       cancel: disconnect,
     },
-    // One is read ahead, so that the peer's end is noticed where nobody reads.
+    // One chunk is read ahead, so that the peer's end is noticed even if nothing reads from the stream.
     { highWaterMark: 1 },
   );
   const writable = new WritableStream<Bytes>({
