@@ -1,16 +1,19 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { ipv6Bytes } from "./ip-bytes.js";
 
-/** One end of a connection. An IPv4 peer of a dual-stack listener is shown as IPv4. */
+/**
+ * One end of a connection. An IPv4 peer of a dual-stack listener is shown as IPv4, not as `::ffff:…`. The path of a
+ * unix-domain socket is empty where the socket has none.
+ */
 export type Address =
   | { readonly family: "IPv4" | "IPv6"; readonly address: string; readonly port: number }
   | { readonly family: "unix"; readonly path: string };
 
-/** Whose connection a proxy passes on, as a PROXY header tells it. */
+/** The two ends of the connection between the client and a proxy, as the proxy's PROXY header names them. */
 export interface ProxiedAddresses {
-  /** Where it came in. */
+  /** The address of the proxy to which the client connected. */
   readonly local: Address;
-  /** Who made it. */
+  /** The address of the client. */
   readonly remote: Address;
 }
 
@@ -25,7 +28,7 @@ export function ipAddress(address: string | undefined, port: number | undefined)
   return isIPv6(address) ? { family: "IPv6", address, port } : undefined;
 }
 
-/** @internal `127.0.0.1:80`, `[::1]:80`, or the path. */
+/** @internal The address in the form `127.0.0.1:80`, `[::1]:80`, or the path. */
 export function addressText(address: Address | undefined): string {
   if (address === undefined) return "?";
   if (address.family === "unix") return address.path === "" ? "unix" : address.path.replace("\0", "@");
@@ -33,8 +36,8 @@ export function addressText(address: Address | undefined): string {
 }
 
 /**
- * @internal Whether a connection has one end alone. TCP lets a socket that connects to a port of its own machine at which
- * nobody listens meet itself, where the system has just given it that very port to connect from.
+ * @internal Whether a socket is connected to itself. TCP allows this: when a socket connects to a port of its own
+ * machine on which nobody listens, and the system happens to pick the same port as the local one, the connect succeeds.
  */
 export function isOneEnd(local: Address | undefined, remote: Address | undefined): boolean {
   if (local === undefined || remote === undefined || local.family === "unix" || remote.family === "unix") return false;
@@ -43,12 +46,12 @@ export function isOneEnd(local: Address | undefined, remote: Address | undefined
   return local.family === "IPv6" && bytesOf(local.address).equals(bytesOf(remote.address));
 }
 
-/** To connect to no address in particular is to connect to this machine. */
+/** A connect to the unspecified address goes to this machine. */
 function isUnspecified(address: string): boolean {
   return address === "0.0.0.0" || (isIPv6(address) && bytesOf(address).every((byte) => byte === 0));
 }
 
-/** One IPv6 address is written in several ways, and with its zone or not. */
+/** An IPv6 address can be written in several ways, with or without a zone, so addresses are compared as bytes. */
 function bytesOf(address: string): Buffer {
   return ipv6Bytes(address.replace(/%.*/, ""));
 }

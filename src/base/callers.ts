@@ -1,18 +1,24 @@
-/** Where in the user's program requests were asked for: what fails later, in a turn of its own, would not tell. */
+/**
+ * Remembers where in the user's program a request was made. A request fails in a later turn of the event loop, when the
+ * stack no longer shows that place.
+ */
 
 import { debuglog } from "node:util";
 
-/** Set by NODE_DEBUG=asyncsocket. A stack costs more than most requests do, so the others remember none. */
+/**
+ * Whether every request remembers its caller: set by NODE_DEBUG=asyncsocket. Capturing a stack costs more than a
+ * request.
+ */
 export const REMEMBERS_ALL = debuglog("asyncsocket").enabled;
 
-/** Frames of this library that may be above the user's. */
+/** How many frames of this library may stand above the user's own. */
 const OWN_FRAMES = 8;
 
 const stacks = new WeakMap<object, { readonly stack?: unknown }>();
 
 /**
- * Remembers from where a request is asked for. The runtime writes the stack out only when somebody looks at it.
- * @param owner what has the method `name`, which is running: its frame, and those that it called, are left out
+ * Remembers the present stack for a request. The runtime formats a captured stack only when it is read.
+ * @param owner the object whose method `name` is running; the frame of that method and those above it are left out
  */
 export function rememberCaller<K extends string>(request: object, owner: Readonly<Record<K, unknown>>, name: K): void {
   const place = {};
@@ -23,7 +29,7 @@ export function rememberCaller<K extends string>(request: object, owner: Readonl
   stacks.set(request, place);
 }
 
-/** Gives an error the stack of whoever asked for what failed, where that is known. */
+/** Gives an error the stack of the caller that made the failed request, where that stack is known. */
 export function nameCaller(request: object, error: unknown): void {
   const stack = stacks.get(request)?.stack;
   if (typeof stack !== "string" || !(error instanceof Error)) return;

@@ -1,4 +1,4 @@
-/** Checks of what callers pass in. Each throws at once, before any state has changed: `Expected …, got …`. */
+/** Checks of arguments. Each throws `Expected …, got …` at once, before any state has changed. */
 
 import { constants } from "node:buffer";
 import { types } from "node:util";
@@ -33,14 +33,14 @@ export function checkOptions<T extends object>(options: T | undefined, name = "o
   return options;
 }
 
-/** The same where options are needed. */
+/** Like `checkOptions`, where options are required. */
 export function needOptions<T extends object>(options: T | undefined): T {
   const given = checkOptions(options);
   if (given === undefined) throw wrongType("options", "an object", options);
   return given;
 }
 
-/** A count of bytes, or the like: a whole number from `min` to `max`. */
+/** Checks for a whole number from `min` to `max`. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== "number") throw wrongType(name, "a number", value);
   if (!Number.isInteger(value) || value < min || value > max) {
@@ -53,19 +53,19 @@ export function checkLength(name: string, value: unknown, min = 0): number {
   return checkInteger(name, value, min, MAX_LENGTH);
 }
 
-/** A length for which no memory is needed. */
+/** Checks a number of bytes that need not fit into memory at once. */
 export function checkDistance(name: string, value: unknown): number {
   return checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** A bound in bytes: at least 1, `Infinity` for none. */
+/** Checks a bound in bytes: at least 1, or `Infinity` for no bound. */
 export function checkMaxLength(name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (value === Infinity) return Infinity;
   return checkInteger(name, value, 1, Number.MAX_SAFE_INTEGER);
 }
 
-/** Milliseconds; undefined and `Infinity`: none. */
+/** Checks a number of milliseconds. `Infinity`, which undefined becomes, means that there is no bound. */
 export function checkMs(name: string, value: unknown): number {
   if (value === undefined) return Infinity;
   if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
@@ -85,7 +85,7 @@ export function checkString(name: string, value: unknown): string {
   return value;
 }
 
-/** A name, which is then in ASCII, or an address. */
+/** Checks a host name or an address. @returns the name in ASCII */
 export function checkHostName(name: string, value: unknown): string {
   const text = checkString(name, value);
   const ascii = asciiName(text);
@@ -105,7 +105,7 @@ export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[
 
 export function checkSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  // By what it can do, as below by what it is made of: those of another realm (a vm context, Jest) are as good.
+  // `instanceof` would refuse the signals of another realm (a vm context, Jest), so the signal is known by its members.
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   const isSignal = typeof aborted === "boolean" && typeof addEventListener === "function";
   if (!isSignal) throw wrongType("signal", "an AbortSignal", value);
@@ -124,17 +124,17 @@ export function checkInto(value: unknown): Uint8Array {
   return value;
 }
 
-/** Views, never copies, but for strings. */
+/** The value as bytes: strings are encoded as UTF-8, everything else becomes a view without a copy. */
 export function toBytes(name: string, value: unknown): Uint8Array {
   if (typeof value === "string") return Buffer.from(value);
-  // The first for speed: it is what nearly every write gives.
+  // `instanceof` comes first because it is fast, and because nearly every write passes a Uint8Array.
   if (value instanceof Uint8Array || types.isUint8Array(value)) return value;
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   if (types.isArrayBuffer(value)) return new Uint8Array(value);
   throw wrongType(name, "a string, bytes, or a list of them", value);
 }
 
-/** What `write` was given as a list, without empty parts. */
+/** The list given to `write` as bytes, without its empty parts. */
 export function toParts(data: readonly unknown[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (const one of data) {
@@ -144,5 +144,5 @@ export function toParts(data: readonly unknown[]): Uint8Array[] {
   return parts;
 }
 
-/** Bytes as they are given to `write`. */
+/** What counts as bytes in a call such as `write`. A string stands for its UTF-8 bytes. */
 export type Bytes = string | ArrayBufferView | ArrayBuffer;

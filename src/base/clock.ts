@@ -1,28 +1,31 @@
-/** An opaque handle. */
+/** An opaque handle of a timer that a `Clock` has set. */
 export type Timer = object;
 
 /**
- * Time and turns, as a socket sees them. The real one is the runtime's; a simulated network brings its own, so that
- * tests of timeouts take no time.
+ * The time and the scheduling that sockets use. The real clock is the runtime's. A simulated network brings its own, so
+ * that tests of timeouts take no real time.
  */
 export interface Clock {
-  /** Milliseconds, monotonic, from any origin. */
+  /** The present time in milliseconds: monotonic, counted from any origin. */
   now(): number;
-  /** `holdsProcess`: whether the process stays alive for it. */
+  /**
+   * Calls `callback` once, after about `delayMs` milliseconds. It may be called earlier when the delay is very long.
+   * @param holdsProcess whether the timer keeps the process alive
+   */
   setTimer(callback: () => void, delayMs: number, holdsProcess: boolean): Timer;
   clearTimer(timer: Timer): void;
-  /** As soon as the running code has returned: before any further event. */
+  /** Runs the task as soon as the running code has returned, before any further event. */
   soon<T>(task: (subject: T) => void, subject: T): void;
-  /** In a later turn of the event loop: code that awaited something settled now has run by then. */
+  /** Runs the task in a later turn of the event loop, after code that awaits something settled now. */
   later<T>(task: (subject: T) => void, subject: T): void;
 }
 
-/** `setTimeout` takes no more than 2^31 - 1 ms; a longer wait is cut, and begun again by who asked for it. */
+/** `setTimeout` takes at most 2^31 - 1 ms. A longer wait is cut; the caller finds itself early and sets a new timer. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * The runtime's own, as they are when the module is loaded. Tests of a user's put others in their place for a while, and
- * a timer that all sockets share must not be one of those.
+ * The runtime's own functions, taken when the module is loaded. Users' tests replace them by fake timers for a while,
+ * and the timer that all sockets share must never be a fake one.
  */
 const { setTimeout, clearTimeout, setImmediate } = globalThis;
 const now = performance.now.bind(performance);
@@ -40,5 +43,7 @@ export const realClock: Clock = {
   later: (task, subject) => void setImmediate(task, subject),
 };
 
-/** Behind the code that waits for promises settled by now; before `soon`, where that is asked for meanwhile. */
+/**
+ * Runs a task after the code that awaits promises settled by now, and before any `soon` task that such code schedules.
+ */
 export const soonest = globalThis.queueMicrotask.bind(globalThis);

@@ -20,8 +20,8 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOTDIR: "not a directory",
   EMFILE: "the process has no free file descriptors",
   ENFILE: "the system has no free file descriptors",
-  EAGAIN: "there is no room for it now, as where too many connections wait",
-  EINVAL: "the system does not take an argument of that kind",
+  EAGAIN: "the system has no room for another connection now, for example because the backlog is full",
+  EINVAL: "the system does not accept that argument",
   ENOBUFS: "the system is out of buffers",
   ENOMEM: "the system is out of memory",
   ENOTFOUND: "no such host name",
@@ -32,7 +32,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENODATA: "the name exists but has no address",
 };
 
-/** The errno in words a person can read: `nothing listens there (ECONNREFUSED)`. */
+/** The reason of a failure in words that a person can read: `nothing listens there (ECONNREFUSED)`. */
 export function inWords(thrown: unknown): string {
   const reason = reasonOf(thrown);
   const words = wordsFor(reason, WORDS) ?? wordsOfOpenSSL(thrown, reason) ?? ownWords(thrown, reason);
@@ -40,8 +40,8 @@ export function inWords(thrown: unknown): string {
 }
 
 /**
- * The errno name of a system error ("ECONNREFUSED"), or its message where it has none. Whatever was thrown, it
- * is a string: codes can be numbers (those of databases, of gRPC, of a DOMException), and getters can throw.
+ * The code of an error, such as "ECONNREFUSED", or its message where it has no code. The result is a string whatever
+ * was thrown: codes can be numbers (of a database, of gRPC, of a DOMException), and getters can throw.
  */
 export function reasonOf(thrown: unknown): string {
   const code = propertyOf(thrown, "code");
@@ -53,17 +53,17 @@ export function reasonOf(thrown: unknown): string {
   return isText(thrown) ? thrown : printed(thrown);
 }
 
-/** What OpenSSL itself says: `peer did not return a certificate`. */
+/** OpenSSL's own reason, such as `peer did not return a certificate`. */
 function wordsOfOpenSSL(thrown: unknown, code: string): string | undefined {
   if (!code.startsWith("ERR_SSL_")) return undefined;
   const reason = propertyOf(thrown, "reason");
   return isText(reason) ? reason : undefined;
 }
 
-/** An error as the runtime's own sockets have it. */
+/** An error with the properties and the message of a system error of the runtime's own sockets. */
 export function systemError(status: number, call: string, where?: Address): Error {
   const code = getSystemErrorName(status);
-  // The runtime says more of a failed listen than of all others.
+  // The runtime adds a description of the errno to the message of a failed listen, and only there.
   const words = call === "listen" ? `: ${getSystemErrorMap().get(status)?.[1] ?? "unknown error"}` : "";
   const message = `${call} ${code}${words}${where === undefined ? "" : ` ${inError(where)}`}`;
   return Object.assign(new Error(message), { errno: status, code, syscall: call, ...(where && placeOf(where)) });
@@ -73,14 +73,14 @@ function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-/** What the runtime's own errors say, and these here: their codes tell a person little. */
+/** The message of an error whose code begins with `ERR_`, as Node's and this library's do: such codes say little. */
 function ownWords(thrown: unknown, code: string): string | undefined {
   if (!code.startsWith("ERR_")) return undefined;
   const message = propertyOf(thrown, "message");
   return isText(message) && message !== code ? message : undefined;
 }
 
-/** What has no words of its own, as the runtime prints it. */
+/** A thrown value that has neither code nor message, as the runtime prints it. */
 function printed(value: unknown): string {
   try {
     return inspect(value, { depth: 0, breakLength: Infinity });
@@ -98,7 +98,7 @@ function propertyOf(value: unknown, name: string): unknown {
   }
 }
 
-/** The words that a table has for a reason. A reason may be any text, `"constructor"` too. */
+/** The words that a table has for a reason. A reason may be any text, even `"constructor"`, so only own keys count. */
 export function wordsFor(reason: string, table: Readonly<Record<string, string>>): string | undefined {
   return Object.hasOwn(table, reason) ? table[reason] : undefined;
 }

@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import { reasonOf } from "./errno.js";
 
-/** Every way in which a socket can fail, each with a code of its own. All start with `ERR_ASYNCSOCKET_`. */
+/** One code for each way in which a socket can fail. */
 export type AsyncSocketErrorCode =
   | "ERR_ASYNCSOCKET_READ_TIMEOUT"
   | "ERR_ASYNCSOCKET_WRITE_TIMEOUT"
@@ -26,10 +26,10 @@ export type AsyncSocketErrorCode =
   | "ERR_ASYNCSOCKET_PROXY_PROTOCOL"
   | "ERR_ASYNCSOCKET_TRANSFER";
 
-/** The part of a code that differs. */
+/** A code without `ERR_ASYNCSOCKET_`, which all codes begin with. */
 export type ShortCode = AsyncSocketErrorCode extends `ERR_ASYNCSOCKET_${infer Short}` ? Short : never;
 
-/** @internal What an error may carry besides its code and words. */
+/** @internal What an error may carry besides its code and its message. */
 export interface ErrorDetails {
   operation: string;
   tag?: unknown;
@@ -39,19 +39,19 @@ export interface ErrorDetails {
 }
 
 /**
- * What went wrong, once, named.
+ * The error of every failed operation and of every close that has a reason.
  *
- * `cause` holds the runtime's own error where there is one, so an errno stays readable as `error.cause.code`.
+ * `cause` holds the runtime's own error where there is one, so the errno can be read as `error.cause.code`.
  */
 export class AsyncSocketError extends Error {
   override readonly name = "AsyncSocketError";
-  /** Stable; compare with this, never with the message. */
+  /** What went wrong. Codes are stable between versions; messages are not, so compare codes. */
   readonly code: AsyncSocketErrorCode;
   /** The method whose work failed: `"readUntil"`, `"write"`, `"connect"`, … */
   readonly operation: string;
   /** The tag of the failed entry, if it had one. */
   declare readonly tag?: unknown;
-  /** How many bytes the failed operation had received or sent. */
+  /** How many bytes the failed operation had received, or had handed to the operating system. */
   readonly bytesDone: number;
   readonly #partial: Buffer | undefined;
 
@@ -66,20 +66,20 @@ export class AsyncSocketError extends Error {
   }
 
   /**
-   * For a read: a copy of the bytes that had come for it. They stay in the socket for the next read. Neither a print nor
-   * JSON shows them: errors end up in logs.
+   * A copy of the bytes that had come for a failed read. The bytes themselves stay in the socket for the next read.
+   * Neither `console.log` nor JSON shows them, because errors end up in logs.
    */
   get partial(): Buffer | undefined {
     return this.#partial;
   }
 }
 
-/** Whether it is one of these errors, with this code. */
+/** Whether an error is an `AsyncSocketError` with this code. */
 export function isCode(error: unknown, code: ShortCode): error is AsyncSocketError {
   return isOurs(error) && error.code === `ERR_ASYNCSOCKET_${code}`;
 }
 
-/** Whether it is one of these errors. It may be asked of anything: of a proxy, `instanceof` itself can throw. */
+/** Whether a thrown value is an `AsyncSocketError`. Where the value is a Proxy, `instanceof` itself can throw. */
 export function isOurs(thrown: unknown): thrown is AsyncSocketError {
   try {
     return thrown instanceof AsyncSocketError;
@@ -89,24 +89,24 @@ export function isOurs(thrown: unknown): thrown is AsyncSocketError {
 }
 
 /**
- * What was thrown, as an error: itself where it is one whose code and message can be read. Else, since anything
- * can be thrown, an error in words that has it as its cause.
+ * A thrown value as an error: the value itself if it is an error whose code and message can be read. Anything else can
+ * be thrown, too, and becomes the `cause` of a new error.
  */
 export function asError(thrown: unknown): Error {
   try {
     if ((thrown instanceof Error || types.isNativeError(thrown)) && canBeRead(thrown)) return thrown;
   } catch {
-    // One of its getters has thrown, or it is a proxy whose handler has.
+    // A getter of the value has thrown, or a trap of a Proxy has.
   }
   return new Error(reasonOf(thrown), { cause: thrown });
 }
 
-/** @throws what its getters do */
+/** @throws what the getters of the error throw */
 function canBeRead({ code, message }: NodeJS.ErrnoException): boolean {
   return typeof message === "string" && typeof code !== "symbol";
 }
 
-/** An error of the connection, or of the socket, rather than of an entry. */
+/** An error of the whole connection or socket, rather than of one queued read or write. */
 export function socketError(code: ShortCode, operation: string, message: string, cause?: unknown): AsyncSocketError {
   return new AsyncSocketError(code, message, { operation, cause });
 }

@@ -1,19 +1,19 @@
-/** IP addresses between text and the bytes that protocols send. */
+/** Converts IP addresses between text and the bytes that protocols send. */
 
 import { isIPv4, isIPv6 } from "node:net";
 
-/** Which kind of address a text is. One with a zone (`fe80::1%eth0`) is none: a zone means nothing elsewhere. */
+/** The family of an address, or undefined for other text and for an address with a zone (`fe80::1%eth0`). */
 export function ipFamily(text: string): "IPv4" | "IPv6" | undefined {
   if (isIPv4(text)) return "IPv4";
   return isIPv6(text) && !text.includes("%") ? "IPv6" : undefined;
 }
 
-/** @param text as `ipFamily` takes it for IPv4 */
+/** @param text an IPv4 address */
 export function ipv4Bytes(text: string): Buffer {
   return Buffer.from(text.split(".").map(Number));
 }
 
-/** @param text as `ipFamily` takes it for IPv6 */
+/** @param text an IPv6 address without a zone */
 export function ipv6Bytes(text: string): Buffer {
   const [left = [], right = []] = withoutDots(text)
     .split("::")
@@ -23,7 +23,7 @@ export function ipv6Bytes(text: string): Buffer {
   return Buffer.from(groups.map((group) => group.padStart(4, "0")).join(""), "hex");
 }
 
-/** The last two groups may be written as an IPv4 address. */
+/** Rewrites the last two groups of an IPv6 address, which may be written as an IPv4 address, in hex. */
 function withoutDots(text: string): string {
   if (!text.includes(".")) return text;
   const at = text.lastIndexOf(":") + 1;
@@ -31,12 +31,12 @@ function withoutDots(text: string): string {
   return `${text.slice(0, at)}${last.toString("hex", 0, 2)}:${last.toString("hex", 2)}`;
 }
 
-/** @param bytes four of them */
+/** @param bytes the four bytes of the address */
 export function ipv4Text(bytes: Uint8Array): string {
   return bytes.join(".");
 }
 
-/** In the form of RFC 5952, which is also that of the hosts of URLs. @param bytes sixteen of them */
+/** The address in the form of RFC 5952, which URLs use as well. @param bytes the sixteen bytes of the address */
 export function ipv6Text(bytes: Uint8Array): string {
   const groups = Buffer.from(bytes).toString("hex").match(/..../g) ?? [];
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
@@ -44,7 +44,7 @@ export function ipv6Text(bytes: Uint8Array): string {
 
 const MAPPED_PREFIX = Buffer.from("00000000000000000000ffff", "hex");
 
-/** Whether an IPv4 address is dressed up as an IPv6 one: its last four bytes are it. @param bytes sixteen of them */
+/** Whether an IPv6 address stands for the IPv4 address in its last four bytes. @param bytes the sixteen bytes */
 export function isMapped(bytes: Uint8Array): boolean {
   return MAPPED_PREFIX.equals(bytes.subarray(0, 12));
 }

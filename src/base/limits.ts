@@ -1,43 +1,49 @@
 import { checkInteger, checkMs, checkOptions } from "./checks.js";
 import { checkNames } from "./option-names.js";
 
-/** Bounds, on by default. `Infinity` lifts one. Sizes are bytes, times milliseconds. */
+/** Bounds of memory and time, on by default. `Infinity` lifts a bound. Sizes are in bytes, times in milliseconds. */
 export interface Limits {
-  /** Taken from the kernel ahead of the reads; then TCP pushes back. @default 65 536 */
+  /**
+   * How many bytes are received beyond what the current read asks for. When that many wait, the socket stops receiving,
+   * and TCP slows the peer down. @default 65 536
+   */
   readAhead?: number | undefined;
   /**
-   * The `maxLength` of delimiter, line and frame reads that name none; more fails with `READ_LIMIT`. @default 16 MiB
+   * The `maxLength` of delimiter, line, frame and message reads that give none. A read that exceeds it fails with
+   * `READ_LIMIT`. @default 16 MiB
    */
   readLength?: number | undefined;
   /**
-   * Unsent bytes (each write counts as 128 at least); a write beyond fails with `QUEUE_FULL`, and closes.
-   * @default 16 MiB
+   * How many bytes may wait to be sent; each write counts as at least 128. A write that would exceed the bound fails
+   * with `QUEUE_FULL` and closes the connection. @default 16 MiB
    */
   writeQueue?: number | undefined;
   /**
-   * For a TLS handshake, from when it can begin until the peer is trusted; then it closes with `TLS_TIMEOUT`. For a
-   * PROXY header as well, from the accept on. @default 10 000
+   * How long a TLS handshake may take, from the moment it can begin until the peer is trusted; after that the
+   * connection closes with `TLS_TIMEOUT`. Also how long an accepted connection may take to send its PROXY header.
+   * @default 10 000
    */
   handshakeMs?: number | undefined;
   /**
-   * How long a graceful close waits for the peer's FIN after sending its own; and how long what is queued may take to get
-   * out without a single byte, else it closes with `LINGER_TIMEOUT` and a RST.
-   * @default 5 000
+   * How long a graceful close waits for the peer's FIN after its own FIN was sent; and how long queued writes may go
+   * without progress during such a close, before the connection is reset with `LINGER_TIMEOUT`. @default 5 000
    */
   lingerMs?: number | undefined;
   /**
-   * No byte of the application either way for this long closes the connection with `IDLE_TIMEOUT`. @default Infinity
+   * The connection closes with `IDLE_TIMEOUT` when no byte of the application was sent or received for this long.
+   * @default Infinity
    */
   idleMs?: number | undefined;
   /**
-   * Of a listener: open connections at once; more are reset, and told to `didFailAccept` with `ACCEPT`. @default 65 536
+   * How many connections of a listener may be open at once. A further connection is reset, and reported to
+   * `didFailAccept` with `ACCEPT`. @default 65 536
    */
   connections?: number | undefined;
-  /** Of a listener: the same for those from one address. @default Infinity */
+  /** The same bound for the connections that come from one address. @default Infinity */
   connectionsPerAddress?: number | undefined;
 }
 
-/** All limits, filled in. */
+/** All limits, with the defaults filled in. */
 export type FullLimits = { readonly [K in keyof Limits]-?: number };
 
 const MIB = 1024 * 1024;
@@ -55,7 +61,7 @@ const DEFAULT_LIMITS: FullLimits = {
 
 const LIMITS = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, true as const]));
 
-/** Limits that were checked before: accepted sockets share their listener's. */
+/** Limits that were checked before, because accepted sockets share the limits of their listener. */
 const checked = new WeakSet<object>([DEFAULT_LIMITS]);
 
 export function checkLimits(limits: Limits | undefined): FullLimits {

@@ -1,12 +1,14 @@
 import { show } from "./checks.js";
 
-/** The names of one kind of options. Made of the type's own keys, so that the compiler tells of one that is left out. */
+/**
+ * The names of one kind of options. The type is made from the options' keys, so the compiler reports a missing name.
+ */
 export type OptionNames<T extends object> = Readonly<Record<keyof Required<T>, true>>;
 
 /**
- * A name that is not known is a typing error, or was meant for something else: either way it would have no effect.
- * @param where - for people: "options of connect"
- * @throws TypeError that lists the names that are known, the nearest first
+ * Refuses unknown names: such an option is misspelt or meant for another call, and would silently have no effect.
+ * @param where - what the options belong to, for the message: "options of connect"
+ * @throws TypeError that lists the known names, the most similar first
  */
 export function checkNames(where: string, given: object, ...known: readonly Readonly<Record<string, true>>[]): void {
   for (const name of Object.keys(given)) {
@@ -14,7 +16,7 @@ export function checkNames(where: string, given: object, ...known: readonly Read
   }
 }
 
-/** Those of the options that have these names: where one object holds options of two kinds. */
+/** Picks the options with these names out of an object that holds options of two kinds. */
 export function named<T extends object>(given: object, names: OptionNames<T>): T {
   return Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(names, name))) as T;
 }
@@ -24,7 +26,7 @@ export function unknownName(where: string, name: string, known: readonly string[
   return new TypeError(`Expected ${where} to have no names but ${nearest.join(", ")}, got ${show(name)}`);
 }
 
-/** How many letters have to be put in, left out or changed to make one word of the other (Levenshtein), whatever their case. */
+/** The Levenshtein distance of two words: how many letters must be added, removed or changed. Case does not matter. */
 function distance(one: string, other: string): number {
   const [a, b] = [one.toLowerCase(), other.toLowerCase()];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

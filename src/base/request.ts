@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { nameCaller, rememberCaller, REMEMBERS_ALL } from "./callers.js";
 
-/** What a request was made by: the name of the method. */
+/** The name of the method that made a request. */
 export type RequestKind =
   | "read"
   | "readExactly"
@@ -23,17 +23,20 @@ export type RequestKind =
   | "moveTo"
   | "close";
 
-/** Where a request stands. The last three are final. */
+/**
+ * The state of a request: waiting in its queue, at the head of its queue, or settled in one of three ways, which are
+ * final.
+ */
 export type RequestState = "queued" | "current" | "done" | "failed" | "canceled";
 
-/** Whoever carries a request out, and can be asked about it. */
+/** What carries a request out, and can be asked about it. */
 export interface RequestOwner {
   cancelRequest(request: SocketRequest<unknown>): boolean;
   extendRequest(request: SocketRequest<unknown>, ms: number): boolean;
   bytesDoneOf(request: SocketRequest<unknown>): number;
 }
 
-/** @internal Not generic: a queue holds requests for all kinds of values. */
+/** @internal The promise of a request. Not generic, because a queue holds requests for all kinds of values. */
 export interface Settlers {
   promise: Promise<unknown>;
   resolve: (value: unknown) => void;
@@ -41,19 +44,20 @@ export interface Settlers {
 }
 
 /**
- * One thing asked of a socket. Await it, or forget it: it makes a promise only when `then`, `catch` or `finally` is
- * called, keeps its outcome for whoever asks later, and a failure that nobody asks for is no unhandled rejection (the
- * delegate and the close reason tell of it).
+ * One operation of a socket, such as a read. A request can be awaited or ignored. It creates a promise only when
+ * `then`, `catch` or `finally` is called, and keeps its outcome, so that `await` works at any later time. A failed
+ * request that nobody awaits causes no unhandled rejection; the delegate and the socket's close reason report the
+ * failure as well.
  */
 export class SocketRequest<T> implements Promise<T> {
-  /** The method that made it. */
+  /** The name of the method that made this request. */
   readonly kind: RequestKind;
-  /** The tag given with it, untouched. */
+  /** The `tag` option of the call, as it was given. */
   readonly tag: unknown;
   /** @internal */ _state: RequestState = "queued";
   /** @internal The value when done, the error when failed. */ _outcome: unknown = undefined;
-  /** @internal Bytes sent; for a read known only once it has settled. */ _bytesDone = 0;
-  /** @internal Null once the outcome is out: the delegate knows, and so may a promise. */ _owner: RequestOwner | null;
+  /** @internal Bytes sent; of a read, the bytes taken, set when the read settles. */ _bytesDone = 0;
+  /** @internal Null once the outcome was announced to the delegate and the promise. */ _owner: RequestOwner | null;
   /** @internal */ _settlers: Settlers | null = null;
 
   /** @internal */
@@ -72,30 +76,31 @@ export class SocketRequest<T> implements Promise<T> {
     return this._state;
   }
 
-  /** Bytes received or handed to the operating system for it so far. */
+  /** How many bytes this request has received, or handed to the operating system, so far. */
   get bytesDone(): number {
     return this._owner === null ? this._bytesDone : this._owner.bytesDoneOf(this);
   }
 
-  /** How many bytes it will take, where that is known. */
+  /** How many bytes this request is for in all; undefined where that is not known. */
   get bytesTotal(): number | undefined {
     return undefined;
   }
 
   /**
-   * Takes it back; it then fails with `ERR_ASYNCSOCKET_CANCELED`. A cancelled read takes no byte. A write of which a
-   * byte has been handed on can only be stopped by closing the connection, and is; so is a `startTLS`.
-   * @returns whether that took effect: false when it is settled, or cannot be cancelled
+   * Cancels this request, which then fails with `ERR_ASYNCSOCKET_CANCELED`. A cancelled read takes no bytes; they stay
+   * for the next read. Cancelling a write that has begun to be sent, or a `startTLS` that has begun its handshake,
+   * closes the connection, because the peer could make no sense of what follows.
+   * @returns whether the call took effect: false when the request is settled or cannot be cancelled
    */
   cancel(): boolean {
     return this._owner?.cancelRequest(this) ?? false;
   }
 
   /**
-   * More time, in milliseconds, for this request and no other: added to its timeout, whether that is running or not
-   * yet.
-   * @returns whether that took effect: false when it is settled, or has no timeout
-   * @throws RangeError for a negative number
+   * Adds time to the timeout of this request, whether that timeout is already running or not.
+   * @param ms milliseconds to add
+   * @returns whether the call took effect: false when the request is settled or has no timeout
+   * @throws TypeError for a value that is not a number, RangeError for a negative number
    */
   extend(ms: number): boolean {
     if (typeof ms !== "number") throw new TypeError(`Expected ms to be a number, got ${typeof ms}`);
@@ -118,20 +123,20 @@ export class SocketRequest<T> implements Promise<T> {
     return promiseOf(this).finally(onFinally);
   }
 
-  /** One line, without what was read or is to be written. */
+  /** Prints one line, without the data that was read or is to be written. */
   [inspect.custom](): string {
     const { bytesDone, bytesTotal } = this;
     const count = bytesTotal === undefined ? `${bytesDone}` : `${bytesDone} of ${bytesTotal}`;
     return `SocketRequest ${this.kind} ${this._state}, ${count} bytes`;
   }
 
-  /** The same for JSON. */
+  /** What `JSON.stringify` shows: the same as the printed line, without any data. */
   toJSON(): { kind: RequestKind; state: RequestState; bytesDone: number; bytesTotal: number | undefined } {
     const { kind, state, bytesDone, bytesTotal } = this;
     return { kind, state, bytesDone, bytesTotal };
   }
 
-  /** @internal Settles the promise, if there is one, by the outcome that was set before. */
+  /** @internal Settles the promise, if there is one, with the outcome that was set before. */
   _tell(): void {
     this._owner = null;
     const settlers = this._settlers;
@@ -141,7 +146,7 @@ export class SocketRequest<T> implements Promise<T> {
   }
 }
 
-/** No private method: a class that has one, or is derived from one that has, is constructed a good deal slower. */
+/** This is not a private method, because a class with one, and each derived class, is constructed much more slowly. */
 function promiseOf<T>(request: SocketRequest<T>): Promise<T> {
   if (request._settlers === null) {
     const settlers = {} as Settlers;
@@ -155,7 +160,7 @@ function promiseOf<T>(request: SocketRequest<T>): Promise<T> {
   return request._settlers.promise as Promise<T>;
 }
 
-/** @internal Settles a request that is in no queue (a connect, a close): nothing more can happen to it. */
+/** @internal Settles a request that stands in no queue, such as a connect or a close. */
 export function settle<T>(request: SocketRequest<T>, state: "done" | "failed" | "canceled", outcome: unknown): void {
   request._state = state;
   request._outcome = outcome;
@@ -163,14 +168,14 @@ export function settle<T>(request: SocketRequest<T>, state: "done" | "failed" | 
   request._tell();
 }
 
-/** @internal Of requests that only tell: nothing can be done about them. */
+/** @internal The owner of requests that can be neither cancelled nor extended. */
 export const nobody: RequestOwner = {
   cancelRequest: () => false,
   extendRequest: () => false,
   bytesDoneOf: () => 0,
 };
 
-/** Whom to tell of an aborted signal: however many there are, the signal has one listener of ours. */
+/** The callbacks to call when a signal is aborted. They share one listener on the signal. */
 interface Watch {
   readonly told: Set<(reason: unknown) => void>;
   readonly listener: () => void;
@@ -189,10 +194,10 @@ function watch(signal: AbortSignal): Watch {
 }
 
 /**
- * @internal Calls `abort` when the signal is aborted, at once if it is already. Requests that share a signal share its
- * listener, which goes with the last of them: runtimes warn of a leak where a signal has more than ten.
- * @param abort a function of this call's own
- * @returns what stops that
+ * @internal Calls `abort` when the signal is aborted, or at once if the signal is already aborted. Requests with the
+ * same signal share one listener, because runtimes warn of a leak when a signal has more than ten.
+ * @param abort a function that is passed to no other call
+ * @returns a function that stops listening; null if `abort` was called at once
  */
 export function onAbort(signal: AbortSignal, abort: (reason: unknown) => void): (() => void) | null {
   if (signal.aborted) {

@@ -1,10 +1,11 @@
 /**
- * The only file that touches anything undocumented of the runtime's. It probes for all it needs, and says so where a
- * runtime lacks any of it.
+ * The only file that uses undocumented parts of the runtime. It probes for everything it needs, and its functions say
+ * where a runtime lacks something.
  *
- * Receiving into one buffer that all sockets of the thread share, instead of a new one for each chunk, is about half the
- * cost (docs/performance.md). `net.connect` offers it as `onread`. For accepted and for secured sockets Node has the same
- * machinery but no option, so it is reached through the symbols that the option sets; else 'data' events do.
+ * Receiving into one buffer that all sockets of the thread share, instead of into a new buffer for each chunk, halves
+ * the cost (docs/performance.md). `net.connect` offers this as the option `onread`. Node has no such option for
+ * accepted and for TLS sockets, but the same machinery, which is reached through the symbols that the option sets.
+ * Where those are missing, 'data' events are used.
  */
 
 import { constants } from "node:crypto";
@@ -14,13 +15,16 @@ import type { Duplex } from "node:stream";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { reasonOf } from "./errno.js";
 
-/** More saves system calls, but copies of such size make malloc give its memory back each time (measured: twice the cost). */
+/**
+ * A larger buffer would save system calls, but copies of such a size make malloc return memory each time (twice the
+ * cost).
+ */
 const SIZE = 64 * 1024;
 
-/** Where every chunk arrives. Whoever needs bytes for longer than the call has to copy them. */
+/** Every chunk arrives in this memory, so bytes that are needed after the callback has returned must be copied. */
 const memory = Buffer.allocUnsafeSlow(SIZE);
 
-/** What `nextBuffer` answers when it is asked next: undefined keeps the socket's present buffer. */
+/** What the next call of `nextBuffer` returns; undefined keeps the socket's present buffer. */
 let next: Buffer | undefined = memory;
 
 function nextBuffer(): Buffer {
@@ -29,19 +33,19 @@ function nextBuffer(): Buffer {
   return buffer as Buffer;
 }
 
-/** After so many chunks the runtime is told what it may fill even if nothing has changed. */
+/** After so many chunks the runtime is given the buffer again, even if the size has not changed. */
 const CHUNKS_UNTIL_TOLD_AGAIN = 64;
 
-/** A view of `memory` per socket, no longer than what the socket may take. */
+/** The part of `memory` that one socket may fill with a chunk. */
 export class ReceiveWindow {
   #size = SIZE;
-  /** 0: nothing has come yet. */
+  /** How many chunks have been received. */
   #chunks = 0;
 
   /**
-   * Before the first chunk. Later the window changes only by `adjust`: what the runtime is told out of turn it keeps until
-   * the close, so this would cost memory for each chunk, and what exceeds the room is kept by the transport anyway.
-   * @returns what is to be filled next; null: as before
+   * Makes the window smaller before the first chunk. Later only `adjust` changes it: the runtime keeps a buffer that is
+   * set outside of its own callback until the socket closes, so setting one for each chunk would pile up memory.
+   * @returns the buffer to fill next; null to leave the buffer as it is
    */
   narrow(room: number): Buffer | null {
     if (this.#chunks > 0 || room === 0 || room >= this.#size) return null;
@@ -49,11 +53,11 @@ export class ReceiveWindow {
     return memory.subarray(0, room);
   }
 
-  /** After a chunk: what the next one may fill. */
+  /** Called from inside the receive callback: says how much of `memory` the next chunk may fill. */
   adjust(room: number): void {
     const size = Math.min(room, SIZE);
     next = undefined;
-    // Where something was thrown behind the last answer, the runtime has lost it, and still fills what it had before.
+    // When a callback throws, the runtime loses the last buffer it was given and goes on with the one before.
     const isKnown = ++this.#chunks % CHUNKS_UNTIL_TOLD_AGAIN !== 0;
     if (size === 0 || (size === this.#size && isKnown)) return;
     this.#size = size;
@@ -62,21 +66,21 @@ export class ReceiveWindow {
 }
 
 /**
- * The memory that a chunk was received into. The view that the runtime hands out may be shorter than what it has filled:
- * its native side and its JavaScript side each have a view of their own, which part when something is thrown in the ticks
- * behind a chunk. Both begin where `memory` does.
+ * The memory that a chunk was received into. The view that the runtime hands out may be shorter than the chunk, because
+ * its native side and its JavaScript side each remember a view, and they differ once a callback has thrown. Both views
+ * begin at the start of `memory`.
  */
 export function filledBy(chunk: Buffer): Buffer {
   return chunk.buffer === memory.buffer ? memory : chunk;
 }
 
 /**
- * Called with the socket as `this`; false stops reading. The chunk need not be in `memory`: Bun takes a buffer of its own
- * where `nextBuffer` names none.
+ * Called with the socket as `this`; returning false stops reading. The chunk need not lie in `memory`: Bun uses a
+ * buffer of its own when `nextBuffer` returns undefined.
  */
 export type Receive = (this: Socket, length: number, chunk: Buffer) => boolean;
 
-/** The public option, for sockets that connect. */
+/** The public option `onread`, for sockets that connect. */
 export function onreadOption(receive: Receive): OnReadOpts {
   return { buffer: nextBuffer, callback: receive };
 }
@@ -85,12 +89,12 @@ interface Internals {
   [symbol: symbol]: unknown;
   _handle?: {
     fd?: number;
-    /** Whether the runtime has it read. */
+    /** Whether the runtime means the handle to read. */
     reading?: boolean;
     useUserBuffer?: (buffer: Buffer) => void;
     writeQueueSize?: number;
     readStart?: () => number;
-    /** Of a TLS engine: decrypts, and delivers. */
+    /** Only a TLS handle has this method, which decrypts bytes and delivers the result. */
     receive?: (bytes: Buffer) => void;
     verifyError?: () => Error | null | undefined;
   } | null;
@@ -109,13 +113,13 @@ function findSymbols(): readonly [symbol, symbol, symbol] | null {
 
 const found = findSymbols();
 
-/** Has a socket that receives into `memory` fill no more than this with the next chunk, where the runtime can. */
+/** Makes a socket that receives into `memory` fill this buffer with the next chunk, where the runtime supports that. */
 export function refill(socket: Socket, buffer: Buffer): void {
   const handle = (socket as unknown as Internals)._handle;
   if (typeof handle?.useUserBuffer === "function") handle.useUserBuffer(buffer);
 }
 
-/** Has an accepted socket receive into `memory`. @returns false where the runtime cannot */
+/** Makes an accepted or a TLS socket receive into `memory`. @returns false where the runtime does not support that */
 export function receiveInto(socket: Socket, receive: Receive): boolean {
   const internals = socket as unknown as Internals;
   const handle = internals._handle;
@@ -128,9 +132,9 @@ export function receiveInto(socket: Socket, receive: Receive): boolean {
   return true;
 }
 
-/** Who is asked to take what has come before a socket that has failed is destroyed. */
+/** Takes the bytes that were received before a failed socket is destroyed. */
 export interface Rescuer {
-  /** @returns whether it is not there yet, but in the next turn */
+  /** @returns true if the bytes come only in the next turn of the event loop, so that the destruction must wait */
   rescue(): boolean;
 }
 
@@ -159,15 +163,16 @@ function destroyRescued(this: RescuedSocket, error?: Error): Socket {
 }
 
 /**
- * The runtime destroys a socket as soon as a write of it fails, with all that the peer had sent before it reset the
- * connection: the kernel still has it. `rescuer` is asked first, and takes it by `readRest`.
+ * The runtime destroys a socket as soon as one of its writes fails. What the peer had sent before it reset the
+ * connection is then lost, although the kernel still holds it. So the rescuer is called first, and can take those bytes
+ * by `readRest`.
  */
 export function rescueBeforeFailure(socket: Socket, rescuer: Rescuer | null): void {
   (socket as RescuedSocket)[rescuerOf] = rescuer;
   if (rescuer !== null) socket.destroy = destroyRescued;
 }
 
-/** Gives what the kernel still holds of a socket, until there is nothing or the socket is destroyed. The chunk is only lent. */
+/** Reads everything that the kernel still holds for a socket. Each chunk is valid only during the call of `give`. */
 export function readRest(socket: Socket, give: (chunk: Buffer, length: number) => void): void {
   while (!socket.destroyed) {
     const fd = descriptorOf(socket);
@@ -177,7 +182,7 @@ export function readRest(socket: Socket, give: (chunk: Buffer, length: number) =
   }
 }
 
-/** Likewise of a connection with TLS. Its engine may be at work just now, and deliver when this has returned. */
+/** The same for a TLS connection. If TLS is busy when this is called, it delivers the bytes after this has returned. */
 export function decryptRest(secured: Socket, below: Socket): void {
   const handle = (secured as unknown as Internals)._handle;
   if (typeof handle?.receive !== "function") return;
@@ -186,7 +191,7 @@ export function decryptRest(secured: Socket, below: Socket): void {
   });
 }
 
-/** 0: nothing is there, or nothing can be had. */
+/** @returns how many bytes were read; 0 also if the read has failed */
 function readNow(fd: number): number {
   try {
     return readSync(fd, memory, 0, SIZE, null);
@@ -195,13 +200,13 @@ function readNow(fd: number): number {
   }
 }
 
-/** Turns of the event loop that a FIN may take to go out. */
+/** How many turns of the event loop a FIN may take to be sent. */
 const FIN_TURNS = 4;
 
 /**
- * Closes with a RST. The runtime refuses that while a FIN is on its way out, and could never close the descriptor again:
- * then it has to wait until the FIN is out, and closes without a RST where that takes long.
- * @param writer the stream that is written to: over TLS it is the one that ends, and `socket` lies below
+ * Closes with a RST. The runtime refuses a reset while a FIN is being sent, and then never closes the descriptor. So
+ * the reset waits until the FIN is out; if that takes too long, the socket is closed without a RST.
+ * @param writer the stream that is written to: the TLS stream over `socket`, or `socket` itself
  */
 export function resetNow(socket: Socket, writer: Socket, turns = FIN_TURNS): void {
   const finIsUnderWay = writer.writableEnded && writer.writableLength === 0 && !writer.writableFinished;
@@ -215,26 +220,26 @@ export function resetNow(socket: Socket, writer: Socket, turns = FIN_TURNS): voi
   writer.destroy();
 }
 
-/** The descriptor of an open socket; -1 where there is none, or the runtime does not tell. */
+/** The file descriptor of an open socket; -1 where there is none or the runtime does not reveal it. */
 export function descriptorOf(socket: Socket): number {
   return (socket as unknown as Internals)._handle?.fd ?? -1;
 }
 
-/** Bytes that were written, and that the operating system has not taken. Undefined where the runtime does not tell. */
+/** How many written bytes the operating system has not taken yet. Undefined where the runtime does not reveal that. */
 export function writeQueueSize(socket: Socket): number | undefined {
   const handle = (socket as unknown as Internals)._handle;
   if (handle === null || handle === undefined || !isLive(handle)) return undefined;
   return handle.writeQueueSize;
 }
 
-/** On Node it is libuv's own number. Elsewhere it may be a field that nobody keeps up to date. */
+/** On Node `writeQueueSize` is a getter of libuv's number. Elsewhere it may be a plain field that is never updated. */
 function isLive(handle: object): boolean {
   return "writeQueueSize" in handle && !Object.hasOwn(handle, "writeQueueSize");
 }
 
 /**
- * Whether this runtime sends sockets to other threads (Node 24.20, 26.6). One that is not connected never goes; where
- * none does, the error is another.
+ * Whether this runtime can transfer sockets to other threads (Node 24.20, 26.6). A socket that is not connected can
+ * never be transferred, but only a runtime with this ability refuses it with `ERR_WORKER_HANDLE_NOT_TRANSFERABLE`.
  */
 export const canTransfer = findTransfer();
 
@@ -256,16 +261,16 @@ function findTransfer(): boolean {
 const NOWHERE = Buffer.alloc(0);
 
 /**
- * Of a socket that TLS takes over. On Node the TLS engine gets the chunks by that alone; on Deno they would still go into
- * the buffer, and the handshake would wait for ever.
+ * Stops a socket from receiving into `memory` when TLS takes the socket over. Node does so by itself; on Deno the
+ * chunks would still go into `memory`, and the handshake would wait for ever.
  */
 export function receiveNowhere(socket: Socket): void {
   refill(socket, NOWHERE);
 }
 
 /**
- * Tells whether a secured stream is ended by a FIN alone, without close_notify. At the very moment: when 'end' comes, which
- * waits for a paused reader, the FIN behind a close_notify may have come, too.
+ * Tells, at the moment a TLS stream ends, whether a FIN without close_notify ended it. The event 'end' would be too
+ * late: it waits for a paused reader, and by then the FIN that follows a close_notify may have come as well.
  */
 export function noteEnd(socket: TLSSocket, stream: Duplex, told: (isCutShort: boolean) => void): void {
   const push = socket.push.bind(socket);
@@ -276,25 +281,25 @@ export function noteEnd(socket: TLSSocket, stream: Duplex, told: (isCutShort: bo
 }
 
 /**
- * Both ends look the same from outside. But libuv has stopped reading the connection only if it met the FIN itself: then
- * reading can be started again, else it is under way already (UV_EALREADY).
+ * A FIN and a close_notify look the same from outside. But libuv stops reading a connection only when it meets the FIN:
+ * then `readStart` succeeds, and otherwise it fails with UV_EALREADY.
  */
 function isCutShort(socket: TLSSocket, stream: Duplex): boolean {
   if (!(stream instanceof Socket)) return stream.readableEnded;
-  // Told to pause, and ended all the same: then the end came in one chunk with data, as close_notify.
+  // A paused stream that ends nevertheless got its end in one chunk with data, so the end is a close_notify.
   if ((socket as unknown as Internals)._handle?.reading !== true) return false;
   const handle = (stream as unknown as Internals)._handle;
   return typeof handle?.readStart === "function" && handle.readStart() === 0;
 }
 
-/** Why a client's certificate is not to be trusted; null if it is. A server's is told by the public interface. */
+/** Why a client's certificate is not trusted; null if it is. For a server's certificate there is a public property. */
 export function clientProblem(socket: TLSSocket): Error | null {
   const handle = (socket as unknown as Internals)._handle;
   if (typeof handle?.verifyError === "function") return handle.verifyError() ?? null;
   return new Error("this runtime does not tell whether the client's certificate is valid");
 }
 
-/** Has a context that somebody else has made give and take no session tickets any more, where the runtime can. */
+/** Turns off session tickets in a context that the user has made, where the runtime supports that. */
 export function stopTickets(context: SecureContext): void {
   const inner = context.context as { setOptions?: (options: number) => void } | undefined;
   inner?.setOptions?.(constants.SSL_OP_NO_TICKET);
