@@ -59,7 +59,6 @@ const CANNOT_HAVE = {
         "node/namespaces",
         "native/",
         "soak/",
-        "bench/",
       ],
       tests: [
         "node/processes.test.js: a process without free descriptors > fails a connect",
@@ -105,7 +104,7 @@ const CANNOT_HAVE = {
     {
       reason:
         "writes that are queued when the peer's FIN comes fail with EPIPE, though nobody has tried them: half-closes lose data",
-      files: ["conformance/half-close", "listen/proxied"],
+      files: ["conformance/half-close", "listen/proxied", "fuzz/"],
       tests: [
         "conformance/closing-graceful.test.js: ",
         "conformance/end-of-stream.test.js: the peer's FIN > ",
@@ -115,7 +114,6 @@ const CANNOT_HAVE = {
         "examples/redis-client.test.js: the Redis client, against redis-server > reads every kind of reply",
         "node/from.test.js: from > a net.Socket that has bytes waiting",
       ],
-      files: ["fuzz/"],
     },
     {
       reason: "a descriptor is not shown, so that what the kernel holds when a write fails cannot be read",
@@ -139,7 +137,7 @@ const CANNOT_HAVE = {
     },
     {
       reason: "the test starts programs with the options of Node's command line, or measures Node's memory",
-      files: ["node/processes", "node/holding", "node/namespaces", "native/", "soak/", "bench/"],
+      files: ["node/processes", "node/holding", "node/namespaces", "native/", "soak/"],
       tests: ["simulation/watchdog.test.js: ", "examples/file-transfer.test.js: "],
     },
   ],
@@ -161,4 +159,10 @@ export function whyLeftOut(runtime, file) {
 export function whyFails(runtime, test) {
   const rows = CANNOT_HAVE[runtime] ?? [];
   return rows.find(({ tests = [] }) => tests.some((part) => test.includes(part)))?.reason;
+}
+
+/** The parts of files' names in all the lists. Each stands for a file that there is: `test/lists.test.ts`. */
+export function filesNamed() {
+  const rows = Object.values(CANNOT_HAVE).flat();
+  return rows.flatMap(({ files = [], tests = [] }) => [...files, ...tests.map((test) => test.split(": ", 1)[0])]);
 }

@@ -9,7 +9,8 @@ import { dirname, join, resolve } from "node:path";
 const FOLDER = "node_modules/.cache/sanitize";
 const FLAGS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
 const WARNINGS = ["-Wall", "-Wextra", "-Werror"];
-const OWN = ["addon", "lookup", "parking", "threads"].map((name) => `build/test/native/${name}.test.js`);
+/** The tests of the addon alone. */
+const ADDON = "build/test/native/addon.test.js";
 
 function there(command) {
   return spawnSync("which", [command]).status === 0;
@@ -71,7 +72,7 @@ const sanitized = {
   UBSAN_OPTIONS: "print_stacktrace=1",
 };
 const runner = ["--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=tap"];
-const all = [...OWN, ...testFiles("build/test/loops"), ...testFiles("build/test/conformance")];
+const all = ["native", "loops", "conformance"].flatMap((folder) => testFiles(`build/test/${folder}`));
 run("AddressSanitizer, UndefinedBehaviorSanitizer", process.execPath, [...runner, ...all], sanitized);
 
 if (!there("valgrind")) skip("there is no valgrind");
@@ -79,5 +80,5 @@ const checked = { ASYNCSOCKET_ADDON: build("valgrind", ["-g", "-O1"]) };
 const options = ["--error-exitcode=9", "--leak-check=no", "--num-callers=30", "--quiet"];
 // Only what goes through the addon: what the runtime does to its own memory is not ours to judge.
 const suppress = ["--undef-value-errors=no"];
-run("valgrind", "valgrind", [...options, ...suppress, process.execPath, ...["--test-reporter=tap"], OWN[0]], checked);
+run("valgrind", "valgrind", [...options, ...suppress, process.execPath, ...["--test-reporter=tap"], ADDON], checked);
 rmSync(FOLDER, { recursive: true });
