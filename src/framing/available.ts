@@ -1,7 +1,7 @@
 import { InPlaceFraming, UNKNOWN, type BytesInPlace } from "./framing.js";
 import { completeCharacters } from "./text.js";
 
-/** Whatever is there: at least one byte, at most as many as the read may take. Rules `read`. */
+/** The framing of `read`: whatever has come, at least one byte and at most as many as the read may take. */
 class Available extends InPlaceFraming<Buffer> {
   override locate({ length }: BytesInPlace, _searched: number, limit: number): number {
     return length === 0 ? UNKNOWN : Math.min(length, limit);
@@ -13,11 +13,11 @@ class Available extends InPlaceFraming<Buffer> {
 }
 
 /**
- * The same as text: an incomplete last character stays for the next read.
+ * The framing of `read` with an encoding: an incomplete last character stays for the next read.
  *
  * ```
  *   … | whole character | whole character | first bytes of one |
- *                                         ▲ here the read ends
+ *                                         ▲ the read ends here
  * ```
  */
 class AvailableText extends InPlaceFraming<Buffer> {
@@ -48,7 +48,7 @@ class AvailableText extends InPlaceFraming<Buffer> {
 const bytes = new Available();
 const texts = new Map<BufferEncoding, AvailableText>();
 
-/** @param encoding - null: bytes */
+/** @param encoding - null for bytes */
 export function available(encoding: BufferEncoding | null): InPlaceFraming<Buffer> {
   if (encoding === null) return bytes;
   let framing = texts.get(encoding);

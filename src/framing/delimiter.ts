@@ -1,4 +1,4 @@
-/** The search for where a read ends, resumable: it never looks twice at bytes that cannot start a match. */
+/** The search for delimiters. It can be resumed, and never looks twice at bytes that cannot start a match. */
 
 /** One byte sequence to look for. */
 export interface Delimiter {
@@ -6,10 +6,10 @@ export interface Delimiter {
   readonly first: number;
 }
 
-/** What `readUntil` looks for; the one that ends first wins. */
+/** The delimiters that `readUntil` looks for. A message ends with the delimiter that ends first. */
 export interface DelimiterSet {
   readonly delimiters: readonly Delimiter[];
-  /** Lengths of the longest and the shortest one. */
+  /** The lengths of the longest and of the shortest delimiter. */
   readonly longest: number;
   readonly shortest: number;
 }
@@ -25,24 +25,25 @@ export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
   return { delimiters, longest, shortest };
 }
 
+/** After so many bytes that equal the first byte of a delimiter but start no match, the native search takes over. */
 const FALSE_STARTS = 8;
-/** Fewer bytes than a native call costs. */
+/** A loop over so few bytes is faster than a native call. */
 const LOOP_BYTES = 16;
-/** Bytes behind the end that the native search may see in vain. */
+/** How many bytes behind the end the native search may look at in vain. */
 const SLACK = 1024;
 const FIRST_STEP = 256;
 
 /**
- * Where the first delimiter ends.
- * @param from where to begin; a match may have begun up to `longest - 1` bytes before what was searched last time
- * @param end bytes from here on are not looked at
+ * Finds the delimiter that ends first.
+ * @param from where to begin; when a search is resumed, a match may begin up to `longest - 1` bytes before its last end
+ * @param end the index from which on bytes are not looked at
  * @returns the index behind the delimiter, or -1
  */
 export function findEnd(block: Buffer, from: number, end: number, set: DelimiterSet): number {
   const { delimiters } = set;
   const only = delimiters.length === 1 ? delimiters[0] : undefined;
   if (only !== undefined) return findOne(block, from, end, only);
-  // In steps, so that a delimiter which never comes does not cost a look at everything for each message found.
+  // The steps keep a delimiter that never comes from being sought in all bytes again for each message that is found.
   for (let step = FIRST_STEP, low = from; low < end; step *= 2) {
     let high = Math.min(end, low + step + set.longest);
     let found = -1;
@@ -74,7 +75,7 @@ function findByte(block: Buffer, from: number, end: number, byte: number): numbe
     for (let i = from; i < end; i++) if (block[i] === byte) return i;
     return -1;
   }
-  // The native search has no end: beyond ours it could run through a large block again for each byte that comes.
+  // `indexOf` takes no end. Without one it could run through the rest of a large block again for each byte that comes.
   if (block.length - end > end - from + SLACK) {
     const at = block.subarray(from, end).indexOf(byte);
     return at === -1 ? -1 : from + at;

@@ -1,7 +1,7 @@
 import { checkLength, toBytes, type Bytes } from "../base/checks.js";
 import { InPlaceFraming, partsOf, type MessageFraming, type Target, type UnreadBytes } from "./framing.js";
 
-/** Messages of one length. Rules `readExactly`. */
+/** Messages of one fixed length. The framing of `readExactly`. */
 class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   readonly #length: number;
 
@@ -31,7 +31,7 @@ class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Byt
   }
 }
 
-/** Looks at so many bytes, and leaves them. Rules `peek`. */
+/** The framing of `peek`: gives so many bytes, and leaves them for the next read. */
 class Peeked extends Fixed {
   override readonly keepsBytes = true;
 
@@ -40,7 +40,7 @@ class Peeked extends Fixed {
   }
 }
 
-/** Drops so many bytes, where they lie. Rules `skip`. */
+/** The framing of `skip`: drops so many bytes without making a value of them. */
 class Skipped extends Fixed {
   override readonly isContiguous = false;
   override readonly dropsBytes = true;
@@ -52,7 +52,7 @@ class Skipped extends Fixed {
 
 let last = new Fixed(0);
 
-/** Reads often ask for one length again and again. */
+/** The last framing is kept, because reads often ask for the same length again and again. */
 export function exactly(length: number): Fixed {
   return last.exactLength === length ? last : (last = new Fixed(length));
 }
@@ -66,8 +66,8 @@ export function skipped(length: number): InPlaceFraming<Buffer> {
 }
 
 /**
- * Messages of one length, at least 1 byte. `encode` takes a body of exactly that length.
- * @throws TypeError, RangeError for what is no length
+ * Messages of one fixed length in bytes, at least 1. `encode` takes a body of exactly that length.
+ * @throws TypeError, RangeError for an invalid length
  */
 export function fixed(length: number): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   return exactly(checkLength("length", length, 1));

@@ -1,41 +1,44 @@
 import type { Bytes } from "../base/checks.js";
 
 /**
- * Says where a message ends. A framing holds no state, so that one object serves any number of reads and sockets.
+ * Says where a message ends. A framing must hold no state, because one object serves any number of reads and sockets.
  *
  * @typeParam T - what a message is decoded to
  */
 export interface Framing<T = Buffer> {
   /**
-   * The whole length of the message at the front, in bytes, as soon as it is known, even if not all of it is here;
-   * undefined asks to be called again when more has come. A length that was given may grow, but never shrink.
+   * Returns the whole length in bytes of the message that begins with the first byte, as soon as the length is known,
+   * even if the message is not complete. Undefined means that the length is not known yet; `measure` is called again
+   * when more bytes have come. A later call for the same message may return a larger length, but never a smaller one.
    *
-   * What it throws fails the read with `BAD_FRAME`, and so does a length that is not a whole number above 0. No byte is
-   * taken then, as by any read that fails.
+   * An error thrown here fails the read with `BAD_FRAME`, as does a length that is not a whole number above 0. A failed
+   * read takes no bytes; they stay for the next read.
    *
    * @param bytes - what has come, from the first byte of the message on. The view must be neither kept nor changed.
-   * @param searched - how many of these bytes the last call for this message has seen
+   * @param searched - how many of these bytes the previous call for this message has seen; 0 in the first call
    */
   measure(bytes: Buffer, searched: number): number | undefined;
   /**
-   * The value of a whole message. The bytes are the caller's to keep. What it throws fails the read with `BAD_FRAME`.
+   * Returns the value of a complete message. The framing may keep the bytes. An error thrown here fails the read with
+   * `BAD_FRAME`.
    * @default the bytes themselves
    */
   decode?(message: Buffer): T;
   /**
-   * The longest message, in bytes; a longer one fails with `READ_LIMIT`. The option of a read comes first.
+   * The length in bytes of the longest message allowed; a longer one fails the read with `READ_LIMIT`. The option
+   * `maxLength` of a read overrides this.
    * @default limits.readLength
    */
   readonly maxLength?: number | undefined;
 }
 
-/** A framing that writes messages as well: what `writeMessage` takes. */
+/** A framing that also encodes messages, for `writeMessage`. */
 export interface MessageFraming<T = Buffer, Value = T> extends Framing<T> {
-  /** The bytes of one message. What it throws is thrown by `writeMessage`, and nothing is written. */
+  /** Returns the bytes of one message. `writeMessage` throws the error thrown here, and writes nothing. */
   encode(value: Value): Bytes | readonly Bytes[];
 }
 
-/** Received bytes in place. Those from `start` on are contiguous for `ready` bytes; `length` are here in all. */
+/** Received bytes in place: `ready` of them lie in `block` from `start` on, and `length` have come in all. */
 export interface BytesInPlace {
   readonly block: Buffer;
   readonly start: number;
@@ -43,60 +46,60 @@ export interface BytesInPlace {
   readonly length: number;
 }
 
-/** The receive buffer, as a framing makes a value of its front. */
+/** The receive buffer, from whose first bytes a framing makes a value. */
 export interface UnreadBytes extends BytesInPlace {
-  /** Bytes that are the user's from then on. They stay in the buffer until they are dropped. */
+  /** Gives bytes to the user, who may keep and change them. They count as unread until they are dropped. */
   give(offset: number, count: number): Buffer;
-  /** A copy of the first bytes. */
+  /** Returns a copy of the first bytes. */
   copyOut(count: number): Buffer;
-  /** Copies bytes into memory of the caller's. */
+  /** Copies bytes into the caller's memory. */
   copyTo(target: Uint8Array, count: number, offset: number): void;
 }
 
-/** What a read makes of its bytes: text in this encoding, a view of the caller's memory, or (null) bytes of their own. */
+/** What a read makes of its bytes: text in this encoding, a view of the caller's memory, or (null) a new Buffer. */
 export type Target = BufferEncoding | Uint8Array | null;
 
-/** The answer of `locate` where the length is not known yet. */
+/** What `locate` returns while the length is not known. */
 export const UNKNOWN = -1;
 
 /**
- * A framing that looks at received bytes in place, so that a search costs no view. All built-in ones are such, and
- * `UserFraming` makes one of any other.
+ * A framing that looks at received bytes in place, so that no view is created for a search. All built-in framings
+ * extend this class, and `UserFraming` wraps any other framing in one.
  */
 export abstract class InPlaceFraming<T> implements Framing<T> {
-  /** Whether a read needs its bytes side by side. Who only drops them does not. */
+  /** Whether a read needs its bytes side by side. A framing that only drops bytes does not. */
   readonly isContiguous: boolean = true;
   /** Whether the bytes stay for the next read. */
   readonly keepsBytes: boolean = false;
-  /** Whether bytes may be dropped before the message is whole, as nobody wants them. */
+  /** Whether bytes may be dropped before the message is complete. */
   readonly dropsBytes: boolean = false;
-  /** Whether a length that was found has to be confirmed once so many bytes are here. */
+  /** Whether the framing is asked for the length once more when so many bytes have come. */
   readonly confirmsLength: boolean = false;
-  /** Bytes ahead of the message's body: they are all there is of a message whose length cannot be. */
+  /** How many bytes the header before the body has. A message whose length is impossible counts as its header alone. */
   readonly headerBytes: number = 0;
 
   /**
-   * The whole length of the message at the front, or UNKNOWN.
-   * @param searched - how many bytes the last call for this message has seen
-   * @param limit - bytes from there on are not to be looked at
-   * @throws where these bytes can be no message
+   * Returns the whole length of the message that begins with the first byte, or UNKNOWN.
+   * @param searched - how many bytes the previous call for this message has seen
+   * @param limit - the offset from which on bytes must not be looked at
+   * @throws where these bytes cannot be a message
    */
   abstract locate(bytes: BytesInPlace, searched: number, limit: number): number;
 
-  /** The value of the first `count` bytes, which form a whole message. */
+  /** Returns the value of the first `count` bytes, which form a complete message. */
   draw(bytes: UnreadBytes, count: number, target: Target): unknown {
     return drawBytes(bytes, 0, count, target);
   }
 
-  /** The bytes of a value that is text. */
+  /** Returns the bytes of a value that is text. */
   textBytes(bytes: UnreadBytes, count: number): Buffer {
     return this.draw(bytes, count, null) as Buffer;
   }
 
-  /** How many bytes must lie side by side before `locate` gets further. @default more than there are */
+  /** Returns how many bytes must lie side by side before `locate` can get further. @default one more than there are */
   wanted?(bytes: BytesInPlace, limit: number): number;
 
-  /** Of a message whose length is always the same. */
+  /** The length of every message, where all messages have the same length. */
   get exactLength(): number | undefined {
     return undefined;
   }
@@ -110,7 +113,7 @@ export abstract class InPlaceFraming<T> implements Framing<T> {
   abstract decode(message: Buffer): T;
 }
 
-/** Text, a view of the caller's memory, or bytes of their own, from `offset` on. */
+/** Makes what `target` names, from the bytes at `offset`. */
 export function drawBytes(bytes: UnreadBytes, offset: number, count: number, target: Target): Buffer | string {
   if (target === null) return bytes.give(offset, count);
   const from = bytes.start + offset;
@@ -120,7 +123,7 @@ export function drawBytes(bytes: UnreadBytes, offset: number, count: number, tar
   return Buffer.from(target.buffer, target.byteOffset, count);
 }
 
-/** The parts of a message's body, as `write` takes it. */
+/** The body of a message, which is one part or a list of parts, as a list. */
 export function partsOf(body: Bytes | readonly Bytes[]): readonly Bytes[] {
   return Array.isArray(body) ? (body as readonly Bytes[]) : [body as Bytes];
 }

@@ -4,7 +4,7 @@ import { lineIn } from "./line.js";
 
 const lines = lineIn(null);
 
-/** One JSON value a line, in UTF-8 (as ndjson.org has it). */
+/** One JSON value per line, in UTF-8 (ndjson.org). */
 class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
   override locate(bytes: BytesInPlace, searched: number, limit: number): number {
     return lines.locate(bytes, searched, limit);
@@ -23,7 +23,7 @@ class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
   }
 
   encode(value: T): Buffer {
-    // Undefined for a function and the like, whatever the types say.
+    // `stringify` returns undefined for a function and the like, although its type says otherwise.
     const text = JSON.stringify(value) as string | undefined;
     if (text === undefined) throw wrongType("value", "something that JSON can express", value);
     return Buffer.from(`${text}\n`);
@@ -32,7 +32,10 @@ class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
 
 const any = new JSONLines<unknown>();
 
-/** One JSON value a line. A line that is no JSON fails with `BAD_FRAME`; the type is not checked. */
+/**
+ * One JSON value per line, in UTF-8. A line that is not JSON fails the read with `BAD_FRAME`. Nothing checks that a
+ * value has the type `T`. `encode` throws TypeError for a value that JSON cannot express, such as a function.
+ */
 export function json<T = unknown>(): MessageFraming<T> {
   return any as JSONLines<T>;
 }

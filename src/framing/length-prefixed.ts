@@ -10,11 +10,11 @@ import {
   type UnreadBytes,
 } from "./framing.js";
 
-/** Where a message's length stands, and what it counts. */
+/** The form of the length field at the start of a message. */
 export interface LengthPrefix {
-  /** Size of the length field: 1, 2, 3, 4, 5, 6 or 8. */
+  /** The size of the length field in bytes: 1, 2, 3, 4, 5, 6 or 8. */
   lengthBytes: number;
-  /** @default false: network byte order */
+  /** Whether the lowest byte of the length comes first. @default false, which is network byte order */
   littleEndian?: boolean | undefined;
   /** Whether the length counts the length field too. @default false */
   lengthIncludesHeader?: boolean | undefined;
@@ -23,11 +23,11 @@ export interface LengthPrefix {
 const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
 
 /**
- * A length, and so many bytes. The value is those bytes. Rules `readFrame`.
+ * A length field followed by so many bytes, which are the value. The framing of `readFrame`.
  *
  * ```
  *   | 00 00 00 05 | h e l l o | …
- *     └ header ──┘  └ value ┘ ▲ here the message ends
+ *     └ header ──┘  └ value ┘ ▲ the message ends here
  * ```
  */
 class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
@@ -46,7 +46,7 @@ class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Bu
     const { headerBytes } = this;
     if (ready < headerBytes) return UNKNOWN;
     const claimed = this.#claimed(block, start);
-    // A number that large is not exact any more. With a limit it is beyond that anyway.
+    // So large a number is no longer exact. Under any finite limit the caller refuses the length anyway.
     if (limit === Infinity && !Number.isSafeInteger(claimed)) throw new RangeError("a length of 2^53 bytes or more");
     if (!this.lengthIncludesHeader) return headerBytes + claimed;
     if (claimed < headerBytes) throw new RangeError(`a length of ${claimed}, which is shorter than its own header`);
@@ -93,15 +93,15 @@ const NETWORK_ORDER_4 = new LengthPrefixed(4, false, false);
 let last = NETWORK_ORDER_4;
 
 /**
- * A length, and so many bytes: the value is those bytes. `maxLength` of `readMessage` counts header and body; of
- * `readFrame` it counts the body alone. `encode` puts the header before a body.
- * @throws TypeError, RangeError for a length field that cannot be
+ * A length field followed by so many bytes, which are the value. `maxLength` counts the header and the body in
+ * `readMessage`, and the body alone in `readFrame`. `encode` puts the header before a body.
+ * @throws TypeError, RangeError for an invalid description of the length field
  */
 export function lengthPrefixed(prefix: LengthPrefix): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   return prefixedBy(prefix);
 }
 
-/** The same, as the queue of reads takes it. */
+/** The same framing, with the type that the read queue needs. */
 export function prefixedBy(prefix: LengthPrefix): LengthPrefixed {
   if (typeof prefix !== "object") throw wrongType("options", "an object with lengthBytes", prefix);
   checkOptions(prefix);

@@ -13,20 +13,20 @@ const LINE_FEED = delimiterSet([Buffer.from("\n")]);
 const RETURN = 0x0d;
 const WIDE = ["utf16le", "utf-16le", "ucs2", "ucs-2"];
 
-/** What `line` takes. */
+/** Options of `line`. */
 export interface LineFramingOptions {
-  /** How bytes become text. One in which a line feed is one byte. @default "utf8" */
+  /** The encoding of the text. A line feed must be a single byte in it, so UTF-16 is not possible. @default "utf8" */
   encoding?: BufferEncoding | undefined;
-  /** What `encode` ends a line with. @default "\n" */
+  /** The line ending that `encode` adds. @default "\n" */
   ending?: "\n" | "\r\n" | undefined;
 }
 
 /**
- * Lines of text without their ending, which is LF or CRLF. Rules `readLine`.
+ * Lines of text, whose value does not contain the ending (LF or CRLF). The framing of `readLine`.
  *
  * ```
  *   | H e l o \r \n | …
- *     └ value ┘     ▲ here the message ends
+ *     └ value ┘     ▲ the message ends here
  * ```
  */
 class Line extends InPlaceFraming<string> implements MessageFraming<string> {
@@ -61,12 +61,14 @@ class Line extends InPlaceFraming<string> implements MessageFraming<string> {
   }
 }
 
-/** How long the text of a line is that has `count` bytes. */
+/** The length of a line's text, given that the line has `count` bytes with its ending. */
 function endOfLine(block: Buffer, start: number, count: number): number {
   return count > 1 && block[start + count - 2] === RETURN ? count - 2 : count - 1;
 }
 
-/** @throws RangeError for text that would be more than one line: who puts a peer's text into a line must not be led on */
+/**
+ * @throws RangeError for text with a CR or LF, so that text from a peer cannot smuggle a second line into the stream
+ */
 export function checkLine(text: unknown): string {
   if (typeof text !== "string") throw wrongType("text", "a string", text);
   if (/[\r\n]/.test(text)) throw new RangeError("Expected text to be one line, got a CR or LF within it");
@@ -76,7 +78,7 @@ export function checkLine(text: unknown): string {
 const UTF8 = new Line("utf8", "\n");
 const known = new Map<string, Line>();
 
-/** @param encoding - checked already; null: UTF-8 */
+/** @param encoding - an encoding that was checked before; null for UTF-8 */
 export function lineIn(encoding: BufferEncoding | null, ending = "\n"): Line {
   if (encoding === null && ending === "\n") return UTF8;
   const key = `${encoding ?? "utf8"}${ending}`;
@@ -95,8 +97,8 @@ export function checkLineEncoding(given: unknown): BufferEncoding | null {
 }
 
 /**
- * Lines of text without their ending, which is LF or CRLF. `encode` adds the ending, and throws for text that holds a CR
- * or LF.
+ * Lines of text. A line ends with LF or CRLF, and the value does not contain the ending. `encode` adds the ending.
+ * @throws TypeError, RangeError for invalid options; `encode` throws RangeError for text that contains a CR or LF
  */
 export function line(options?: LineFramingOptions): MessageFraming<string> {
   const { encoding, ending } = checkOptions(options) ?? {};

@@ -13,15 +13,15 @@ import {
 const ZERO = 0x30;
 const COLON = 0x3a;
 const COMMA = 0x2c;
-/** As many as every safe integer has. */
+/** Every number with so few digits is a safe integer. */
 const DIGITS_MAX = 15;
 
 /**
- * `5:hello,`, as https://cr.yp.to/proto/netstrings.txt has it. The value is what stands between colon and comma.
+ * `5:hello,` (https://cr.yp.to/proto/netstrings.txt). The value is what stands between the colon and the comma.
  *
  * ```
  *   | 5 : | h e l l o | , | …
- *           └ value ┘     ▲ here the message ends
+ *           └ value ┘     ▲ the message ends here
  * ```
  */
 class Netstring extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
@@ -62,7 +62,10 @@ function checkComma(byte: number | undefined): void {
 
 const only = new Netstring();
 
-/** `5:hello,`: the value is what stands between colon and comma. What is no netstring fails with `BAD_FRAME`. */
+/**
+ * Netstrings such as `5:hello,`. The value is what stands between the colon and the comma. Bytes that are not a
+ * netstring fail the read with `BAD_FRAME`.
+ */
 export function netstring(): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   return only;
 }

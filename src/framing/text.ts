@@ -1,6 +1,6 @@
 /**
- * How many of the bytes form whole characters: what is behind them is the beginning of one whose rest is still to come.
- * Bytes that can never form a character count as whole; decoding shows them as U+FFFD.
+ * How many of the bytes form complete characters; the bytes behind them begin a character that is not complete. Bytes
+ * that can never form a character count as complete, and decoding shows them as U+FFFD.
  */
 export function completeCharacters(block: Buffer, start: number, end: number, encoding: BufferEncoding): number {
   const count = end - start;
@@ -21,7 +21,7 @@ export function completeCharacters(block: Buffer, start: number, end: number, en
   }
 }
 
-/** Bytes at the end that begin a UTF-8 character (RFC 3629, section 4) and do not finish it. */
+/** How many bytes at the end begin a UTF-8 character (RFC 3629, section 4) without completing it. */
 function openUtf8(block: Buffer, start: number, end: number): number {
   for (let back = 1; back <= Math.min(3, end - start); back++) {
     const lead = block[end - back] ?? 0;
@@ -38,7 +38,7 @@ function utf8Length(lead: number): number {
   return lead >= 0xc2 && lead <= 0xdf ? 2 : 1;
 }
 
-/** No overlong forms, no surrogates, nothing beyond U+10FFFF. */
+/** Whether the second byte is valid: overlong forms, surrogates and characters beyond U+10FFFF are not. */
 function maySecond(lead: number, second: number): boolean {
   const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
   const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;

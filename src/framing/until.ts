@@ -3,10 +3,11 @@ import { delimiterSet, findEnd, type DelimiterSet } from "./delimiter.js";
 import { InPlaceFraming, partsOf, UNKNOWN, type BytesInPlace, type MessageFraming } from "./framing.js";
 
 /**
- * Messages that end with a delimiter, which is a part of them; of several the one that ends first. Rules `readUntil`.
+ * Messages that end with a delimiter, or with one of several. The value contains the delimiter. The framing of
+ * `readUntil`.
  *
  * ```
- *   | G E T   / \r | \n …          searched: 6 bytes; a match may have begun in the last of them
+ *   | G E T   / \r | \n …          6 bytes were searched; a match may have begun in the last of them
  *                ▲── the next search begins here
  * ```
  */
@@ -18,7 +19,7 @@ export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<
     this.#set = delimiterSet(sequences);
   }
 
-  /** The length of the shortest delimiter: no message is shorter. */
+  /** The length of the shortest delimiter. No message is shorter. */
   get shortest(): number {
     return this.#set.shortest;
   }
@@ -34,8 +35,8 @@ export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<
   }
 
   /**
-   * The body with the first of the delimiters behind it, unless it ends with one already.
-   * @throws RangeError where a delimiter ends within the body: that would be two messages
+   * Appends the first of the delimiters to the body, unless the body ends with a delimiter already.
+   * @throws RangeError where a delimiter ends within the body, because the peer would see two messages
    */
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
     const parts = partsOf(body).map((part) => toBytes("value", part));
@@ -48,16 +49,16 @@ export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<
 }
 
 const KNOWN_MAX = 64;
-/** By encoding and text: a delimiter is asked for again and again, and strings are converted once. */
+/** Framings by encoding and text, because the same delimiter is asked for again and again. */
 const known = new Map<string, Delimited>();
 let lastText: string | undefined;
 let lastEncoding: BufferEncoding | null = null;
 let lastFraming: Delimited | undefined;
 
-/** Encodings that show bytes as text: what is searched for is the text that a peer sends, not what the result looks like. */
+/** Encodings that only display bytes. A delimiter given with such a read is the text that the peer sends, as UTF-8. */
 const FOR_BYTES: readonly (BufferEncoding | null)[] = ["hex", "base64", "base64url"];
 
-/** @param given - the encoding of the read, and of a delimiter that is text; null: UTF-8 */
+/** @param given - the encoding of the read, and of a delimiter that is a string; null for UTF-8 */
 export function until(delimiter: unknown, given: BufferEncoding | null): Delimited {
   const encoding = FOR_BYTES.includes(given) ? null : given;
   if (typeof delimiter !== "string") return new Delimited(sequencesOf(delimiter, encoding));
@@ -82,9 +83,10 @@ function sequencesOf(delimiter: unknown, encoding: BufferEncoding | null): Buffe
 }
 
 /**
- * Messages that end with a delimiter, or with the first of several. The value has the delimiter at its end, as that of
- * `readUntil`; `encode` adds the first delimiter where there is none, and throws where one stands within the value.
- * @throws TypeError, RangeError for what is no delimiter
+ * Messages that end with a delimiter; of several delimiters the one that ends first counts. The value contains the
+ * delimiter, as in `readUntil`. `encode` adds the first of the delimiters unless the body ends with a delimiter
+ * already.
+ * @throws TypeError, RangeError for an invalid delimiter; `encode` throws RangeError for a delimiter within the body
  */
 export function delimited(delimiter: Bytes | readonly Bytes[]): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   return until(delimiter, checkEncoding(undefined));

@@ -1,7 +1,7 @@
 import { checkFunction, checkMaxLength, show, wrongType } from "../base/checks.js";
 import { InPlaceFraming, UNKNOWN, type BytesInPlace, type Framing, type UnreadBytes } from "./framing.js";
 
-/** A user's framing, called with views of what is looked at in place, and held to what it promises. */
+/** Wraps a user's framing: calls it with views of the received bytes, and checks what it returns. */
 class UserFraming<T> extends InPlaceFraming<T> {
   override readonly confirmsLength = true;
   readonly #framing: Framing<T>;
@@ -36,7 +36,7 @@ class UserFraming<T> extends InPlaceFraming<T> {
 
 const known = new WeakMap<object, InPlaceFraming<unknown>>();
 
-/** The framing as the queue of reads takes it. @throws TypeError for what is no framing */
+/** Any framing as an `InPlaceFraming`. @throws TypeError for an object that is not a framing */
 export function inPlace<T>(framing: Framing<T>): InPlaceFraming<T> {
   if (framing instanceof InPlaceFraming) return framing as InPlaceFraming<T>;
   if (typeof (framing as Framing<T> | null)?.measure !== "function") {

@@ -10,18 +10,18 @@ import {
   type UnreadBytes,
 } from "./framing.js";
 
-/** What `varint` takes. */
+/** Options of `varint`. */
 export interface VarintOptions {
-  /** The most bytes that a length may have, from 1 to 8. MQTT has 4. @default 5 */
+  /** How many bytes the length may have, from 1 to 8. In MQTT it is 4. @default 5 */
   maxBytes?: number | undefined;
 }
 
 /**
- * A length in LEB128, as Protocol Buffers have it, and so many bytes. The value is those bytes.
+ * A length in LEB128, as in Protocol Buffers, followed by so many bytes, which are the value.
  *
  * ```
- *   | 1010 1100 | 0000 0010 | 300 bytes | …      seven bits a byte, the lowest first; the top bit says "more"
- *     └ header ───────────┘  └ value ─┘ ▲ here the message ends
+ *   | 1010 1100 | 0000 0010 | 300 bytes | …      each byte holds seven bits, the lowest first; the top bit means "more"
+ *     └ header ───────────┘  └ value ─┘ ▲ the message ends here
  * ```
  */
 class Varint extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
@@ -66,7 +66,7 @@ class Varint extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, By
   }
 }
 
-/** How many bytes the length has; it is known to end. */
+/** How many bytes the length field has. All of them must have come. */
 function headerOf(block: Buffer, start: number): number {
   let count = 1;
   while ((block[start + count - 1] ?? 0) >= 0x80) count++;
@@ -76,8 +76,9 @@ function headerOf(block: Buffer, start: number): number {
 const FIVE = new Varint(5);
 
 /**
- * A length in LEB128, as Protocol Buffers have it, and so many bytes: the value is those bytes. A length of more than
- * `maxBytes` bytes fails with `BAD_FRAME`.
+ * A length in LEB128, as in Protocol Buffers, followed by so many bytes, which are the value. A length field of more
+ * than `maxBytes` bytes fails the read with `BAD_FRAME`.
+ * @throws TypeError, RangeError for invalid options; `encode` throws RangeError for a body that is too long
  */
 export function varint(options?: VarintOptions): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   const { maxBytes } = checkOptions(options) ?? {};
