@@ -2,19 +2,21 @@ import { apart } from "../base/apart.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { surface } from "../base/uncaught.js";
 
-/** Something that wants to be woken. Its place in the heap is in it, so that arming allocates nothing. */
+/**
+ * What wants to be woken at a deadline. A sleeper holds its own index in the heap, so that arming allocates nothing.
+ */
 export interface Sleeper {
-  /** -1 when not in the heap. */
+  /** The sleeper's index in the heap; -1 when it is not in the heap. */
   heapIndex: number;
-  /** Clock time at which it will be woken: at its deadline, or earlier. */
+  /** The clock time at which the sleeper will be woken: its deadline, or earlier. */
   wakeAt: number;
   wake(now: number): void;
 }
 
 /**
- * All deadlines of a thread on one timer: a binary heap, and laziness. A sleeper whose deadline moves to later is left
- * where it is; woken too early, it arms itself again. So a timeout on each of a million reads of one socket costs two
- * numbers a read, and touches the heap as often as the timeout's length passes.
+ * A binary heap that serves all deadlines of a thread with one timer. A sleeper whose deadline moves to a later time
+ * stays where it is in the heap; it is woken too early, and arms itself again. So a timeout on each of a million reads
+ * costs two assignments per read, and the heap is touched only about once per length of the timeout.
  */
 export class Deadlines {
   readonly #clock: Clock;
@@ -23,7 +25,7 @@ export class Deadlines {
   #timer: Timer | null = null;
   #timerAt = Infinity;
 
-  /** @param holdsProcess whether the timer keeps the process alive; not needed where a descriptor does that */
+  /** @param holdsProcess whether the timer keeps the process alive, which is not needed where a descriptor does so */
   constructor(clock: Clock, holdsProcess: boolean) {
     this.#clock = clock;
     this.#holdsProcess = holdsProcess;
@@ -33,7 +35,7 @@ export class Deadlines {
     return this.#heap.length;
   }
 
-  /** Makes sure that the sleeper is woken at `at`, or before. */
+  /** Makes sure that the sleeper is woken at the clock time `at`, or earlier. */
   arm(sleeper: Sleeper, at: number): void {
     if (sleeper.heapIndex !== -1) {
       if (sleeper.wakeAt <= at) return;
@@ -120,7 +122,7 @@ export class Deadlines {
   }
 }
 
-/** An exception keeps none of the others from being woken. */
+/** An exception of one sleeper must not keep the others from being woken. */
 function wake(sleeper: Sleeper, now: number): void {
   try {
     sleeper.wake(now);
@@ -131,7 +133,7 @@ function wake(sleeper: Sleeper, now: number): void {
 
 const perClock = new WeakMap<Clock, { holding: Deadlines; other: Deadlines }>();
 
-/** The deadlines that all sockets of a clock share. */
+/** The deadlines that all sockets with this clock share. */
 export function deadlinesOf(clock: Clock, holdsProcess: boolean): Deadlines {
   let both = perClock.get(clock);
   if (both === undefined) {

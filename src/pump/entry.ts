@@ -1,16 +1,18 @@
 import { checkMs } from "../base/checks.js";
 import { type RequestKind, type RequestOwner, SocketRequest } from "../base/request.js";
 
-/** A small integer where `Infinity` would do: a number that is none costs an allocation in each entry that holds it. */
+/** The timeout of an entry without one. `Infinity` is not a small integer, so V8 would allocate it in each entry. */
 export const NO_TIMEOUT = -1;
 
-/** A request that waits its turn in one of the two queues. The queue's links are in it, so queueing allocates no more. */
+/**
+ * A request in one of the two queues. The links of the queue are fields of the entry, so queueing allocates nothing.
+ */
 export class Entry<T = unknown> extends SocketRequest<T> {
   next: this | null = null;
   prev: this | null = null;
-  /** Or NO_TIMEOUT. Grows by extensions. */
+  /** Milliseconds, or NO_TIMEOUT. `extend` adds to them. */
   timeoutMs: number;
-  /** Takes the abort listener off again. */
+  /** Removes the abort listener. */
   stopListening: (() => void) | null = null;
 
   constructor(kind: RequestKind, tag: unknown, owner: RequestOwner, timeoutMs: number) {
@@ -19,19 +21,19 @@ export class Entry<T = unknown> extends SocketRequest<T> {
   }
 }
 
-/** Whether nobody has settled it yet. */
+/** Whether a request has not been settled yet. */
 export function isPending(request: SocketRequest<unknown>): boolean {
   return request._state === "queued" || request._state === "current";
 }
 
-/** More time for an entry that has a timeout. */
+/** Adds time to the timeout of a pending entry. @returns false where the entry is settled or has no timeout */
 export function extendEntry(entry: Entry, ms: number): boolean {
   if (!isPending(entry) || entry.timeoutMs === NO_TIMEOUT) return false;
   entry.timeoutMs += ms;
   return true;
 }
 
-/** First in, first out; taking one back from the middle costs no more than from the head. */
+/** A linked list, first in, first out. Removing an entry from the middle costs no more than removing the head. */
 export class EntryList<E extends Entry> {
   head: E | null = null;
   tail: E | null = null;
@@ -56,14 +58,14 @@ export class EntryList<E extends Entry> {
   }
 }
 
-/** How long the current entry of a queue has been waiting, and what was reported of it. */
+/** How long the current entry of a queue has been waiting, and how much of its progress was reported. */
 export class Wait {
-  /** Clock time at which the current entry had to wait; -1 before. Its timeout runs from there. */
+  /** The clock time at which the current entry had to wait, from which its timeout runs; -1 before that. */
   startedAt = -1;
-  /** Bytes that the delegate was told of as partial. */
+  /** How many bytes of partial progress the delegate was told of. */
   reported = 0;
 
-  /** The entry is the current one, from now on. */
+  /** Makes the entry the current one. */
   enter(entry: Entry): void {
     if (entry._state === "current") return;
     entry._state = "current";
@@ -71,13 +73,13 @@ export class Wait {
     this.reported = 0;
   }
 
-  /** When the entry's time is up. `Infinity`: never. */
+  /** The clock time at which the entry times out; `Infinity` if it never does. */
   dueAt(entry: Entry): number {
     return entry.timeoutMs === NO_TIMEOUT || this.startedAt < 0 ? Infinity : this.startedAt + entry.timeoutMs;
   }
 }
 
-/** Of an entry: milliseconds, or NO_TIMEOUT. */
+/** Checks the `timeout` option of an entry. @returns milliseconds, or NO_TIMEOUT */
 export function checkTimeout(value: unknown): number {
   const ms = checkMs("timeout", value);
   return ms === Infinity ? NO_TIMEOUT : ms;

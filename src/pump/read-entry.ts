@@ -8,19 +8,19 @@ export type ReadKind = Extract<
   "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "readMessage" | "peek" | "skip" | "startTLS"
 >;
 
-/** A length that no read reaches, and that is a small integer (see NO_TIMEOUT). */
+/** A length that no read reaches. It is a small integer for the same reason as NO_TIMEOUT. */
 export const UNLIMITED = 2 ** 31 - 1;
 
-/** A read: where it ends, and what it gives. The fields after the constructor's are set before it is queued. */
+/** A read. The fields that the constructor does not set are set before the entry is queued. */
 export class ReadEntry<T = unknown> extends Entry<T> {
   declare readonly kind: ReadKind;
-  /** Says where the read ends. */
+  /** Decides where the read ends and what its value is. */
   readonly framing: InPlaceFraming<unknown>;
-  /** The most bytes that the read may take, its header included. */
+  /** The most bytes that the read may take, including the header of its framing. */
   limit: number;
-  /** What the bytes become. */
+  /** What the bytes become: text, a part of the caller's memory, or a new Buffer. */
   target: Target = null;
-  /** `onFailure: "continue"` */
+  /** Whether the option `onFailure: "continue"` was given, so that a failure leaves the connection open. */
   failsAlone = false;
 
   constructor(

@@ -3,24 +3,28 @@ import { EntryList } from "./entry.js";
 import type { ReadEntry } from "./read-entry.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
 
-/** What came of an attempt to satisfy the current read. `"gone"`: code of the user's, asked meanwhile, has taken it back. */
+/**
+ * The result of an attempt at the current read. `"gone"` means that the user's framing has cancelled the read
+ * meanwhile.
+ */
 export type ReadAttempt = "ready" | "wait" | "over-limit" | "bad-frame" | "gone";
 
 /**
- * Reads that wait, and the bytes they wait for: pure state. The first entry is the current one.
+ * The pending reads and the received bytes, without any I/O or time. The first entry is the current one.
  *
- * `attempt` says whether the current read can be satisfied by what is here, `draw` makes its value, `take` takes its bytes.
- * Where a read ends, and what it gives, its framing knows. The outcome depends on the bytes alone, never on how they were cut into chunks.
+ * `attempt` says whether the bytes that have come satisfy the current read, `draw` makes its value, and `take` removes
+ * its bytes. The framing of a read knows where the read ends and what its value is. The outcome depends on the bytes
+ * alone, never on the chunks in which they came.
  */
 export class ReadQueue extends EntryList<ReadEntry> {
   readonly buffer = new ReceiveBuffer();
-  /** What kept the current read from being a message, where `attempt` has said so. */
+  /** Why the bytes are not a message, after `attempt` has returned "bad-frame". */
   problem: unknown = undefined;
-  /** Of the current read: how far its search has come. */
+  /** How many bytes the search of the current read has seen. */
   #searched = 0;
-  /** Of the current read: the whole length of its message, once that is known. */
+  /** The whole length of the current read's message, once that is known. */
   #total = UNKNOWN;
-  /** Of the current skip: bytes dropped already. */
+  /** How many bytes the current skip has dropped already. */
   #dropped = 0;
 
   override remove(entry: ReadEntry): void {
@@ -32,7 +36,10 @@ export class ReadQueue extends EntryList<ReadEntry> {
     super.remove(entry);
   }
 
-  /** Looks whether the current read can be satisfied. `hold`: how much a skip keeps, to give it back if it fails. */
+  /**
+   * Tries whether the bytes that have come satisfy the current read.
+   * @param hold how many bytes a skip keeps until it is done, so that they are still there if it fails
+   */
   attempt(entry: ReadEntry, hold: number): ReadAttempt {
     const { buffer } = this;
     const { framing, limit } = entry;
@@ -45,7 +52,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
         const here = framing.isContiguous ? buffer.ready : buffer.length;
         if (here + this.#dropped >= this.#total) {
           if (!framing.confirmsLength || this.#searched >= this.#total) return "ready";
-          // Asked again, now that all of it is here, the framing may find that it is longer.
+          // The framing is asked again now that the message seems complete, because its length may grow.
           const failure = this.#search(entry);
           if (failure !== null) return failure;
           continue;
@@ -57,7 +64,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
     }
   }
 
-  /** Asks the framing for the length of the message, and holds the answer against the limit. */
+  /** Asks the framing for the length of the message, and compares the answer with the limit. */
   #search(entry: ReadEntry): ReadAttempt | null {
     const { framing, limit } = entry;
     const { ready } = this.buffer;
@@ -76,7 +83,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
     return total === UNKNOWN && this.#searched === limit ? "over-limit" : null;
   }
 
-  /** Of a message whose length cannot be there is nothing but its header. */
+  /** A message with an impossible length counts as its header alone. */
   #cannotBe(entry: ReadEntry, why: "bad-frame" | "over-limit", problem: unknown): ReadAttempt {
     this.problem = problem;
     if (entry.framing.headerBytes > 0) this.#total = entry.framing.headerBytes;
@@ -84,15 +91,15 @@ export class ReadQueue extends EntryList<ReadEntry> {
   }
 
   /**
-   * The value of the current read, for which `attempt` was "ready". Nothing is taken yet: a framing of the user's, which
-   * is asked for it, may take the read back or close the socket.
-   * @throws what the framing throws for bytes that are no message
+   * Returns the value of the current read after `attempt` has returned "ready". No bytes are taken yet, because the
+   * user's framing, which runs here, may throw, cancel the read or close the socket.
+   * @throws what the framing throws for bytes that are not a message
    */
   draw(entry: ReadEntry): unknown {
     return entry.framing.draw(this.buffer, this.#total - this.#dropped, entry.target);
   }
 
-  /** Takes the bytes of the current read, whose value was drawn, and takes it off the queue. */
+  /** Removes the current read, whose value was drawn, from the queue, and its bytes from the buffer. */
   take(entry: ReadEntry): void {
     const count = this.#total - this.#dropped;
     entry._bytesDone = this.#total;
@@ -100,33 +107,33 @@ export class ReadQueue extends EntryList<ReadEntry> {
     if (!entry.framing.keepsBytes) this.buffer.drop(count);
   }
 
-  /** The bytes of a text that `draw` has given. */
+  /** Returns the bytes of a text that `draw` has returned. */
   textBytes(entry: ReadEntry): Buffer {
     return entry.framing.textBytes(this.buffer, this.#total - this.#dropped);
   }
 
-  /** Bytes that the current skip has dropped already. */
+  /** How many bytes the current skip has dropped already. */
   get skipped(): number {
     return this.#dropped;
   }
 
-  /** Bytes that have come for the current read. */
+  /** How many bytes have come for the current read. */
   bytesDone(entry: ReadEntry): number {
     return this.#dropped + Math.min(this.buffer.length, this.#most(entry) - this.#dropped);
   }
 
-  /** A copy of what has come for an unfinished read. A skip does not say, its bytes are not wanted. */
+  /** Returns a copy of what has come for an unfinished read; undefined for a skip, which drops its bytes. */
   partial(entry: ReadEntry): Buffer | undefined {
     return entry.framing.dropsBytes ? undefined : this.buffer.copyOut(this.bytesDone(entry));
   }
 
-  /** How many more bytes may be taken from the kernel: what the current read can use, and the read-ahead. */
+  /** How many more bytes may be received: what the current read can use, plus the read-ahead. */
   room(readAhead: number): number {
     const most = this.head === null ? 0 : this.#most(this.head) - this.#dropped;
     return Math.max(0, most + readAhead - this.buffer.length);
   }
 
-  /** The most that the current read can take. */
+  /** The most bytes that the current read can take. */
   #most(entry: ReadEntry): number {
     return this.#total === UNKNOWN ? entry.limit : this.#total;
   }

@@ -1,16 +1,16 @@
 import { markAsUntransferable } from "node:worker_threads";
 import type { UnreadBytes } from "../framing/framing.js";
 
-/** Messages share blocks of this size, and may pin as much. */
+/** Small messages share blocks of this size. A message that the user keeps may keep so much memory alive. */
 const SMALL = 8192;
-/** Larger messages share larger blocks: one never pins more than so many times its own size. */
+/** Larger messages share larger blocks, but a message keeps at most so many times its own size alive. */
 const SHARE = 16;
 const LARGE = 65_536;
 const EMPTY = Buffer.alloc(0);
 
 type BufferConstructor = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
 
-/** What makes a Buffer from memory without further ado: `subarray` asks for it, too, and takes twice the time. */
+/** The constructor that `subarray` uses for its result. Calling it directly takes half the time. */
 const species = (Buffer as unknown as { [Symbol.species]?: BufferConstructor })[Symbol.species];
 const View = isUsable(species) ? species : null;
 
@@ -22,19 +22,19 @@ function isUsable(make: BufferConstructor | undefined): make is BufferConstructo
  * Received bytes that nobody has taken yet.
  *
  * ```
- *            window (ours)                    chunk (the transport's, borrowed during one call)
+ *            window (of this buffer)          chunk (of the transport, borrowed during one call)
  *   block: [ ….given away….|#####unread#####|   room ]     [ ..fed.. |######rest######| ]
  *                        start              end  block.length       chunkStart      chunkEnd
  * ```
  *
- * Reads look at the window only, which is contiguous. `feed` moves bytes from the chunk into it: all that a read of
- * known length lacks, else a step that doubles. So each byte is copied once on its way to the user, but for the few of a
- * message that straddles two blocks; and memory grows with what has come, never with what a peer announced.
- * A block is never written again where bytes were given away.
+ * Reads look only at the window, which is contiguous. `feed` moves bytes from the chunk into the window: all that a
+ * read of known length lacks, or steps that double in size. So each byte is copied once on its way to the user, except
+ * the few bytes of a message that lies across two blocks. Memory grows with the bytes that have come, never with a
+ * length that a peer has announced. A part of a block that was given to the user is never overwritten.
  */
 export class ReceiveBuffer implements UnreadBytes {
   block: Buffer = EMPTY;
-  /** The block's memory, once it is shared, and where it begins there: asking the block costs more than a field does. */
+  /** The memory of a shared block and the block's offset there. Reading a field is cheaper than asking the block. */
   #memory: ArrayBufferLike | null = null;
   #base = 0;
   start = 0;
@@ -44,12 +44,12 @@ export class ReceiveBuffer implements UnreadBytes {
   #chunkEnd = 0;
   #lastTaken = 0;
 
-  /** Bytes in the window: contiguous, to be searched. */
+  /** How many unread bytes lie in the window, side by side. */
   get ready(): number {
     return this.end - this.start;
   }
 
-  /** All unread bytes. */
+  /** How many bytes are unread in all. */
   get length(): number {
     return this.end - this.start + this.#chunkEnd - this.#chunkStart;
   }
@@ -61,7 +61,7 @@ export class ReceiveBuffer implements UnreadBytes {
     this.#chunkEnd = start + length;
   }
 
-  /** Ends the loan: what was not taken is copied, joined to what was there. */
+  /** Ends the loan: what was not taken from the chunk is copied into the window. */
   keep(): void {
     const rest = this.#chunkEnd - this.#chunkStart;
     if (rest > 0) this.#append(rest, 0);
@@ -70,7 +70,7 @@ export class ReceiveBuffer implements UnreadBytes {
     this.trim();
   }
 
-  /** Gives a large block back of which little is left. To be called when the reads at hand are through. */
+  /** Replaces a large block that is mostly used up by a small one. Called when no read can go on for now. */
   trim(): void {
     if (this.block.length > SMALL && this.ready * 4 < this.block.length && this.#chunkStart === this.#chunkEnd) {
       this.#move(this.ready);
@@ -79,7 +79,7 @@ export class ReceiveBuffer implements UnreadBytes {
 
   /**
    * Moves more of the chunk into the window.
-   * @param wanted how long the window should become; 0 when the reader cannot know
+   * @param wanted how long the window should become; 0 when the reader cannot know that
    * @returns whether there was anything to move
    */
   feed(wanted: number): boolean {
@@ -94,7 +94,8 @@ export class ReceiveBuffer implements UnreadBytes {
   #append(count: number, wanted: number): void {
     const need = this.ready + count;
     if (this.end + count > this.block.length) {
-      // Doubling keeps the copying linear, and a length that was only claimed from costing memory.
+      // Doubling keeps the cost of copying linear. Only a wanted length close to what is there is allocated at once, so
+      // a large length that the peer merely announces costs no memory.
       const doubled = count >= this.ready ? need : need * 2;
       this.#move(wanted >= need && wanted <= need * 4 ? wanted : doubled);
     }
@@ -114,8 +115,8 @@ export class ReceiveBuffer implements UnreadBytes {
   }
 
   /**
-   * Bytes of the window, given away for good: they are to be dropped, and are never overwritten. `offset` is that of a
-   * message's body.
+   * Returns bytes of the window that the user may keep; they are never overwritten. The caller drops them afterwards.
+   * @param offset where the bytes begin, counted from the first unread byte
    */
   give(offset: number, count: number): Buffer {
     const { block } = this;
@@ -138,21 +139,23 @@ export class ReceiveBuffer implements UnreadBytes {
     return new View(this.#memory, this.#base + start, count);
   }
 
-  /** A copy of the first bytes, which stay. */
+  /** Returns a copy of the first bytes, which stay unread. */
   copyOut(count: number): Buffer {
     const data = allocate(count);
     this.copyTo(data, count);
     return data;
   }
 
-  /** Copies bytes, of window and chunk, into memory of the caller's. They stay. `offset` lies in the window. */
+  /**
+   * Copies bytes of the window and the chunk into the caller's memory. They stay unread. `offset` lies in the window.
+   */
   copyTo(target: Uint8Array, count: number, offset = 0): void {
     const inWindow = Math.min(count, this.ready - offset);
     copy(this.block, this.start + offset, target, 0, inWindow);
     copy(this.#chunk, this.#chunkStart, target, inWindow, count - inWindow);
   }
 
-  /** Drops the first bytes, of window and chunk, without copying any. */
+  /** Drops the first bytes of the window and the chunk, without copying any. */
   drop(count: number): void {
     const inWindow = Math.min(count, this.ready);
     this.start += inWindow;
@@ -165,7 +168,7 @@ export class ReceiveBuffer implements UnreadBytes {
   }
 }
 
-/** Messages lie side by side in it: who sends one to another thread must not take the others along. */
+/** Messages share this memory, so transferring one message to another thread must not take the others along. */
 function keepHere(memory: ArrayBufferLike): void {
   markAsUntransferable(memory);
 }
@@ -179,7 +182,7 @@ function newPool(): Buffer {
   return block;
 }
 
-/** Small ones share blocks of ours: those of `Buffer.allocUnsafe` are of 64 KiB in later versions of Node. */
+/** Small buffers share blocks of 8 KiB. The pool of `Buffer.allocUnsafe` has 64 KiB in later versions of Node. */
 function allocate(size: number): Buffer {
   if (size >= SMALL / 2) return Buffer.allocUnsafeSlow(size);
   if (size > SMALL - pooled) {
@@ -192,7 +195,7 @@ function allocate(size: number): Buffer {
 }
 
 function copy(source: Buffer, sourceStart: number, target: Uint8Array, targetStart: number, count: number): void {
-  // A native call costs more than a few bytes do.
+  // For a few bytes a loop is faster than a native call.
   if (count > 16) {
     source.copy(target, targetStart, sourceStart, sourceStart + count);
     return;

@@ -2,25 +2,27 @@ import { byteCount } from "../base/byte-count.js";
 import type { RequestOwner } from "../base/request.js";
 import { Entry, EntryList } from "./entry.js";
 
-/** What a queued write costs beside its bytes, so that a million empty ones do not count as nothing. */
+/**
+ * The least that a queued write counts in `limits.writeQueue`, so that a million empty writes do not count as nothing.
+ */
 const BOOKKEEPING = 128;
-/** Parts below this are copied together, larger ones are handed on as they are. */
+/** Neighbouring parts below this size are copied together; larger parts are handed to the transport as they are. */
 const SMALL = 4096;
 /**
- * Handed to the transport at once, at most. Progress is reported in such pieces. As small neighbours are joined, there
- * are never as many parts as one system call takes (1024).
+ * The size of the largest batch that is handed to the transport. Progress is reported per batch. Since small neighbours
+ * are joined, a batch never has more parts than one system call takes (1024).
  */
 const BATCH_BYTES = 256 * 1024;
-/** Entries share a batch up to this size: none waits long for the fate of others to be told of its own. */
+/** Writes are batched together only up to this size, so that no completion waits for many other writes. */
 const SHARED_BYTES = 64 * 1024;
 
 export class WriteEntry extends Entry<void> {
-  /** The bytes, unless a list was given. */
+  /** The bytes to write; null if a list was given. */
   readonly only: Uint8Array | null;
-  /** The list, without empty parts. */
+  /** The list to write, without empty parts; null if no list was given. */
   readonly parts: readonly Uint8Array[] | null;
   readonly total: number;
-  /** How many bytes have been given to the transport. */
+  /** How many bytes were handed to the transport. */
   handed = 0;
 
   constructor(
@@ -37,7 +39,7 @@ export class WriteEntry extends Entry<void> {
     this.total = isList ? byteCount(data as readonly Uint8Array[]) : (data as Uint8Array).length;
   }
 
-  /** Bytes that the operating system has. */
+  /** How many bytes the operating system has taken. */
   get sent(): number {
     return this._bytesDone;
   }
@@ -46,12 +48,12 @@ export class WriteEntry extends Entry<void> {
     return this.total;
   }
 
-  /** Whether a byte of it has been given to the transport: from then on it cannot be taken back. */
+  /** Whether a byte was handed to the transport. From then on the write cannot be taken off the queue. */
   get handedOn(): boolean {
     return this.handed > 0;
   }
 
-  /** Whether its memory is as long as it was when it was queued: a caller may have transferred or resized it. */
+  /** Whether the memory is as long as it was when it was queued. The caller may have transferred or resized it. */
   get isIntact(): boolean {
     return (this.parts === null ? (this.only as Uint8Array).length : byteCount(this.parts)) === this.total;
   }
@@ -64,39 +66,40 @@ export class WriteEntry extends Entry<void> {
     return this.kind === "end";
   }
 
-  /** Whether it holds no bytes, but a place in the stream. */
+  /** Whether the entry only marks a place in the stream and has no bytes. */
   get isMark(): boolean {
     return this.kind === "end" || this.kind === "startTLS";
   }
 
-  /** Its `index`th part. */
+  /** The part with this index; undefined behind the last part. */
   part(index: number): Uint8Array | undefined {
     if (this.parts !== null) return this.parts[index];
     return index === 0 && this.total > 0 ? (this.only as Uint8Array) : undefined;
   }
 }
 
-/** Looked at for each piece that is handed on; of a list, the sum of its parts tells, once all are. */
+/** Checked before each piece is handed on. The parts of a list are summed up only once all of them were handed on. */
 function hasChanged({ only, total }: WriteEntry): boolean {
   return only !== null && only.length !== total;
 }
 
 /**
- * Writes that wait: pure state. `gather` gives the next batch for the transport, of as many entries as fit; when the
- * operating system has it, `landed` is called, and `nextDone` gives one after the other the entries that are finished.
+ * The pending writes, without any I/O or time. `gather` returns the next batch for the transport, from as many entries
+ * as fit. When the operating system has taken bytes of the batch, `landed` is called, and `nextDone` then returns the
+ * finished entries one by one.
  */
 export class WriteQueue extends EntryList<WriteEntry> {
-  /** Bytes that the operating system does not have yet. */
+  /** How many bytes the operating system has not taken yet. */
   unsentBytes = 0;
-  /** What `limits.writeQueue` bounds. */
+  /** What the pending writes count in `limits.writeQueue`. */
   cost = 0;
-  /** Bytes of the batch that the transport has in hand. */
+  /** How many bytes of the present batch the operating system has not taken yet. */
   inFlight = 0;
-  /** An entry that `gather` came to whose memory is not as long any more as it was. It has to be taken off the queue. */
+  /** An entry whose memory changed its length before it was handed on. The caller has to remove it from the queue. */
   changed: WriteEntry | null = null;
-  /** The first entry of which the operating system may not have all. */
+  /** The first entry that the operating system may not have taken completely. */
   #unlanded: WriteEntry | null = null;
-  /** The first entry of which something was not yet handed on, and where in it. */
+  /** The first entry that was not handed on completely, and the place in it that comes next. */
   #next: WriteEntry | null = null;
   #part = 0;
   #offset = 0;
@@ -109,7 +112,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.#unlanded ??= entry;
   }
 
-  /** Takes back an entry that waits, or drops one whose connection is gone. */
+  /** Removes an entry: one that is done, was cancelled, or whose connection is gone. */
   override remove(entry: WriteEntry): void {
     if (this.#next === entry) this.#nextEntry();
     if (this.#unlanded === entry) this.#unlanded = entry.next;
@@ -119,14 +122,14 @@ export class WriteQueue extends EntryList<WriteEntry> {
     this.cost -= entry.cost;
   }
 
-  /** Whether there are bytes that the transport was not given yet. */
+  /** Whether there is an entry that was not handed to the transport, before the next mark. */
   get hasMore(): boolean {
     return this.#next !== null && !this.#next.isMark;
   }
 
   /**
-   * The next batch, at most BATCH_BYTES; empty when only empty entries, or a mark, are left.
-   * @param scratch memory for small parts to be joined in, instead of new memory
+   * Returns the next batch of at most BATCH_BYTES; an empty one when only empty entries or a mark are left.
+   * @param scratch memory in which small parts can be joined, instead of new memory
    */
   gather(scratch: Buffer | null): Uint8Array[] {
     const parts: Uint8Array[] = [];
@@ -152,14 +155,14 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return this.#part > 0;
   }
 
-  /** Whether the next entry may go along with what a batch has already. */
+  /** Whether the next entry may join a batch that has so many bytes already. */
   #mayShare(bytes: number): boolean {
     const entry = this.#next;
     if (entry === null || entry.isMark) return false;
     return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
-  /** The next part, or as much of it as there is room for. Null: it is not what it was. */
+  /** Returns the next part, or as much of it as there is room for; null if the entry's memory changed its length. */
   #takePart(room: number): Uint8Array | null {
     const entry = this.#next as WriteEntry;
     const part = entry.part(this.#part) as Uint8Array;
@@ -175,7 +178,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return piece;
   }
 
-  /** Copies neighbours that are small into one: fewer, larger pieces for the system call. */
+  /** Copies small neighbouring parts into one piece, because a system call with fewer pieces is faster. */
   #joinSmall(room: number, scratch: Buffer | null): Uint8Array | null {
     const bytes = this.#smallBytes(room);
     if (bytes === 0) return null;
@@ -195,7 +198,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return target.length === bytes ? target : target.subarray(0, bytes);
   }
 
-  /** How many bytes the next parts have that are small, if there are two at least. */
+  /** How many bytes the small parts that come next have in all; 0 if there are fewer than two. */
   #smallBytes(room: number): number {
     let bytes = 0;
     let count = 0;
@@ -225,8 +228,8 @@ export class WriteQueue extends EntryList<WriteEntry> {
   }
 
   /**
-   * The operating system has so many more bytes of the batch. Each entry gets its part at once: none can be given
-   * another's, then.
+   * The operating system has taken so many more bytes of the batch. They are assigned to their entries at once, so that
+   * removing an entry later cannot assign them to a wrong one.
    */
   landed(count = this.inFlight): void {
     let left = count;
@@ -241,7 +244,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
     }
   }
 
-  /** An entry of the batch in hand whose memory has changed since: nobody knows what went out in its place. */
+  /**
+   * Returns an entry of the present batch whose memory changed its length, so that unknown bytes may have been sent.
+   */
   findChanged(): WriteEntry | null {
     let left = this.inFlight;
     for (let entry = this.#unlanded; entry !== null && left > 0; entry = entry.next) {
@@ -251,7 +256,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return null;
   }
 
-  /** Takes the head off the queue if all of it has landed. */
+  /** Removes and returns the head of the queue if the operating system has taken all of it. */
   nextDone(): WriteEntry | null {
     const entry = this.head;
     if (entry === null || entry.isMark || entry.sent < entry.total) return null;
