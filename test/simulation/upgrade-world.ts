@@ -235,9 +235,9 @@ class Side {
   /** What was not read is what would have been read next, and of the right side of the mark. */
   #checkUnread(unread: Buffer, isSecure: boolean): void {
     const left = this.#reads.filter(({ request, isSecure: one }) => request.state !== "done" && one === isSecure);
-    // A long skip drops as it goes: of what has come for it, the last is there.
+    // A long skip drops as it goes, and tells how much.
     const rest = left.map(({ request: { kind, bytesDone }, expected }) =>
-      expected.subarray(kind === "skip" ? Math.max(0, bytesDone - unread.length) : 0),
+      expected.subarray(kind === "skip" ? bytesDone : 0),
     );
     const next = Buffer.concat(rest);
     const length = Math.min(unread.length, next.length);
