@@ -1,6 +1,7 @@
-// `npm test`: format, lint and package checks, then all tests, which end in the runner's own count. Types were checked
-// by the build. The first check that fails ends it. With files (`test/pump/text.test.ts`) only those are run, and with
-// --watch again whenever something changes; other arguments are passed on to the test runner.
+// `npm test` checks format and lint, and then runs all tests (one of them checks the package); the last lines are the test
+// runner's own count. The build has checked the types before. The first check that fails ends the run. With files
+// (`test/pump/text.test.ts`) only those files are run; with --watch they are run again whenever something changes. Other
+// arguments are passed on to the test runner.
 
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -21,7 +22,7 @@ function testFiles(folder) {
     .sort();
 }
 
-/** A test is named by its source or by what became of it. */
+/** A test file may be given by its source (.ts) or by its compiled file (.js). */
 function compiled(given) {
   return given.endsWith(".ts") ? join("build", given.replace(/\.ts$/, ".js")) : given;
 }
@@ -33,8 +34,8 @@ if (given.length === 0 && !watches) {
   run("format", "npx", ["prettier", "--check", "--log-level", "warn", "."]);
   run("lint", "npx", ["eslint", "."]);
 }
-// Two files at a time: tests count handles and CPU, and a machine may have two cores. Source maps name the line in
-// TypeScript where a test failed; all tests together would pay for them without need.
+// Only two files run at a time, because tests count handles and CPU time, and a machine may have two cores. Source maps make
+// a failure name its line in TypeScript; they slow every file down, so the whole suite runs without them.
 const runner = ["--test", "--test-concurrency=2", "--test-reporter=spec", ...(isFiles ? ["--enable-source-maps"] : [])];
 const files = isFiles ? given.map(compiled) : [...given, ...testFiles("build/test")];
 if (watches) {

@@ -1,5 +1,6 @@
-// `npm run test:install`: the package as npm packs it, installed into folders of its own: with a compiler, without one, with
-// ASYNCSOCKET_NATIVE=0, and with a prebuilt addon; on this Node, and on those asked for. Says which transport it came to.
+// `npm run test:install` installs the package, as npm packs it, into empty folders: with a compiler, without one, with
+// ASYNCSOCKET_NATIVE=0, and with a prebuilt addon; on this Node, and on the versions given. It fails where an installation does
+// not come to the expected transport.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { parseArgs } from "node:util";
 import { programOf } from "./runtime-programs.mjs";
 
 const SYSTEM = ["/usr/local/bin", "/usr/bin", "/bin"];
-/** What npm needs of a system to run a script. */
+/** The programs that npm needs to run a script. */
 const BARE = ["sh", "env", "uname", "dirname", "sed"];
 
 const PROGRAM = `
@@ -46,7 +47,7 @@ function must(result) {
   return result.output;
 }
 
-/** What is packed, from a copy, so that no prebuilt addon stays here. */
+/** Packs a copy of the package, so that no prebuilt addon stays in this folder. */
 function pack(folder, prebuilt) {
   const copy = join(folder, prebuilt ? "with" : "without");
   for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "dist", "src", "native"]) {
@@ -58,7 +59,7 @@ function pack(folder, prebuilt) {
   return join(copy, packed.trim().split("\n").at(-1));
 }
 
-/** A folder of programs, with this Node and no compiler. */
+/** Makes a folder of programs that has this Node, and no compiler. */
 function bareFolder(folder, node) {
   mkdirSync(folder);
   symlinkSync(node, join(folder, "node"));

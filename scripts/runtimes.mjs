@@ -1,6 +1,6 @@
-// `npm run test:runtimes`: all tests on several versions of Node, on Bun and on Deno, which come from the npm registry and
-// stay in the cache of this folder. Arguments: those wanted. Ends in a table; fails where a test does. What is left
-// out on Bun and Deno, and why, left-out.mjs lists.
+// `npm run test:runtimes` runs all tests on several versions of Node, on Bun and on Deno, which come from the npm registry and
+// stay in the cache of this folder. Arguments name the runtimes wanted. The run ends in a table, and fails where a test fails.
+// left-out.mjs lists what is left out on Bun and Deno, and why.
 
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -12,7 +12,7 @@ import { programOf } from "./runtime-programs.mjs";
 const FILE_MS = 120_000;
 const AT_ONCE = 2;
 
-/** How a runtime runs one file of tests, and tells of each test: [name, "ok" | "not ok" | "skip"]. */
+/** How a runtime runs one test file, and how its output becomes results: [name, "ok" | "not ok" | "skip"]. */
 function node(version) {
   return {
     name: `node-${version}`,
@@ -38,7 +38,7 @@ const RUNTIMES = {
   },
 };
 
-/** Names of tests with those of the suites that they are in, and what came of them. Suites themselves are left out. */
+/** The results of tests, named as "suite > test". Suites themselves give no result. */
 function tapResults(output) {
   const results = [];
   const inside = [];
@@ -62,7 +62,7 @@ function tapResults(output) {
 function bunResults(output) {
   const words = { pass: "ok", fail: "not ok", skip: "skip", todo: "skip" };
   const results = new Map();
-  // Each failure is listed again at the end.
+  // Bun lists each failure a second time at the end; the map keeps one.
   for (const [, word, name] of output.matchAll(/^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+ ?m?s\])?$/gm)) {
     results.set(name, [name, words[word]]);
   }
@@ -75,7 +75,7 @@ function testFiles(folder) {
     .sort();
 }
 
-/** Runs one file. A program that does not end is ended. */
+/** Runs one file. A program that does not end within FILE_MS is killed. */
 function run(program, args, env) {
   return new Promise((resolve) => {
     const options = { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", ...env } };

@@ -1,6 +1,6 @@
-// `npm run sanitize`: the native transport under AddressSanitizer and UndefinedBehaviorSanitizer, over its own tests, those of
-// run loops and the conformance suite, and under valgrind over its own. Builds a copy of its own; the one in use stays.
-// Linux with g++.
+// `npm run sanitize` tests the native transport under AddressSanitizer and UndefinedBehaviorSanitizer (its own tests, those of run
+// loops and the conformance suite), and under valgrind (the tests of the addon). It builds copies of the addon; the one in
+// use stays as it is. It needs Linux and g++.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
@@ -36,7 +36,7 @@ function run(title, command, args, env) {
   process.exit(1);
 }
 
-/** Where the headers of this Node are: beside it, or where npm is told. */
+/** The folder with the headers of this Node: beside the program, or where npm is configured to look. */
 function headers() {
   const places = [dirname(dirname(process.execPath)), process.env.npm_config_nodedir ?? ""];
   return places.map((place) => join(place, "include", "node")).find((place) => existsSync(join(place, "node_api.h")));
@@ -67,7 +67,7 @@ const ubsan = spawnSync("g++", ["-print-file-name=libubsan.so"], { encoding: "ut
 const sanitized = {
   ASYNCSOCKET_ADDON: build("sanitized", FLAGS),
   LD_PRELOAD: `${asan} ${ubsan}`,
-  // The runtime itself leaks at its end, and allocates more at a time than the default thinks sane.
+  // Node itself leaks memory when it exits, and allocates more at once than the sanitizer accepts by default.
   ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1",
   UBSAN_OPTIONS: "print_stacktrace=1",
 };
@@ -78,7 +78,7 @@ run("AddressSanitizer, UndefinedBehaviorSanitizer", process.execPath, [...runner
 if (!there("valgrind")) skip("there is no valgrind");
 const checked = { ASYNCSOCKET_ADDON: build("valgrind", ["-g", "-O1"]) };
 const options = ["--error-exitcode=9", "--leak-check=no", "--num-callers=30", "--quiet"];
-// Only what goes through the addon: what the runtime does to its own memory is not ours to judge.
+// Node's own use of undefined values is not reported, because only the addon is tested.
 const suppress = ["--undef-value-errors=no"];
 run("valgrind", "valgrind", [...options, ...suppress, process.execPath, ...["--test-reporter=tap"], ADDON], checked);
 rmSync(FOLDER, { recursive: true });

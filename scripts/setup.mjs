@@ -1,5 +1,5 @@
-// Installs the npm packages if they are missing or not those of the lock file, so that `npm start` and `npm test` work
-// on a fresh clone. Where all is in place it costs nothing.
+// Installs the npm packages if they are missing or older than the lock file, so that `npm start` and `npm test` work on a fresh
+// clone, and compiles the addon again if its sources have changed. Where nothing has changed this costs almost nothing.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";

@@ -1,10 +1,10 @@
-// `npm run NAME`: builds what has changed, and runs one of the tasks below. `npm run tasks` lists them.
+// `npm run NAME` builds what has changed, and runs one of the tasks below. `npm run tasks` lists them.
 
 import { spawnSync } from "node:child_process";
 
 const C8 = ["npx", "c8", "--reporter=text", "--check-coverage", "--lines", "97", "--branches", "93"];
 
-/** By name: what it does, its options, the program that is run behind the build, and the page that it writes. */
+/** For each task: what it does, its options, the program that is run after the build, and the page that the task writes. */
 const TASKS = {
   build: { about: "compiles what has changed", command: null },
   start: { about: "shows the library at work", command: ["node", "build/examples/start.js"] },
@@ -13,8 +13,8 @@ const TASKS = {
     about: "format, lint, and all tests; with FILES or --watch only those",
     command: ["node", "scripts/check.mjs"],
   },
-  coverage: { about: "the tests, and what they do not reach", command: [...C8, "node", "scripts/check.mjs"] },
-  mutate: { about: "faults put in by a machine that no test notices", command: ["npx", "stryker", "run"] },
+  coverage: { about: "the tests, and the code that they do not reach", command: [...C8, "node", "scripts/check.mjs"] },
+  mutate: { about: "faults put into the code, to find those that no test notices", command: ["npx", "stryker", "run"] },
   simulate: {
     options: "--runs N (20000), --seed N (1)",
     about: "random programs against the model",
@@ -51,18 +51,18 @@ const TASKS = {
   bench: {
     options:
       "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --json FILE, --profile FOLDER, --list",
-    about: "CPU per operation against code by hand",
+    about: "CPU time per operation, compared with code written by hand",
     command: ["node", "build/bench/main.js"],
   },
   pages: {
-    options: "FILE, as --json of the benchmark has written it",
-    about: "figures of a bench run into docs/performance.md",
+    options: "FILE …, written by npm run bench with --json",
+    about: "writes the figures of a benchmark into docs/performance.md",
     command: ["node", "build/bench/pages.js"],
     writes: "docs/performance.md",
   },
   audio: {
     options: "--runs N (5), --seconds N (4), --listeners N (8), --write",
-    about: "what listeners wait for, into docs/audio.md",
+    about: "how long audio listeners wait for frames (--write: into docs/audio.md)",
     command: ["node", "build/bench/audio.js"],
     writes: "docs/audio.md",
   },
