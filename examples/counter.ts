@@ -1,6 +1,6 @@
 /**
- * A protocol of one line: `add ID AMOUNT` is answered by `total NUMBER`. Each is counted once, however often the client has
- * to send it because the network failed. test/examples/counter.test.ts shows how that is tried out.
+ * A protocol of one line: `add ID AMOUNT` is answered by `total NUMBER`. The server counts each request once, however often the
+ * client has to send it because the network failed. test/examples/counter.test.ts shows how to test that.
  */
 
 import { reconnect, type AsyncSocket, type AsyncSocketDelegate, type TransportFactory } from "asyncsocket";
@@ -28,7 +28,7 @@ export class CounterServer implements AsyncSocketDelegate {
 }
 
 export interface CounterClientOptions {
-  /** Part of each request's ID, so that no two clients use the same. */
+  /** The beginning of each request's ID, so that no two clients use the same ID. */
   name: string;
   host: string;
   port: number;
@@ -47,7 +47,7 @@ export class CounterClient {
     this.#connections = reconnect({ ...options, timeout: 2000 }, { random });
   }
 
-  /** @returns the total, with this in it */
+  /** @returns the total, this amount included */
   async add(amount: number): Promise<number> {
     const request = `add ${this.#name}-${++this.#requests} ${amount}\n`;
     for (;;) {

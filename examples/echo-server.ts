@@ -1,6 +1,6 @@
 /**
- * An echo server: it says welcome, and repeats each line. A client that says nothing for too long is asked once whether
- * it is still there, and then sent away. Delegate style: nothing is awaited, nothing blocks.
+ * An echo server: it says welcome, and repeats each line. It asks a client that says nothing for too long once whether it is
+ * still there, and then disconnects it. The server is written in delegate style: nothing is awaited, nothing blocks.
  *
  *   node build/examples/echo-server.js --port 7000
  *   nc localhost 7000
@@ -25,7 +25,7 @@ const WELCOME = `Welcome to the AsyncSocket Echo Server${CRLF}`;
 const WARNING = `Are you still there?${CRLF}`;
 const MAX_LINE_BYTES = 64 * 1024;
 
-/** Tells the writes apart, in `didWrite`. */
+/** A tag by which `didWrite` tells the writes apart. */
 type Tag = "welcome" | "echo" | "warning";
 
 /** What the server remembers of each client. */
@@ -57,7 +57,7 @@ const delegate: AsyncSocketDelegate<Tag, Client> = {
     socket.write(line, { tag: "echo" });
   },
 
-  // Not before the echo is out: a client that sends and never reads would fill our memory.
+  // The next line is read only when the echo is out: a client that sends and never reads would fill this server's memory.
   didWrite(socket, tag) {
     if (tag === "echo") waitForLine(socket);
   },
@@ -71,7 +71,7 @@ const delegate: AsyncSocketDelegate<Tag, Client> = {
   },
 
   didDisconnect(socket, reason) {
-    // The listener has this delegate, too, but is nobody's client.
+    // The listener has this delegate, too, but it is no client.
     if (socket.userData !== undefined) console.log(`${socket.userData.name} left: ${reason.error?.code ?? reason.by}`);
   },
 };
@@ -80,6 +80,6 @@ const listener = new AsyncSocket({ delegate });
 await listener.listen({ host: values.host, port: Number(values.port) });
 if (listener.local?.family !== "unix") console.log(`Echo server on port ${listener.local?.port ?? "?"}`);
 
-// Ctrl-C takes no new clients, and gives those that are here a second to finish.
+// On Ctrl-C the server accepts no new clients, and gives the present ones a second to finish.
 process.once("SIGINT", () => void listener.shutdown({ graceMs: 1_000 }));
 process.once("SIGTERM", () => void listener.shutdown({ graceMs: 1_000 }));

@@ -1,7 +1,7 @@
 /**
- * Receives files from `file-sender` into a folder, and checks their sizes and checksums. Any size, in memory that does
- * not grow: one block is received into, again and again. What comes while it is written to the disk waits in the
- * kernel, and the sender waits with it.
+ * Receives files from `file-sender` into a folder, and checks their sizes and checksums. A file may have any size, and memory
+ * does not grow: the program receives into one block again and again. Bytes that come while the block is written to the disk
+ * wait in the kernel, and the sender waits, too.
  *
  *   node build/examples/file-receiver.js --port 7001 --folder ~/Downloads
  */
@@ -22,14 +22,14 @@ interface Header {
 
 function parseHeader(line: string): Header {
   const [, size, name] = /^(\d{1,15}) (.+)$/.exec(line) ?? [];
-  // The sender must not choose the folder. And no name beginning with a dot: it is "..", or something to hide.
+  // The sender must not choose the folder. A name that begins with a dot is refused: it is "..", or a hidden file.
   if (size === undefined || name === undefined || /^\.|[/\\\0]/.test(name)) {
     throw new Error(`Expected a size and a file's name, got ${JSON.stringify(line)}`);
   }
   return { size: Number(size), name };
 }
 
-/** @returns their SHA-256 */
+/** @returns the SHA-256 of the bytes */
 async function receiveBytes(socket: AsyncSocket, file: FileHandle, { size, name }: Header): Promise<string> {
   const hash = createHash("sha256");
   const block = Buffer.allocUnsafe(Math.min(size, BLOCK_BYTES));

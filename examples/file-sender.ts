@@ -1,6 +1,6 @@
 /**
- * Sends a file to a `file-receiver`: a line with its size and name, its bytes, and a line with their SHA-256. Any size:
- * a few chunks are under way at a time, and the next is read from the disk when the first of them is out.
+ * Sends a file to a `file-receiver`: a line with its size and name, its bytes, and a line with their SHA-256. A file may have
+ * any size: a few chunks are under way at a time, and the next is read from the disk when the first of them is out.
  *
  *   node build/examples/file-sender.js FILE --host HOST --port 7001
  */
@@ -14,10 +14,10 @@ import { AsyncSocket, type SocketRequest } from "asyncsocket";
 import { mebibytes, Progress } from "./progress.js";
 
 const CHUNK_BYTES = 256 * 1024;
-/** More would only wait in memory; fewer, and the network might wait for the disk. */
+/** How many chunks are under way. More would only wait in memory; with fewer, the network might wait for the disk. */
 const CHUNKS_UNDER_WAY = 4;
 
-/** The bytes, as fast as the receiver takes them. @returns their SHA-256 */
+/** Sends the bytes as fast as the receiver takes them. @returns their SHA-256 */
 async function sendBytes(socket: AsyncSocket, file: string, progress: Progress): Promise<string> {
   const hash = createHash("sha256");
   const underWay: SocketRequest<void>[] = [];
@@ -30,7 +30,7 @@ async function sendBytes(socket: AsyncSocket, file: string, progress: Progress):
   return hash.digest("hex");
 }
 
-/** @returns what the receiver says to it */
+/** @returns the receiver's answer */
 async function send(file: string, host: string, port: number): Promise<string> {
   const { size } = await stat(file);
   await using socket = await AsyncSocket.connect({ host, port, timeout: 10_000, limits: { idleMs: 60_000 } });

@@ -1,6 +1,6 @@
 /**
- * An HTTP/1.1 client: the head is read up to a blank line, the body as the head says: so many bytes, in chunks, or until
- * the end of the stream. Promise style: the protocol reads from top to bottom.
+ * An HTTP/1.1 client: it reads the head up to a blank line, and then the body as the head says: a number of bytes, chunks, or
+ * everything until the end of the stream. It is written in promise style: the protocol reads from top to bottom.
  *
  *   node build/examples/http-client.js http://example.com/
  *   node build/examples/http-client.js http://localhost:8080/film.mkv --output film.mkv
@@ -19,10 +19,10 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const MAX_SIZE_LINE_BYTES = 1024;
 
 interface Head {
-  /** "HTTP/1.1 200 OK" */
+  /** For example "HTTP/1.1 200 OK". */
   statusLine: string;
   status: number;
-  /** By their names in lower case. */
+  /** The headers, by their names in lower case. */
   fields: Map<string, string>;
 }
 
@@ -38,7 +38,7 @@ function parseHead(text: string): Head {
   return { statusLine, status: Number(status), fields };
 }
 
-/** The head of the answer. Those before it (100 Continue, 103 Early Hints) announce another. */
+/** Reads the head of the answer. Heads before it (100 Continue, 103 Early Hints) announce another head, and are skipped. */
 async function readHead(socket: AsyncSocket): Promise<Head> {
   for (;;) {
     const options = { timeout: HEAD_TIMEOUT_MS, maxLength: MAX_HEAD_BYTES, encoding: "latin1" } as const;
@@ -47,7 +47,7 @@ async function readHead(socket: AsyncSocket): Promise<Head> {
   }
 }
 
-/** The body's length, as far as the head tells. */
+/** The body's length, if the head tells it. */
 function lengthOf({ status, fields }: Head): number | undefined {
   if (status === 204 || status === 304) return 0;
   const text = fields.get("content-length");
@@ -60,7 +60,7 @@ function isChunked(fields: Map<string, string>): boolean {
   return fields.get("transfer-encoding")?.toLowerCase() === "chunked";
 }
 
-/** `length` bytes, as they come: a large body never has to be in memory. */
+/** Gives `length` bytes as they come: a large body never has to be in memory. */
 async function* readBytes(socket: AsyncSocket, length: number): AsyncGenerator<Buffer> {
   for (let left = length; left > 0;) {
     const data = await socket.read({ maxLength: left });
@@ -69,7 +69,7 @@ async function* readBytes(socket: AsyncSocket, length: number): AsyncGenerator<B
   }
 }
 
-/** Chunks, each behind a line with its size in hexadecimal; an empty one is the last, and a trailer follows it. */
+/** Gives the chunks, each of which follows a line with its size in hexadecimal. The last one is empty, and a trailer follows it. */
 async function* readChunks(socket: AsyncSocket): AsyncGenerator<Buffer> {
   for (;;) {
     const line = await socket.readLine({ maxLength: MAX_SIZE_LINE_BYTES });
@@ -95,13 +95,13 @@ async function* watched(body: AsyncIterable<Buffer>, progress: Progress): AsyncG
   }
 }
 
-/** How https:// is encrypted. A body that ends with the stream is whole only if the stream's end was the server's. */
+/** The TLS options for https://. A body that ends with the stream is whole only if the server itself ended the stream. */
 function encryption(ca: string | undefined): TLSOptions {
   const authorities = ca === undefined ? undefined : readFileSync(ca); // undefined: those that Node.js knows
   return { ca: authorities, ALPNProtocols: ["http/1.1"], requireCloseNotify: true };
 }
 
-/** @returns the status */
+/** @returns the HTTP status */
 async function get(url: URL, { output, ca }: { output?: string; ca?: string }): Promise<number> {
   const isSecure = url.protocol === "https:";
   await using socket = await AsyncSocket.connect({

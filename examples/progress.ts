@@ -1,4 +1,4 @@
-/** How far a transfer is: a bar on a terminal, a line for each quarter where there is none. */
+/** Shows how far a transfer is: by a bar on a terminal, elsewhere by a line for each quarter. */
 
 import cliProgress from "cli-progress";
 
@@ -14,7 +14,7 @@ export class Progress {
   #doneBytes = 0;
   #shownQuarters = 0;
 
-  /** Without `totalBytes` it cannot tell how far, only how much. */
+  /** Without `totalBytes` it shows only how many bytes were transferred. */
   constructor(what: string, totalBytes?: number, stream: NodeJS.WriteStream = process.stderr) {
     this.#what = what;
     this.#totalBytes = totalBytes;
@@ -28,7 +28,7 @@ export class Progress {
     else this.#bar.update(this.#doneBytes, { done: mebibytes(this.#doneBytes) });
   }
 
-  /** Takes the bar down, wherever it is. */
+  /** Removes the bar, even where it is not full. */
   stop(): void {
     this.#bar?.stop();
     if (this.#totalBytes === undefined) this.#stream.write(`${this.#what} ${mebibytes(this.#doneBytes)}\n`);

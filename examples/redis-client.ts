@@ -1,6 +1,6 @@
 /**
- * A Redis client. Replies are lines, and lines that announce so many bytes, or so many replies: each is read as what it
- * is, by line or by length, straight from the socket's queue. Then ten thousand commands at once, in the pipeline.
+ * A Redis client. A reply is a line, or a line that announces a number of bytes, or of further replies: the client reads each by
+ * line or by length, straight from the socket's queue. Then it sends ten thousand commands at once, in a pipeline.
  *
  *   node build/examples/redis-client.js --port 6379
  *   node build/examples/redis-client.js --path /run/redis/redis.sock --count 100000
@@ -12,10 +12,10 @@ import { AsyncSocket } from "asyncsocket";
 
 type Reply = string | number | null | Reply[];
 
-/** A complaint of the server. The connection is as good as before. */
+/** An error that the server replied with. The connection can still be used. */
 class RedisError extends Error {}
 
-/** A reply, by its first byte (https://redis.io/docs/latest/develop/reference/protocol-spec/, version 2). */
+/** Reads a reply; its first byte tells its kind (https://redis.io/docs/latest/develop/reference/protocol-spec/, version 2). */
 async function readReply(socket: AsyncSocket): Promise<Reply> {
   const line = await socket.readLine({ maxLength: 64 * 1024 });
   const rest = line.slice(1);
@@ -35,7 +35,7 @@ async function readReply(socket: AsyncSocket): Promise<Reply> {
   }
 }
 
-/** So many bytes, which may hold anything, and the CRLF behind them. */
+/** Reads a number of bytes, which may hold anything, and the CRLF behind them. */
 async function readText(socket: AsyncSocket, length: number): Promise<string> {
   const data = await socket.readExactly(length + 2);
   return data.toString("utf8", 0, length);
@@ -47,7 +47,7 @@ async function readReplies(socket: AsyncSocket, count: number): Promise<Reply[]>
   return replies;
 }
 
-/** A command is an array of its words, each with its length in bytes. */
+/** Encodes a command: an array of its words, each with its length in bytes. */
 function encode(words: readonly string[]): string {
   return `*${words.length}\r\n` + words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("");
 }
@@ -55,7 +55,7 @@ function encode(words: readonly string[]): string {
 /** Commands go out at once; their replies come in the order of the commands. */
 class Redis {
   readonly #socket: AsyncSocket;
-  /** The reply to the command sent last; what is sent next is answered after it. */
+  /** The reply to the last command that was sent; the reply to the next command comes after it. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(socket: AsyncSocket) {
@@ -84,7 +84,7 @@ async function introduce(redis: Redis): Promise<void> {
   console.log("INCR of a text →", complaint.message);
 }
 
-/** Half of them set a key, half get one that was just set; none waits for a reply. */
+/** Half of the commands set a key, half get a key that was just set; none waits for a reply. */
 async function pipeline(redis: Redis, count: number): Promise<void> {
   const start = performance.now();
   const replies: Promise<Reply>[] = [];
@@ -117,7 +117,7 @@ const { path } = values;
 const place = path === undefined ? { host: values.host, port: Number(values.port) } : { path };
 
 try {
-  // A command that a server does not answer within ten seconds is not going to be answered.
+  // A server that has not answered a command within ten seconds is not going to answer it.
   await using socket = await AsyncSocket.connect({ ...place, timeout: 5_000, limits: { idleMs: 10_000 } });
   const redis = new Redis(socket);
   await introduce(redis);

@@ -1,11 +1,11 @@
 /**
- * Sends one mail (SMTP, RFC 5321), which it takes from its input, to a mail server, encrypted by STARTTLS (RFC 3207)
- * unless told otherwise. Promise style: the conversation reads from top to bottom.
+ * Sends one mail (SMTP, RFC 5321), which it reads from its input, to a mail server, encrypted by STARTTLS (RFC 3207)
+ * unless told otherwise. It is written in promise style: the conversation reads from top to bottom.
  *
  *   node build/examples/smtp-client.js --host mail.example.org --from me@example.org --to you@example.org <mail.txt
  *   node build/examples/smtp-client.js --port 2525 --ca ca.pem --from me@example.org --to you@example.org <mail.txt
  *
- * Ends with 0 when the server has taken the mail, with 1 when it has not, with 2 when the arguments are wrong.
+ * The exit code is 0 when the server has accepted the mail, 1 when it has not, and 2 when the arguments are wrong.
  */
 
 import { readFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const USAGE = `Usage: smtp-client --from ADDRESS --to ADDRESS [--to ADDRESS] [--
          [--starttls required|no] [--ca FILE] [--servername NAME] <MAIL`;
 const CRLF = "\r\n";
 const CONNECT_TIMEOUT_MS = 30_000;
-/** The standard's patience: five minutes for a line, ten when the mail is to be taken. */
+/** The timeouts of the standard: five minutes for a line, ten for the answer to the whole mail. */
 const REPLY_TIMEOUT_MS = 300_000;
 const TAKING_TIMEOUT_MS = 600_000;
 const GOODBYE_TIMEOUT_MS = 5_000;
@@ -30,7 +30,7 @@ interface Settings {
   port: number;
   from: string;
   to: string[];
-  /** Null: in the clear. */
+  /** Null sends the mail in the clear. */
   tls: TLSOptions | null;
 }
 
@@ -43,7 +43,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Lines with one code; a hyphen behind it says that another follows. */
+/** Reads a reply: lines with one code; a hyphen behind the code says that another line follows. */
 async function readReply(socket: AsyncSocket, timeout = REPLY_TIMEOUT_MS): Promise<Reply> {
   const lines: string[] = [];
   let firstCode: string | undefined;
@@ -59,7 +59,7 @@ async function readReply(socket: AsyncSocket, timeout = REPLY_TIMEOUT_MS): Promi
   throw new Error(`Expected an SMTP reply of at most ${MAX_REPLY_LINES} lines, got more`);
 }
 
-/** The reply, if it is the one hoped for. */
+/** Reads a reply, and throws unless it is the expected one. */
 async function expectReply(socket: AsyncSocket, what: string, expected: number, timeout?: number): Promise<Reply> {
   let reply: Reply;
   try {
@@ -76,13 +76,13 @@ function command(socket: AsyncSocket, line: string, expected: number): Promise<R
   return expectReply(socket, line, expected);
 }
 
-/** What the server can do, by the first word of each line but its name. */
+/** The server's extensions: the first word of each line, except the first line, which has the server's name. */
 async function sayHello(socket: AsyncSocket): Promise<Map<string, string>> {
   const { lines } = await command(socket, `EHLO ${hostname()}`, 250);
   return new Map(lines.slice(1).map((line) => [line.split(" ", 1)[0]?.toUpperCase() ?? "", line]));
 }
 
-/** Encrypts, and asks again: what was said in the clear may have been another's words. */
+/** Encrypts, and asks for the extensions again: an attacker may have written what came in the clear. */
 async function secure(
   socket: AsyncSocket,
   extensions: Map<string, string>,
@@ -96,8 +96,8 @@ async function secure(
 }
 
 /**
- * As it goes on the wire: each line ends in CRLF, one that begins with a dot gets another before it, so that a single
- * dot ends the mail. Latin-1 stands for bytes: whatever the mail is written in stays as it is.
+ * The mail as it is sent: each line ends in CRLF, and a line that begins with a dot gets another dot before it, because a single
+ * dot ends the mail. The text is decoded as Latin-1, so that every byte of the mail stays as it is, whatever its encoding.
  */
 function encode(mail: Buffer): Buffer {
   const text = mail.toString("latin1").replace(/\r\n|\r|\n/g, CRLF);
@@ -105,14 +105,14 @@ function encode(mail: Buffer): Buffer {
   return Buffer.from(`${lines.replace(/^\./gm, "..")}.${CRLF}`, "latin1");
 }
 
-/** What tells the server of the mail beforehand, as far as it asks. */
+/** The parameters that announce the mail's size and encoding, as far as the server supports them. */
 function parametersFor(content: Buffer, extensions: Map<string, string>): string {
   const isPlain = content.every((byte) => byte < 128);
   const size = extensions.has("SIZE") ? ` SIZE=${content.length}` : "";
   return size + (extensions.has("8BITMIME") && !isPlain ? " BODY=8BITMIME" : "");
 }
 
-/** @returns what the server says of the mail */
+/** @returns the server's answer to the mail */
 async function send(socket: AsyncSocket, { from, to, tls }: Settings, mail: Buffer): Promise<string> {
   await expectReply(socket, "Welcome", 220);
   let extensions = await sayHello(socket);
@@ -128,19 +128,19 @@ async function send(socket: AsyncSocket, { from, to, tls }: Settings, mail: Buff
 
 async function connectAndSend(settings: Settings, mail: Buffer): Promise<string> {
   const { host, port } = settings;
-  // The mail is in memory anyway; that it waits there to be sent costs nothing more.
+  // The mail is in memory anyway, so it costs nothing more while it waits to be sent.
   const limits = { writeQueue: Infinity };
   await using socket = await AsyncSocket.connect({ host, port, timeout: CONNECT_TIMEOUT_MS, limits });
   try {
     return await send(socket, settings, mail);
   } finally {
-    // The mail is taken, or refused: what the server says to this changes nothing.
+    // The mail is accepted or refused already: the answer to QUIT changes nothing.
     if (socket.state === "open") socket.write(`QUIT${CRLF}`);
     await readReply(socket, GOODBYE_TIMEOUT_MS).catch(() => undefined);
   }
 }
 
-/** @throws where they cannot be used */
+/** @throws where the arguments cannot be used */
 function readArguments(): Settings {
   const { values } = parseArgs({
     options: {
@@ -165,7 +165,7 @@ function readArguments(): Settings {
   return { host, port: Number(values.port), from, to, tls: starttls === "no" ? null : { ca, servername } };
 }
 
-/** @returns the exit code */
+/** @returns the exit code of the program */
 async function main(): Promise<number> {
   let settings: Settings;
   try {

@@ -1,7 +1,7 @@
 /**
- * A mail server (SMTP, RFC 5321) that takes mail for anybody, keeps none, and prints a line for each. With a key and a
- * certificate it offers STARTTLS (RFC 3207). Delegate style: commands are read as text, lines of mail as bytes, so that
- * `didReadText` is the one and `didRead` the other. What a client sends ahead, in the pipeline, waits in the socket.
+ * A mail server (SMTP, RFC 5321) that accepts mail for anybody, keeps none, and prints a line for each. With a key and a
+ * certificate it offers STARTTLS (RFC 3207). It is written in delegate style: it reads commands as text and lines of mail as
+ * bytes, so `didReadText` gets commands and `didRead` gets mail. What a client sends ahead (pipelining) waits in the socket.
  *
  *   node build/examples/smtp-server.js --port 2525 --key key.pem --cert cert.pem --require-tls
  *   swaks --server localhost:2525 --tls --from me@example.org --to you@example.org
@@ -39,7 +39,7 @@ const MAX_LINE_BYTES = 64 * 1024; // 1000 by the standard, which not every progr
 const MAX_RECIPIENTS = 100;
 const DOT = 0x2e;
 
-/** A mail on its way in. */
+/** A mail that is being received. */
 interface Mail {
   from: string;
   to: string[];
@@ -60,13 +60,13 @@ function reply(socket: ClientSocket, text: string): void {
   socket.write(text + CRLF);
 }
 
-/** Says why, and closes when that has gone out. */
+/** Tells the client why, and closes the connection when that has gone out. */
 function sendAway(socket: ClientSocket, text: string): void {
   reply(socket, text);
   socket.disconnectAfterWriting();
 }
 
-// Only CRLF ends a line. Who takes a bare LF for one as well can be made to see mails that another server did not.
+// Only CRLF ends a line. A server that also accepts a bare LF can be made to see mails that another server did not see.
 
 function waitForCommand(socket: ClientSocket): void {
   socket.readUntil(CRLF, { timeout, maxLength: MAX_COMMAND_BYTES, encoding: "utf8", onFailure: "continue" });
@@ -93,7 +93,7 @@ function greetExtended(socket: ClientSocket, session: Session): void {
   reply(socket, [`250-${hostname()}`, ...extensions.map((name) => `250-${name}`), `250 ${last}`].join(CRLF));
 }
 
-/** All that was said before was in the clear, and may have been another's words: the client begins anew. */
+/** Everything before came in the clear, and an attacker may have written it: the client begins anew. */
 function startTLS(socket: ClientSocket, session: Session, argument: string): void {
   if (argument !== "") return reply(socket, "501 5.5.4 STARTTLS takes no argument");
   if (socket.isSecure) return reply(socket, "503 5.5.1 TLS is active");
@@ -101,7 +101,7 @@ function startTLS(socket: ClientSocket, session: Session, argument: string): voi
   session.hasGreeted = false;
   session.mail = null;
   reply(socket, "220 2.0.0 Go ahead");
-  // Commands that came behind STARTTLS in the clear are no handshake, which therefore fails: nobody obeys them.
+  // Commands that came in the clear behind STARTTLS are taken for the handshake, which then fails: they are never obeyed.
   socket.startTLS(tls);
 }
 
@@ -126,7 +126,7 @@ function addRecipient(socket: ClientSocket, { mail }: Session, argument: string)
   reply(socket, "250 2.1.5 OK");
 }
 
-/** Whether lines of mail come next, or another command. */
+/** Replies to DATA. @returns whether lines of mail come next, rather than another command */
 function beginContent(socket: ClientSocket, { mail }: Session): boolean {
   const canBegin = mail !== null && mail.to.length > 0;
   reply(socket, canBegin ? "354 Go ahead, and end with a dot on a line of its own" : "503 5.5.1 Say RCPT first");
@@ -163,7 +163,7 @@ function obey(socket: ClientSocket, session: Session, line: string): void {
 // ------------------------------------------------------------------ mail
 
 function takeLine(socket: ClientSocket, mail: Mail, line: Buffer): void {
-  // Clients put a dot before a dot that begins a line, so that a single one is the end.
+  // Clients put a second dot before a line that begins with a dot, because a single dot ends the mail.
   const content = line[0] === DOT ? line.subarray(1) : line;
   mail.byteCount += content.length;
   if (mail.byteCount <= maxSize) mail.hash.update(content);
@@ -207,7 +207,7 @@ const delegate: AsyncSocketDelegate<never, Session> = {
     else takeLine(socket, mail, line);
   },
 
-  // Of a connection that still stands, it was for the client's fault alone.
+  // A read that fails while the connection stays open failed through the client's fault: the client is told why.
   didFailRead(socket, error) {
     const regret = REGRETS[error.code];
     if (regret !== undefined) sendAway(socket, regret);
@@ -218,11 +218,11 @@ const delegate: AsyncSocketDelegate<never, Session> = {
   },
 };
 
-// Replies that a client does not read, while it goes on with commands, are worth no more memory than this.
+// The most memory for replies that a client does not read while it continues to send commands.
 const listener = new AsyncSocket({ delegate, limits: { writeQueue: 2 ** 20 } });
 await listener.listen({ host: values.host, port: Number(values.port) });
 if (listener.local?.family !== "unix") console.log(`Mail server on port ${listener.local?.port ?? "?"}`);
 
-// Ctrl-C takes no new clients, and gives those that are here a second to finish.
+// On Ctrl-C the server accepts no new clients, and gives the present ones a second to finish.
 process.once("SIGINT", () => void listener.shutdown({ graceMs: 1_000 }));
 process.once("SIGTERM", () => void listener.shutdown({ graceMs: 1_000 }));

@@ -1,6 +1,6 @@
 /**
- * `npm start`: a tour of what AsyncSocket does, on loopback.
- * `npm start -- HOST PORT`: speak to a server.
+ * `npm start` shows what AsyncSocket does, on loopback.
+ * `npm start -- HOST PORT` speaks to a server.
  */
 
 import { parseArgs } from "node:util";

@@ -1,10 +1,10 @@
-/** Speaks to a server: the lines that are typed go out, what comes back is shown. */
+/** Speaks to a server: it sends the lines that are typed, and shows what comes back. */
 
 import { createInterface } from "node:readline";
 import { pipeline } from "node:stream/promises";
 import { AsyncSocket } from "asyncsocket";
 
-/** Sends lines until there are no more, then says so; the server may still have something to say. */
+/** Sends lines until there are no more, then ends its side; the server may still send something. */
 async function sendLines(socket: AsyncSocket, lines: AsyncIterable<string>): Promise<void> {
   for await (const line of lines) await socket.write(`${line}\r\n`);
   await socket.end();

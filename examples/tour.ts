@@ -1,5 +1,5 @@
 /**
- * A tour of AsyncSocket, on loopback, in about ten seconds. Whatever is not as it should be ends it with an error.
+ * A tour of AsyncSocket, on loopback, in about ten seconds. Anything unexpected ends it with an error.
  * Each stop is a small program of its own: read them in tour/reading.ts and tour/sending.ts.
  */
 
@@ -12,7 +12,7 @@ import { queuedReads, timeouts } from "./tour/reading.js";
 import { gracefulClose, transfer } from "./tour/sending.js";
 import { Transcript } from "./tour/transcript.js";
 
-/** Far more than the tour takes anywhere: if it stands still, that is a surprise, too. */
+/** Far more time than the tour takes anywhere: a tour that hangs ends with an error, too. */
 const DEADLINE_MS = 60_000;
 
 function hasIPv6(): boolean {
@@ -70,7 +70,7 @@ async function unknownName(transcript: Transcript): Promise<void> {
   assert.ok(error instanceof AsyncSocketError);
   transcript.answer(error.code);
   transcript.answer(error.message);
-  // A machine without a network may be asking a name server that does not answer.
+  // On a machine without a network, a name server may leave the lookup without an answer.
   assert.match(error.code, /^ERR_ASYNCSOCKET_(DNS|CONNECT_TIMEOUT)$/);
 }
 

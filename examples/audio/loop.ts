@@ -1,4 +1,4 @@
-/** What runs on the run loop of the audio server: it plays to each socket that is sent there. */
+/** Runs on the run loop of the audio server, and plays to each socket that is sent there. */
 import { RunLoop } from "asyncsocket";
 import { Station } from "./station.js";
 

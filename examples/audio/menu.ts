@@ -1,4 +1,4 @@
-/** Holds this thread up for so long, a quarter of a second from now, and again and again: somebody has a menu open. */
+/** Blocks this thread for `ms`, a quarter of a second from now, and again and again, as an open menu would. */
 export function blockAgainAndAgain(ms: number): void {
   if (ms === 0) return;
   setTimeout(() => {

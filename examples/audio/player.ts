@@ -1,7 +1,7 @@
 /**
- * The same to be heard and seen: an HTTP server, itself built on AsyncSocket, with a page that plays the stream and draws how
- * long each frame was waited for. Its main thread is held up again and again. A request for /main is answered from there; one
- * for /worker is read there, and then the socket moves to a run loop, in the middle of the connection.
+ * The audio server, to be heard and seen: an HTTP server, itself built on AsyncSocket, whose page plays the stream and draws how
+ * long it waited for each frame. The server's main thread is blocked again and again. It answers a request for /main from the main
+ * thread. It reads a request for /worker there, too, and then moves the socket to a run loop, in the middle of the connection.
  *
  *   node build/examples/audio/player.js --port 8000
  */
@@ -49,7 +49,7 @@ const listener = new AsyncSocket({
     didAccept: (_, socket) => void socket.readUntil("\r\n\r\n", REQUEST),
     didRead(socket, request) {
       const [method, path] = request.toString("latin1").split(" ", 2);
-      // Why it failed, the close tells.
+      // The reason of the failure is in the close.
       if (method === "GET") answer(socket, path).catch(() => socket.disconnect());
       else sendPage(socket, "405 Method Not Allowed", Buffer.from("Only GET\n"));
     },

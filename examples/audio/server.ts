@@ -1,6 +1,6 @@
 /**
- * Audio for whoever connects, while the main thread is busy again and again, as on AsyncSocket's wiki page, where streams
- * stuttered whenever a menu was open. With `--on worker` the sockets live on a run loop of their own, and nothing stutters.
+ * Plays audio to every client that connects, while the main thread is blocked again and again. On the wiki page of the original
+ * AsyncSocket, streams stuttered whenever a menu was open. With `--on worker` the sockets live on a run loop, and nothing stutters.
  *
  *   node build/examples/audio/server.js --on worker --port 7000
  *   nc localhost 7000 | aplay -f cd
@@ -14,8 +14,8 @@ import { Station } from "./station.js";
 const { values } = parseArgs({
   options: {
     port: { type: "string", default: "0" },
-    on: { type: "string", default: "worker" }, // or main, or hand: by hand on node:net, on the main thread
-    block: { type: "string", default: "500" }, // ms, 0 for not at all
+    on: { type: "string", default: "worker" }, // or main, or hand (code by hand on node:net, on the main thread)
+    block: { type: "string", default: "500" }, // ms; 0 never blocks
   },
 });
 const where = { port: Number(values.port), host: "127.0.0.1" };

@@ -1,6 +1,6 @@
 import { FRAME_MS, frame } from "./tone.js";
 
-/** Somebody who listens. Frames that he is behind with are dropped, as on the radio. */
+/** A client that listens. Frames that it is too slow for are dropped, as on the radio. */
 export interface Listener {
   write(bytes: Buffer): unknown;
   readonly unsentBytes: number;
@@ -8,7 +8,7 @@ export interface Listener {
 
 const MOST_UNSENT = 256 * 1024;
 
-/** Sends one frame after the other to all who listen, by the clock: what was held up is made up for. */
+/** Sends one frame after the other to all listeners, by the clock: after a delay it sends the frames that are overdue. */
 export class Station {
   readonly #listeners = new Set<Listener>();
   #timer: NodeJS.Timeout | null = null;

@@ -1,14 +1,14 @@
-/** The sound: 44.1 kHz, 16-bit, stereo PCM, made as it is needed, in frames of 20 ms. */
+/** Makes the sound as it is needed: 44.1 kHz, 16-bit, stereo PCM, in frames of 20 ms. */
 
 export const SAMPLE_RATE = 44_100;
 export const FRAME_MS = 20;
 export const FRAME_BYTES = (SAMPLE_RATE / 1000) * FRAME_MS * 4;
 
 const VOLUME = 6000;
-/** An A and the C sharp above it, which go round the listener once in a few seconds. */
+/** An A and the C sharp above it, which circle the listener once in a few seconds. */
 const [LEFT_HZ, RIGHT_HZ, ROUND_HZ] = [440, 554.37, 0.3];
 
-/** The `index`th frame. Its first four bytes are samples as all others, so that it can be heard whole. */
+/** Makes the `index`th frame. */
 export function frame(index: number): Buffer {
   const bytes = Buffer.alloc(FRAME_BYTES);
   const first = (index * FRAME_BYTES) / 4;

@@ -5,7 +5,7 @@ import { AsyncSocket } from "asyncsocket";
 
 export interface Loopback {
   listener: AsyncSocket;
-  /** For `connect`. */
+  /** The options with which `connect` reaches the listener. */
   place: { host: string; port: number };
 }
 

@@ -1,11 +1,11 @@
-/** Stops of the tour: reads wait in a queue, each with its own idea of where it ends, and a timeout of its own. */
+/** Stops of the tour: reads wait in a queue; each says where it ends, and has its own timeout. */
 
 import assert from "node:assert/strict";
 import { AsyncSocket, type AsyncSocketDelegate } from "asyncsocket";
 import { listenOnLoopback } from "./loopback.js";
 import type { Transcript } from "./transcript.js";
 
-/** Sends it in pieces of three bytes: where one message ends and the next begins is the reader's business. */
+/** Sends the text in pieces of three bytes: the reader has to find where one message ends and the next begins. */
 async function sendInPieces(socket: AsyncSocket, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length; at += 3) await socket.write(bytes.subarray(at, at + 3));
   await socket.disconnectAfterWriting();

@@ -1,4 +1,4 @@
-/** Stops of the tour: much is sent, and then all is closed without losing a byte. */
+/** Stops of the tour: many bytes are sent, and then everything is closed without losing one. */
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -11,7 +11,7 @@ const BLOCK_BYTES = 2 ** 20;
 const BLOCKS = 256;
 const TRANSFER_BYTES = BLOCKS * BLOCK_BYTES;
 
-/** Told by both ends while their one write and their one read are under way. */
+/** The delegate of both ends: it is told how far the one write and the one read are. */
 class Watcher implements AsyncSocketDelegate {
   readonly #progress = new Progress("  ", TRANSFER_BYTES, process.stdout);
   #receivedBytes = 0;
@@ -27,13 +27,13 @@ class Watcher implements AsyncSocketDelegate {
     this.#progress.add(byteCount);
   }
 
-  /** The end of a read is no part of it, and was not reported as one. */
+  /** Counts the last part of a read, which `didReadPartial` does not report. */
   didRead(_socket: AsyncSocket, data: Buffer): void {
     this.#progress.add(data.length - this.#receivedBytes);
     this.#progress.stop();
   }
 
-  /** In words. */
+  /** The progress as text. */
   get reports(): string {
     const { sender, receiver } = this.#reports;
     assert.ok(sender > 0 && receiver > 0, "both ends report");
@@ -53,7 +53,7 @@ export async function transfer(transcript: Transcript): Promise<void> {
     socket.readExactly(TRANSFER_BYTES, { into: received });
     socket.disconnectAfterReading();
   });
-  // A queue takes 16 MiB by default: who queues more should know it, and this one does.
+  // A write queue takes 16 MiB by default; this program queues more on purpose.
   const client = new AsyncSocket({ delegate, limits: { writeQueue: Infinity } });
   const start = performance.now();
   client.connect(place);
