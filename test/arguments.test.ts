@@ -190,7 +190,7 @@ describe("the operations", () => {
 
       for (const [method, { wrong, args, needs }] of Object.entries(OPERATIONS)) {
         describe(method, () => {
-          it("refuses options that are none", () => {
+          it("refuses options that are not an object", () => {
             const values = needs === undefined ? NOT_OPTIONS : [undefined, ...NOT_OPTIONS];
             assertRefused(values, (options) => call(method, args(options)), socket);
           });
@@ -234,13 +234,13 @@ describe("the operations", () => {
         assertRefused(["abc", ["abc", "defg"]], (delimiter) => call("readUntil", [delimiter, { into }]), socket);
       });
 
-      it("extend refuses what is no time", () => {
+      it("extend refuses a value that is not a time", () => {
         const request = socket.read({ timeout: 60_000 });
         assertRefused([undefined, ...NOT_MS], (ms) => (request as unknown as Loose)["extend"]?.(ms), socket);
         request.cancel();
       });
 
-      it("the delegate cannot be set to what is none", () => {
+      it("the delegate cannot be set to a value that is not a delegate", () => {
         assertRefused(NOT_DELEGATE, (value) => ((socket as { delegate: unknown }).delegate = value), socket);
       });
     });
@@ -251,7 +251,7 @@ describe("the operations", () => {
     assertRefused(["abc"], () => socket.readUntil("abc"), socket);
   });
 
-  it("setNoDelay refuses what is no boolean", async () => {
+  it("setNoDelay refuses a value that is not a boolean", async () => {
     const socket = await openSocket();
     assertRefused(NOT_BOOLEAN, (value) => (socket as unknown as Loose)["setNoDelay"]?.(value), socket);
   });
@@ -272,7 +272,7 @@ describe("connect and listen", () => {
       }
     };
     describe(method, () => {
-      it("refuses options that are none", () => {
+      it("refuses options that are not an object", () => {
         assertRefused([undefined, ...NOT_OPTIONS], call);
         assertRefused([undefined, ...NOT_OPTIONS], (options) => statics[method]?.(options));
       });
@@ -291,7 +291,7 @@ describe("connect and listen", () => {
 });
 
 describe("the constructor", () => {
-  it("refuses options that are none", () => {
+  it("refuses options that are not an object", () => {
     assertRefused(NOT_OPTIONS, (options) => new AsyncSocket(options as object));
   });
   itRefusesEach(CONSTRUCTOR, {}, (options) => new AsyncSocket(options));
@@ -305,7 +305,7 @@ describe("the constructor", () => {
 
 describe("from", () => {
   const from = (...args: unknown[]): unknown => (AsyncSocket as unknown as Loose)["from"]?.(...args);
-  it("refuses what is no stream", () => {
+  it("refuses a value that is not a stream", () => {
     assertRefused([undefined, null, 5, {}, "x", new Readable(), new EventTarget()], (stream) => from(stream));
   });
   it("refuses streams of objects and of text", () => {
@@ -317,7 +317,7 @@ describe("from", () => {
     ];
     assertRefused(streams, (stream) => from(stream));
   });
-  it("refuses options that are none", () => {
+  it("refuses options that are not an object", () => {
     assertRefused(NOT_OPTIONS, (options) => from(new PassThrough(), options));
   });
   it("leaves the stream alone whose options it refuses", () => {
@@ -334,7 +334,7 @@ describe("shutdown", () => {
     listener = await AsyncSocket.listen({ port: 1, transport: new MemoryNetwork() });
     sockets.push(listener);
   });
-  it("refuses options that are none", () => {
+  it("refuses options that are not an object", () => {
     assertRefused(NOT_OPTIONS, (options) => (listener as unknown as Loose)["shutdown"]?.(options), listener);
   });
   itRefusesEach(
@@ -403,8 +403,8 @@ describe("an option that is undefined", () => {
   });
 });
 
-describe("values at the edge", () => {
-  it("are taken", () => {
+describe("values at the edge of what is allowed", () => {
+  it("are accepted", () => {
     const socket = idle();
     const calls: (() => unknown)[] = [
       () => socket.read({ maxLength: 1, timeout: 0, signal: ABORT }),

@@ -74,7 +74,7 @@ for (const transport of TRANSPORTS) {
         }
       });
 
-      it("is none where it is awaited, now or later in the same turn", async (t) => {
+      it("is no warning where it is awaited, now or later in the same turn", async (t) => {
         const [socket, ask, seen] = await failing(t);
         const request = ask();
         await failure(request);
@@ -86,7 +86,7 @@ for (const transport of TRANSPORTS) {
         assert.deepEqual(seen, []);
       });
 
-      it("is none where the delegate is told of the end", async (t) => {
+      it("is no warning where the delegate is told of the end", async (t) => {
         const reasons: unknown[] = [];
         const [socket, ask, seen] = await failing(t, {
           didDisconnect: (_: unknown, reason: unknown) => reasons.push(reason),
@@ -97,7 +97,7 @@ for (const transport of TRANSPORTS) {
         assert.deepEqual([seen, reasons.length], [[], 1]);
       });
 
-      it("is none where the program ended it itself", async (t) => {
+      it("is no warning where the program ended it itself", async (t) => {
         const [socket, , seen] = await failing(t);
         const start = (): { cancel(): boolean } =>
           name === "connect"
@@ -154,7 +154,7 @@ describe("what else fails is heard of elsewhere", SAFETY, () => {
     assert.deepEqual(seen, []);
   });
 
-  it("a class of one's own that connects in a method of its own is named, too", async (t) => {
+  it("a subclass that connects in a method of its own is named, too", async (t) => {
     class Client extends AsyncSocket {
       dial(port: number): PromiseLike<unknown> {
         return this.connect({ host: "127.0.0.1", port });

@@ -94,7 +94,7 @@ describe("accepted sockets", () => {
       assert.deepEqual(await listener.connections().next(), { done: true, value: undefined });
     });
 
-    it("go to one of those who wait, each to one alone; leaving an iterator early loses none", async (t) => {
+    it("each go to one of the iterators that wait; leaving an iterator early loses none", async (t) => {
       const { connect, listener, belongings } = await opened(t, kind);
       const [a, b] = [listener.connections(), listener.connections()];
       const waiting = [a.next(), b.next()];
@@ -289,7 +289,7 @@ describe("shutdown", SAFETY, () => {
     assert.equal((await next).done, true);
   });
 
-  it("decision 12: takes listeners alone, as connections() does", async (t) => {
+  it("decision 12: throws on a socket that does not listen, as connections() does", async (t) => {
     const { transport } = timedNetwork(t);
     const socket = new AsyncSocket({ transport });
     throwsBadState(() => socket.shutdown(), "shutdown");

@@ -54,7 +54,7 @@ for (const transport of ["node", "native"] as const) {
       assert.equal((await read).length, 300_000);
     });
 
-    it("decision 3: the FIN counts, too", async (t) => {
+    it("decision 3: a FIN that came while the thread was busy counts", async (t) => {
       const { socket, peer } = await connected(t, transport);
       const read = socket.readLine({ timeout: TIMEOUT_MS });
       await turn();
@@ -79,7 +79,7 @@ for (const transport of ["node", "native"] as const) {
       assert.equal(socket.peerEnded, true);
     });
 
-    it("decision 3: a connect succeeds that was through while the thread was busy", async (t) => {
+    it("decision 3: a connect succeeds that was completed while the thread was busy", async (t) => {
       const peer = await BusyPeer.start(t);
       const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
       const connect = socket.connect({ host: "127.0.0.1", port: peer.port, timeout: TIMEOUT_MS });
@@ -88,7 +88,7 @@ for (const transport of ["node", "native"] as const) {
       await connect;
     });
 
-    it("decision 3: so does one whose name was found meanwhile", async (t) => {
+    it("decision 3: a connect succeeds whose name was found while the thread was busy", async (t) => {
       const peer = await BusyPeer.start(t);
       const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
       const connect = socket.connect({
@@ -119,7 +119,7 @@ for (const transport of ["node", "native"] as const) {
       assert.equal(failed, 0, `${failed} of 300 timed out`);
     });
 
-    it("decision 3: who sends on and on does not put a deadline off for ever", async (t) => {
+    it("decision 3: a peer that sends without end does not put a deadline off for ever", async (t) => {
       const { socket: sender } = await floodedBy(t, transport);
       const reason = await sender.closed;
       assert.equal(reason.error?.code, "ERR_ASYNCSOCKET_READ_TIMEOUT");

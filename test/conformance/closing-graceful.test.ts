@@ -394,7 +394,7 @@ describe("lingering", SAFETY, () => {
     });
   }
 
-  it("decision 11: a half-open socket whose FIN waits behind a stuck write, too", async (t) => {
+  it("decision 11: a half-open socket whose FIN waits behind a stuck write ends after lingerMs, too", async (t) => {
     const { transport, belongings, pass } = timedNetwork(t, 1024);
     const limits = { readAhead: 16, lingerMs: 1000 };
     const listener = belongings.add(await AsyncSocket.listen({ transport, port: 1, limits, allowHalfOpen: true }));

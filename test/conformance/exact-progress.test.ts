@@ -32,7 +32,7 @@ describe("how far writes are", () => {
   overEveryTransport((kind) => {
     const writeBytes = writeBytesFor(kind);
 
-    it("decision 6: is told exactly by a close, and who has all of its bytes out is done", async (t) => {
+    it("decision 6: is told exactly by a close, and a write that has all of its bytes out is done", async (t) => {
       const { client, server } = await connectedPair(t, kind, { limits }, { limits });
       const writes = writesTo(client, kind);
       await settled();

@@ -71,7 +71,7 @@ describe("what exceeds the room", () => {
       });
     }
 
-    it("decision 9: who has ended its side and reads slowly has the end of the answer, too", async (t) => {
+    it("decision 9: a socket that has ended its side and reads slowly gets the end of the answer, too", async (t) => {
       const options = { allowHalfOpen: true, limits: { readAhead: 1000 } };
       const { client, server } = await connectedPair(t, kind, options, { allowHalfOpen: true });
       await client.end();
@@ -98,7 +98,7 @@ describe("what exceeds the room", () => {
       assert.deepEqual([by, error], ["remote", null]);
     });
 
-    it("decision 11: a graceful close behind it ends well", async (t) => {
+    it("decision 11: a graceful close with bytes beyond the room ends well", async (t) => {
       const { client, server } = await connectedPair(t, kind, {}, { limits: { readAhead: 10 } });
       client.write(pattern(2000));
       client.disconnectAfterWriting();

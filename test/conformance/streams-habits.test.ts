@@ -152,7 +152,7 @@ describe("a stream that nobody reads notices that its peer has gone [10]", () =>
       assert.equal(received, "news");
     });
 
-    it("fifty that only get, come and go: none is left", async (t) => {
+    it("fifty streams that only receive come and go: none is left", async (t) => {
       const wire = kind.open();
       const streams: Duplex[] = [];
       const listener = new AsyncSocket({
@@ -191,7 +191,7 @@ describe("a stream that nobody reads notices that its peer has gone [10]", () =>
   });
 });
 
-describe("http.Server over a stream of ours", () => {
+describe("http.Server over the stream of a socket", () => {
   overEveryTransport((kind) => {
     function serve(t: TestContext): HttpServer {
       const http = createServer({ maxHeaderSize: 200 }, (_, response) => response.end("a page"));

@@ -39,7 +39,7 @@ describe("a delegate that throws", () => {
       assert.deepEqual(log, ["1", "uncaught 1", "2", "uncaught 2", "3", "uncaught 3"]);
     });
 
-    it("decision 13: writes and failures, too", async (t) => {
+    it("decision 13: is told of no further write or failure before that has surfaced", async (t) => {
       const { client } = await connectedPair(t, kind);
       const log = logOfUncaught(t);
       const tell = (what: string): never => {
@@ -90,7 +90,7 @@ describe("a delegate that throws", () => {
       }
     });
 
-    it("decision 13: that throws while many sockets are told leaves the others theirs", async (t) => {
+    it("decision 13: that throws while many sockets are told takes nothing from the others", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       const log = logOfUncaught(t);
       const told = (socket: AsyncSocket, data: Buffer): void => {

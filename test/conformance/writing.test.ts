@@ -253,7 +253,7 @@ describe("backpressure of writes", () => {
       assert.equal((await client.closed).error?.code, "ERR_ASYNCSOCKET_QUEUE_FULL");
     });
 
-    it("decision 6: who awaits the writes never passes it", async (t) => {
+    it("decision 6: code that awaits its writes never passes the limit", async (t) => {
       const { client, server } = await connectedPair(t, kind, { limits: { writeQueue: 2000 } }, { limits });
       const piece = pattern(1000);
       const rounds = kind.chunkBytes === 1 ? 30 : 1000;
@@ -340,7 +340,7 @@ describe("taking writes back", () => {
       });
     }
 
-    it("decision 6: neither has an effect on one that is done", async (t) => {
+    it("decision 6: neither cancel() nor a signal has an effect on a write that is done", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       const controller = new AbortController();
       const request = client.write("x", { signal: controller.signal });

@@ -204,7 +204,7 @@ describe("the signal of a connect", () => {
 });
 
 describe("a connect under way", () => {
-  it("heeds what is said of the socket meanwhile", async () => {
+  it("applies the settings that are made on the socket meanwhile", async () => {
     const stage = connecting();
     stage.socket.setNoDelay(false);
     stage.socket.unref();

@@ -330,14 +330,14 @@ describe("dialing a service", () => {
     assert.deepEqual(stage.log, ["the question is given up"]);
   });
 
-  it("gives no question up that is answered", () => {
+  it("does not cancel a question that is answered", () => {
     const stage = new Stage(SERVICE).start();
     stage.asked[0]?.answer(null, [srv("a.test", 1)]);
     stage.dialer.cancel();
     assert.equal(stage.log.includes("the question is given up"), false);
   });
 
-  it("heeds one answer alone", () => {
+  it("uses only the first answer", () => {
     const stage = new Stage(SERVICE).start();
     const [question] = stage.asked;
     question?.answer(null, [srv("a.test", 1)]);

@@ -177,9 +177,9 @@ describe("CONNECT, with tinyproxy", needs("tinyproxy", "tinyproxy"), () => {
   });
 });
 
-describe("a proxy that is none", () => {
+describe("a server that is no proxy", () => {
   for (const scheme of ["socks5h", "http"]) {
-    it(`is told as such, for ${scheme}`, async (t) => {
+    it(`is reported as such, for ${scheme}`, async (t) => {
       const port = await startEcho(t);
       const url = `${scheme}://${LOCALHOST}:${port}`;
       await assertRefuses(t, url, { host: "example.org", port: 80 }, /it does not speak (?:SOCKS5|HTTP\/1\.1) /);

@@ -120,7 +120,7 @@ describe("an address", () => {
     assert.deepEqual(await addressesOf("::1"), ["::1"]);
   });
 
-  it("of a family that is not wanted is none", () => {
+  it("of a family that is not wanted is no answer", () => {
     const message = 'Cannot find an IPv4 address of the host "::1": it is an IPv6 address';
     assert.equal(answerTo(query({ host: "::1", families: [4] }), 6), message);
   });

@@ -70,7 +70,7 @@ function knockAndReset(port: number, bytes: string): void {
 }
 
 for (const transport of TRANSPORTS) {
-  describe(`who resets at once, on the ${transport} transport`, SAFETY, () => {
+  describe(`a client that resets at once, on the ${transport} transport`, SAFETY, () => {
     const rules: Readonly<Record<string, [AsyncSocketOptions, ListenOptions]>> = {
       "a block list": [{}, { blockList: { check: (address) => address === HOST } }],
       "a limit per address, reached": [{ limits: { connectionsPerAddress: 1 } }, {}],

@@ -75,7 +75,7 @@ function contender(t: TestContext, transport: string): Child {
 
 for (const transport of TRANSPORTS) {
   describe(`a path that many want, on the ${transport} transport`, { ...SAFETY, skip: NO_PATHS }, () => {
-    it("has one of them who listens, of six processes that come upon a stale file at once, in each of 12 rounds", async (t) => {
+    it("is held by one of six processes that find a stale file at once, in each of 12 rounds", async (t) => {
       const within = folder(t);
       const all = Array.from({ length: 6 }, () => contender(t, transport));
       for (const one of all) assert.equal(await one.line(), "ready");

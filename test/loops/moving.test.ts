@@ -170,7 +170,7 @@ for (const transport of MOVABLE) {
       },
     );
 
-    it("closes no descriptor twice: a stranger that got its number is left alone", async (t) => {
+    it("closes no descriptor twice: another socket that got its number is left alone", async (t) => {
       const loop = await loopOf(t);
       const { accepted, client } = await pairOf(t, { transport });
       await accepted.moveTo(loop);

@@ -118,7 +118,7 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
     });
   }
 
-  it("knows a socket no more that was closed, nor one that never was", async (t) => {
+  it("knows neither a socket that was closed nor one that never existed", async (t) => {
     const { told, id } = await connected(t);
     told.call("close", id, false);
     for (const name of FUNCTIONS.filter((one) => !WITHOUT_SOCKET.includes(one))) {

@@ -122,7 +122,7 @@ describe("connecting", SAFETY, () => {
     assert.equal(recorder.names.includes("willDisconnect"), false);
   });
 
-  it("a host that there is not is DNS, names the host, and says what is wrong", async (t) => {
+  it("a host that does not exist is DNS, names the host, and says what is wrong", async (t) => {
     const lookup: LookupFunction = (host, _options, done) => {
       const error = Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: "ENOTFOUND" });
       setImmediate(() => done(error, []));
@@ -282,7 +282,7 @@ describe("connecting", SAFETY, () => {
     }
   });
 
-  it("a late answer of a lookup is nobody's business", async (t) => {
+  it("a late answer of a lookup is ignored", async (t) => {
     let answer: (() => void) | undefined;
     const late: LookupFunction = (_host, options, done) => {
       answer = () =>
@@ -308,7 +308,7 @@ describe("connecting", SAFETY, () => {
     assert.deepEqual(socket.local, { family: "IPv4", address: "127.0.0.5", port: localPort });
   });
 
-  it("a localAddress that this machine has not is CONNECT, in words", async (t) => {
+  it("a localAddress that this machine does not have is CONNECT, in words", async (t) => {
     const port = await echoPort(t);
     const error = await failure(idle(t).connect({ host: "127.0.0.1", port, localAddress: "192.0.2.1" }), "CONNECT");
     assert.equal(errnoOf(error), "EADDRNOTAVAIL");

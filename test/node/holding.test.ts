@@ -61,7 +61,7 @@ for (const transport of ["node", "native"]) {
         });
       }
 
-      it("is waited for by who awaits its end with much unread", async (t) => {
+      it("keeps the process alive for code that awaits its close with much unread", async (t) => {
         const args = [JSON.stringify({ transport, identity: certificate, bytes: 3_000_000, ends: false })];
         const { ended } = child(
           t,

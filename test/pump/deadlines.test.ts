@@ -128,7 +128,7 @@ describe("deadlines", () => {
     assert.deepEqual(third.wokenAt, [10]);
   });
 
-  it("forget a sleeper that is disarmed, and hold no timer for nobody", () => {
+  it("forget a sleeper that is disarmed, and hold no timer when no sleeper is left", () => {
     const { clock, deadlines } = setUp();
     const [first, second] = [new Napper(), new Napper()];
     deadlines.disarm(first);

@@ -121,7 +121,7 @@ const OURS: Readonly<
   },
 };
 
-describe("Over what is no socket of the runtime's", SAFETY, () => {
+describe("Over a stream that is no net.Socket", SAFETY, () => {
   for (const [kind, connected] of Object.entries(OURS)) {
     for (const readAhead of [65_536, 16]) {
       for (const isProper of [true, false]) {
@@ -189,7 +189,7 @@ describe("A graceful end right after the handshake loses nothing and sends close
         peer.end();
       });
 
-      it(`${how} of both of ours, ${maxVersion}, seen as no truncation`, async (t) => {
+      it(`${how} of both sides, ${maxVersion}, seen as no truncation`, async (t) => {
         const { client, server } = await securePair(t, { maxVersion }, { requireCloseNotify: true });
         server.write(pattern(50_000));
         finish(server, how);
@@ -209,7 +209,7 @@ describe("A graceful end right after the handshake loses nothing and sends close
 });
 
 describe("Half of an encrypted connection may end", SAFETY, () => {
-  it("ours first: a node:tls peer goes on", async (t) => {
+  it("our side ends first: a node:tls peer continues", async (t) => {
     const theirs = await nodeServer(t);
     const client = idle(t, { allowHalfOpen: true });
     await client.connect({ ...theirs.target, tls: trusting });
@@ -224,7 +224,7 @@ describe("Half of an encrypted connection may end", SAFETY, () => {
     assert.equal((await client.closed).error, null);
   });
 
-  it("a node:tls peer's first: we go on", async (t) => {
+  it("a node:tls peer ends first: our side continues", async (t) => {
     const { target, accepted } = await listening(t, identity, { allowHalfOpen: true });
     const peer = nodeClient(t, target.port);
     const server = await accepted();

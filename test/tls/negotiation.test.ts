@@ -223,7 +223,7 @@ describe("A server may ask its clients for certificates", SAFETY, () => {
     });
   }
 
-  it("asks by startTLS, too", async (t) => {
+  it("asks for a certificate by startTLS, too", async (t) => {
     for (const connected of Object.values(CLEAR)) {
       const { client, server } = await connected(t);
       const upgrade = server.startTLS({ ...identity, ...required, isServer: true });

@@ -127,7 +127,7 @@ describe("Wrong options of TLS throw at once, and change nothing", SAFETY, () =>
     await client.startTLS({ ...nothing, ...trusting });
   });
 
-  it("tls: false is none", async (t) => {
+  it("tls: false asks for no TLS", async (t) => {
     const { target } = await listening(t);
     const client = idle(t);
     await client.connect({ ...target, tls: false });

@@ -161,7 +161,7 @@ for (const transport of TRANSPORTS) {
       assert.deepEqual([first.asked, second.asked], [0, 1]);
     });
 
-    it("serves nobody by http.Server whom the judge refuses", async (t) => {
+    it("serves by http.Server no peer that shouldTrustPeer refuses", async (t) => {
       let served = 0;
       const http = createServer((_, response) => {
         served++;

@@ -98,7 +98,7 @@ describe("A client's delegate decides whether to trust the server", SAFETY, () =
     });
   }
 
-  it("one that throws is no trust, and surfaces as uncaught, as from any method of a delegate", async (t) => {
+  it("a delegate that throws does not trust, and its exception surfaces as uncaught, as from any method", async (t) => {
     const seen = uncaught(t);
     const { target } = await listening(t, identity);
     const fault = new Error("from the delegate");
@@ -112,7 +112,7 @@ describe("A client's delegate decides whether to trust the server", SAFETY, () =
   });
 
   for (const [what, fault] of ODD_VALUES) {
-    it(`one that rejects with ${what} is no trust: that is the cause, and nothing surfaces`, async (t) => {
+    it(`a promise that rejects with ${what} is no trust: that is the cause, and nothing surfaces`, async (t) => {
       const seen = uncaught(t);
       const { target } = await listening(t, identity);
       const delegate = new Asked(async () => {

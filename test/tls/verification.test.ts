@@ -122,7 +122,7 @@ describe("A server's certificate is verified by default, of connect({ tls })", S
     });
   }
 
-  it("refuses the same of a server on node:tls", async (t) => {
+  it("refuses the same certificates of a server on node:tls", async (t) => {
     const { target } = await nodeServer(t, strange);
     const client = idle(t);
     await failure(client.connect({ ...target, tls: trusting }), "TLS");
@@ -221,7 +221,7 @@ describe("A client of startTLS that knows no name", SAFETY, () => {
     });
   }
 
-  it("needs none where nothing is checked by name", async (t) => {
+  it("needs no name where nothing is checked by name", async (t) => {
     const { client, server } = await overStreams(t);
     server.startTLS({ ...identity, isServer: true });
     const info = await client.startTLS({ rejectUnauthorized: false });
