@@ -2,7 +2,7 @@
  * Who is measured. A contender is a program that answers `ServerRequests` on its IPC channel, so that another runtime
  * or another transport becomes a row by a line here and a file in servers/.
  */
-import { NO_NATIVE } from "../test/native/availability.js";
+import { NO_NATIVE } from "../test/support/availability.js";
 import { PEERS } from "./peers.js";
 import type { Workload } from "./workloads.js";
 

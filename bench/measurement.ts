@@ -2,7 +2,7 @@
  * One measurement: a fresh server, verified, warmed up, and its CPU time (or memory) around one run. A server for each
  * round, so that the luck of one process (its layout, what was compiled when) is one sample and not the result.
  */
-import { Authority, type Identity } from "../test/certificates.js";
+import { Authority, type Identity } from "../test/support/certificates.js";
 import type { Contender } from "./contenders.js";
 import { Link } from "./ipc/link.js";
 import type { LoadRequests, ServerRequests } from "./ipc/requests.js";

@@ -10,8 +10,8 @@ import { parseArgs } from "node:util";
 import { AsyncSocket, RunLoop } from "asyncsocket";
 import { seededRandom } from "asyncsocket/testing";
 import { runtimeNamed } from "../bench/peers.js";
-import { portOf } from "../test/conformance/transports.js";
-import { pattern } from "../test/conformance/delegates.js";
+import { pattern } from "../test/support/delegates.js";
+import { portOf } from "../test/support/transports.js";
 
 const { values } = parseArgs({
   options: {

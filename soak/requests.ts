@@ -1,6 +1,6 @@
 /** What the main process asks of the server and of the process of the hostile peers. */
 import type { AsyncSocketOptions } from "asyncsocket";
-import type { Identity } from "../test/certificates.js";
+import type { Identity } from "../test/support/certificates.js";
 
 export type TransportKind = Extract<AsyncSocketOptions["transport"], string>;
 

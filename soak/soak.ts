@@ -1,8 +1,8 @@
 /** One attack after the other on one server, and what is looked at while it lasts and when it is over. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Link } from "../bench/ipc/link.js";
-import { Authority } from "../test/certificates.js";
-import { ATTACKS, type AttackKind } from "./attacks.js";
+import { Authority } from "../test/support/certificates.js";
+import { type AttackKind, ATTACKS } from "./attacks.js";
 import { Guests } from "./guests.js";
 import type { Holdings, HostileRequests, Leak, Ports, ServerRequests, Tally, TransportKind } from "./requests.js";
 

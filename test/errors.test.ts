@@ -5,10 +5,10 @@ import { Duplex } from "node:stream";
 import { describe, it } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
 import fc from "fast-check";
-import { failure, shortCode } from "./conformance/delegates.js";
-import { Belongings } from "./conformance/lifecycle-helpers.js";
-import { SAFETY } from "./conformance/transports.js";
-import { ODD_VALUES, thrownValues } from "./thrown-values.js";
+import { failure, shortCode } from "./support/delegates.js";
+import { Belongings } from "./support/lifecycle-helpers.js";
+import { ODD_VALUES, thrownValues } from "./support/thrown-values.js";
+import { SAFETY } from "./support/transports.js";
 import { inWords, reasonOf } from "#dist/base/errno.js";
 import { asError, isCode, isOurs } from "#dist/base/errors.js";
 

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { format, inspect } from "node:util";
-import { RunLoop, type AsyncSocket, type SocketRequest } from "asyncsocket";
+import { type AsyncSocket, RunLoop, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { arrived, failure, settled } from "./conformance/delegates.js";
-import { connectedPair, memory, overEveryTransport } from "./conformance/transports.js";
+import { arrived, failure, settled } from "./support/delegates.js";
+import { connectedPair, memory, overEveryTransport } from "./support/transports.js";
 
 const SECRET = "open sesame";
 const BYTES = Buffer.from(SECRET);

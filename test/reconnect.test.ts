@@ -7,13 +7,13 @@ import { inspect } from "node:util";
 import {
   AsyncSocket,
   AsyncSocketError,
-  reconnect,
   type Connector,
+  reconnect,
   type ReconnectOptions,
   type SocketRequest,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { turn } from "./conformance/transports.js";
+import { turn } from "./support/transports.js";
 
 const PORT = 7;
 

@@ -5,9 +5,9 @@ import { getEventListeners } from "node:events";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, reconnect } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { failure } from "./conformance/delegates.js";
-import { Belongings } from "./conformance/lifecycle-helpers.js";
-import { SAFETY } from "./conformance/transports.js";
+import { failure } from "./support/delegates.js";
+import { Belongings } from "./support/lifecycle-helpers.js";
+import { SAFETY } from "./support/transports.js";
 
 interface Pair {
   readonly socket: AsyncSocket;

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketError } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { failure, settled, shortCode } from "./conformance/delegates.js";
-import { Belongings } from "./conformance/lifecycle-helpers.js";
-import { SAFETY } from "./conformance/transports.js";
-import { NO_NATIVE } from "./native/availability.js";
+import { NO_NATIVE } from "./support/availability.js";
+import { failure, settled, shortCode } from "./support/delegates.js";
+import { Belongings } from "./support/lifecycle-helpers.js";
+import { SAFETY } from "./support/transports.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
 type Transport = (typeof TRANSPORTS)[number];

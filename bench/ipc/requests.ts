@@ -1,5 +1,5 @@
 /** What the main process asks of a server and of the load process. */
-import type { Identity } from "../../test/certificates.js";
+import type { Identity } from "../../test/support/certificates.js";
 import type { Protocol } from "../workloads.js";
 
 export interface Usage {

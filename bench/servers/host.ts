@@ -1,6 +1,6 @@
 /** What all servers share: the IPC channel by which they are started and asked for their CPU time and memory. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Identity } from "../../test/certificates.js";
+import type { Identity } from "../../test/support/certificates.js";
 import { answerRequests } from "../ipc/answers.js";
 import type { Memory, ServerRequests } from "../ipc/requests.js";
 import type { Protocol } from "../workloads.js";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { BlockList } from "node:net";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket, type AcceptInfo, type AsyncSocketError } from "asyncsocket";
-import { failure, Recorder, settled, shortCode, until } from "./delegates.js";
-import { Belongings, opened, throwsBadState, timedNetwork, type Timed } from "./lifecycle-helpers.js";
-import { overEveryTransport, SAFETY } from "./transports.js";
+import { type AcceptInfo, AsyncSocket, type AsyncSocketError } from "asyncsocket";
+import { failure, Recorder, settled, shortCode, until } from "../support/delegates.js";
+import { Belongings, opened, throwsBadState, type Timed, timedNetwork } from "../support/lifecycle-helpers.js";
+import { overEveryTransport, SAFETY } from "../support/transports.js";
 
 class LineSocket extends AsyncSocket {
   readonly greeting = "from a subclass";

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketDelegate } from "asyncsocket";
+import { until } from "../support/delegates.js";
+import { assertNothingLeft, type Kind, overEveryTransport } from "../support/transports.js";
 import { uncaught } from "../uncaught.js";
-import { until } from "./delegates.js";
-import { assertNothingLeft, overEveryTransport, type Kind } from "./transports.js";
 
 const COUNT = 5;
 

@@ -5,11 +5,11 @@ import { lookup } from "node:dns";
 import { readFile } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { NO_NATIVE } from "../native/availability.js";
-import { BusyPeer } from "./busy-peer.js";
-import { failure, settled } from "./delegates.js";
-import { Belongings } from "./lifecycle-helpers.js";
-import { SAFETY, turn } from "./transports.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { BusyPeer } from "../support/busy-peer.js";
+import { failure, settled } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { SAFETY, turn } from "../support/transports.js";
 
 /** From where in the event loop the thread is kept busy. */
 const PLACES: Record<string, () => Promise<void>> = {

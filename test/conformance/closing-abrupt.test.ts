@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket, type CloseReason } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, shortCode, until } from "./delegates.js";
-import { codeOf, errnoOf, muchFor, rawPair } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, shortCode, until } from "../support/delegates.js";
+import { codeOf, errnoOf, muchFor, rawPair } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport, SAFETY } from "../support/transports.js";
 
 const CLOSES = ["disconnect", "reset"] as const;
 

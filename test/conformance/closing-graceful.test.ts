@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "./delegates.js";
-import { allOf, codeOf, muchFor, opened, rawPair, throwsBadState, timedNetwork } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "../support/delegates.js";
+import { allOf, codeOf, muchFor, opened, rawPair, throwsBadState, timedNetwork } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport, SAFETY } from "../support/transports.js";
 
 describe("closing gracefully", () => {
   overEveryTransport((kind) => {

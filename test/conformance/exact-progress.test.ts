@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket, SocketRequest } from "asyncsocket";
-import { failure, readToEnd, settled } from "./delegates.js";
-import { muchFor } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport, type Kind } from "./transports.js";
+import { failure, readToEnd, settled } from "../support/delegates.js";
+import { muchFor } from "../support/lifecycle-helpers.js";
+import { connectedPair, type Kind, overEveryTransport } from "../support/transports.js";
 
 const limits = { readAhead: 16, writeQueue: Infinity };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { arrived, failure, pattern, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 interface Shape {
   readonly lengthBytes: number;

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, settled } from "./delegates.js";
-import { muchFor } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, pattern, settled } from "../support/delegates.js";
+import { muchFor } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 const alone = { onFailure: "continue" } as const;
 

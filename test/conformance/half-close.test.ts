@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "./delegates.js";
-import { allOf, rawPair, throwsBadState, muchFor } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "../support/delegates.js";
+import { allOf, muchFor, rawPair, throwsBadState } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport, SAFETY } from "../support/transports.js";
 
 describe("end()", () => {
   overEveryTransport((kind) => {

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport, SAFETY, type Kind } from "./transports.js";
+import type { AsyncSocket } from "asyncsocket";
+import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
+import { connectedPair, type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
 
 /** Numbers that look random and are the same each time. */
 function sequence(seed: number): (below: number) => number {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { arrived, failure, pattern, readToEnd, settled, thrown, until } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, pattern, readToEnd, settled, thrown, until } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** All that an iterator gives, and what it throws. */
 async function drain<T>(iterator: AsyncIterable<T>): Promise<{ values: T[]; error: unknown }> {

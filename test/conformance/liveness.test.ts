@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { codeOf, errnoOf, rawPair, timedNetwork } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { codeOf, errnoOf, rawPair, timedNetwork } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport, SAFETY } from "../support/transports.js";
 
 describe("a peer that goes away", () => {
   overEveryTransport((kind) => {

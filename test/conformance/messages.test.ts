@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { json, lengthPrefixed, line, netstring, varint, type AsyncSocket, type Framing } from "asyncsocket";
-import { arrived, failure } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { type AsyncSocket, type Framing, json, lengthPrefixed, line, netstring, varint } from "asyncsocket";
+import { arrived, failure } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport } from "../support/transports.js";
 
 /** A kind, a length of one byte, and so many bytes: decoded to both. */
 const tagged: Framing<{ readonly kind: string; readonly body: string }> = {
@@ -153,7 +153,7 @@ describe("messages", () => {
   });
 
   it("of what is no framing throw at the call", async (t) => {
-    const { client, server } = await connectedPair(t, (await import("./transports.js")).memory("memory"));
+    const { client, server } = await connectedPair(t, memory("memory"));
     for (const framing of [
       null,
       {},

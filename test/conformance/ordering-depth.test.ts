@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { describe, it } from "node:test";
-import { arrived, failure, Recorder, settled, until } from "./delegates.js";
-import { connectedPair, memory, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, Recorder, settled, until } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport, SAFETY } from "../support/transports.js";
 
 const MANY = 100_000;
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { SocketRequest } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 describe("calls from inside callbacks", () => {
   overEveryTransport((kind) => {

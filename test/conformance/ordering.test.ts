@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketDelegate, type AsyncSocketOptions, type CloseReason } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { assertNothingLeft, connectedPair, overEveryTransport, type Kind } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { assertNothingLeft, connectedPair, type Kind, overEveryTransport } from "../support/transports.js";
 
 interface Waiting {
   /** Idle still. */

@@ -7,9 +7,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocketError, type AsyncSocket, type SocketRequest } from "asyncsocket";
+import { type AsyncSocket, AsyncSocketError, type SocketRequest } from "asyncsocket";
 import { seededRandom } from "asyncsocket/testing";
-import { connectedPair, KINDS, SAFETY, type Kind } from "./transports.js";
+import { connectedPair, type Kind, KINDS, SAFETY } from "../support/transports.js";
 
 const PROGRAMS = 25;
 const READS = ["readExactly", "readUntil", "readLine", "readFrame", "skip", "peek"] as const;

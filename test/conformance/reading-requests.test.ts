@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { SocketRequest } from "asyncsocket";
-import { arrived, failure, settled, until } from "./delegates.js";
-import { connectedPair, memory, overEveryTransport } from "./transports.js";
+import { arrived, failure, settled, until } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport } from "../support/transports.js";
 
 describe("a request", () => {
   overEveryTransport((kind) => {

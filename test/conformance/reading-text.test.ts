@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocketDelegate } from "asyncsocket";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** Bytes that are no UTF-8, and that no decoding gives back. */
 const LATIN = Buffer.from("caf\xe9 \xff", "latin1");

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** What several requests gave, as text, in the order in which they settled. */
 function inOrder(requests: Record<string, PromiseLike<unknown>>): { log: string[]; all: Promise<unknown> } {

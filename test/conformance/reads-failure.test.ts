@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket, SocketRequest } from "asyncsocket";
-import { arrived, failure, Recorder } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, Recorder } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 const alone = { onFailure: "continue" } as const;
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AsyncSocketError, type AsyncSocket, type SocketRequest } from "asyncsocket";
-import { arrived, failure, Recorder, settled } from "./delegates.js";
-import { connectedPair, memory, overEveryTransport, SAFETY } from "./transports.js";
+import { type AsyncSocket, AsyncSocketError, type SocketRequest } from "asyncsocket";
+import { arrived, failure, Recorder, settled } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport, SAFETY } from "../support/transports.js";
 
 describe("limits of reads", () => {
   overEveryTransport((kind) => {

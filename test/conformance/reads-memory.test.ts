@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { arrived, failure, pattern, settled, until } from "./delegates.js";
 import { heldBytes } from "../memory-use.js";
-import { connectedPair, memory, overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport, SAFETY } from "../support/transports.js";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

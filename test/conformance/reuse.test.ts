@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { muchFor, opened, throwsBadState, timedNetwork } from "./lifecycle-helpers.js";
-import { overEveryTransport, SAFETY } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { muchFor, opened, throwsBadState, timedNetwork } from "../support/lifecycle-helpers.js";
+import { overEveryTransport, SAFETY } from "../support/transports.js";
 
 describe("using a socket again", () => {
   overEveryTransport((kind) => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket, AsyncSocketDelegate } from "asyncsocket";
-import { arrived, failure, settled, until } from "./delegates.js";
-import { opened } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, failure, settled, until } from "../support/delegates.js";
+import { opened } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** What can be called on any socket, from anywhere. */
 const CALLS: Record<string, (socket: AsyncSocket) => unknown> = {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { AsyncSocket, SocketRequest, type SocketState } from "asyncsocket";
-import { failure, pattern, settled, shortCode, until } from "./delegates.js";
-import { timedNetwork } from "./lifecycle-helpers.js";
-import { SAFETY } from "./transports.js";
+import { failure, pattern, settled, shortCode, until } from "../support/delegates.js";
+import { timedNetwork } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** What a call comes to. `queued` stays in its queue or is met from there, `ends` is an iterator that is over. */
 type Outcome = "queued" | "CLOSED" | "END_OF_STREAM" | "BAD_STATE" | "ok" | "ends";

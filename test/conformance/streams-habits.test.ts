@@ -6,8 +6,8 @@ import { createServer, type Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure, readToEnd, settled, thrown, until } from "./delegates.js";
-import { assertNothingLeft, connectedPair, overEveryTransport, type Kind } from "./transports.js";
+import { failure, readToEnd, settled, thrown, until } from "../support/delegates.js";
+import { assertNothingLeft, connectedPair, type Kind, overEveryTransport } from "../support/transports.js";
 
 /** Whether several writes of one tick are all handed on in it: where the layer below takes one after the other, the first. */
 function takesAtOnce({ isSecure, name }: Kind): boolean {

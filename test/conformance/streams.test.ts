@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { describe, it } from "node:test";
-import { failure, pattern, readToEnd, Recorder, settled, thrown, until } from "./delegates.js";
-import { codeOf, muchFor, throwsBadState } from "./lifecycle-helpers.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { failure, pattern, readToEnd, Recorder, settled, thrown, until } from "../support/delegates.js";
+import { codeOf, muchFor, throwsBadState } from "../support/lifecycle-helpers.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 async function allOf(stream: Duplex): Promise<Buffer> {
   const parts: Buffer[] = [];

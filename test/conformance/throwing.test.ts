@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket, AsyncSocketDelegate } from "asyncsocket";
-import { arrived, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport } from "./transports.js";
+import { arrived, settled, until } from "../support/delegates.js";
+import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** What surfaces as uncaught while the test runs, in one log with what else it notes. */
 function logOfUncaught(t: TestContext): string[] {

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { arrived, failure, pattern, Recorder, settled, until } from "./delegates.js";
-import { connectedPair, memory, overEveryTransport, SAFETY, type Pair } from "./transports.js";
+import { arrived, failure, pattern, Recorder, settled, until } from "../support/delegates.js";
+import { connectedPair, memory, overEveryTransport, type Pair, SAFETY } from "../support/transports.js";
 
 interface Timed extends Pair {
   readonly clock: VirtualClock;

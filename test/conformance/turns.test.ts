@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { arrived, until } from "./delegates.js";
-import { connectedPair, overEveryTransport, type Kind } from "./transports.js";
+import { arrived, until } from "../support/delegates.js";
+import { connectedPair, type Kind, overEveryTransport } from "../support/transports.js";
 
 const LINES = 20_000;
 /** "Some thousand". A turn of ours, from one `setImmediate` to the next, may hold the ends of two of theirs. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket, type TransportFactory } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { failure, pattern, readToEnd, Recorder, settled, until } from "./delegates.js";
-import { connectedPair, overEveryTransport, SAFETY, type Kind } from "./transports.js";
+import { failure, pattern, readToEnd, Recorder, settled, until } from "../support/delegates.js";
+import { connectedPair, type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
 
 /** So little is taken ahead of reads, and so much may be queued, that a write can get stuck. */
 const limits = { readAhead: 16, writeQueue: Infinity };

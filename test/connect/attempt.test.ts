@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
-import { AsyncSocket, AsyncSocketError, type ConnectOptions, type SocketRequest } from "asyncsocket";
-import { failure, settled } from "../conformance/delegates.js";
+import { AsyncSocket, type AsyncSocketError, type ConnectOptions, type SocketRequest } from "asyncsocket";
+import { failure, settled } from "../support/delegates.js";
 import { errno, ScriptedFactory } from "./scripted-factory.js";
 
 const PATH = "/tmp/x";

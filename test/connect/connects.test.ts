@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import type { SrvRecord } from "node:dns";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type ConnectOptions, type ResolveSrv, type TransportFactory } from "asyncsocket";
-import { MemoryNetwork, VirtualClock, type MemoryNetworkOptions } from "asyncsocket/testing";
-import { failure, settled } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { MemoryNetwork, type MemoryNetworkOptions, VirtualClock } from "asyncsocket/testing";
+import { failure, settled } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const HOSTS = {
   "both.test": ["192.0.2.1", "2001:db8::1"],

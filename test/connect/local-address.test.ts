@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { NetworkInterfaceInfo } from "node:os";
 import { describe, it } from "node:test";
-import { thrown } from "../conformance/delegates.js";
+import { thrown } from "../support/delegates.js";
 import { InterfaceAddresses, zoned } from "#dist/connect/local-address.js";
 
 function info(address: string): NetworkInterfaceInfo {

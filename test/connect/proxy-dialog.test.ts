@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
-import { failure, settled } from "../conformance/delegates.js";
+import { failure, settled } from "../support/delegates.js";
 import { connectedToProxy } from "./scripted-proxy.js";
 import { bracketed, ProxyDialog } from "#dist/connect/proxy/dialog.js";
 

@@ -4,12 +4,11 @@ import assert from "node:assert/strict";
 import type { LookupFunction } from "node:net";
 import { describe, it } from "node:test";
 import { type AcceptedTransport, AsyncSocket, type TransportSink } from "asyncsocket";
-import { settled } from "../conformance/delegates.js";
+import { settled } from "../support/delegates.js";
 import { NotingOwner } from "./route-owner.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "./scripted-factory.js";
-import { connectTarget } from "#dist/connect/options.js";
+import { connectTarget, type IpTarget } from "#dist/connect/options.js";
 import { ProxyRoute } from "#dist/connect/proxy/proxy-route.js";
-import type { IpTarget } from "#dist/connect/options.js";
 import type { Reached } from "#dist/connect/route.js";
 
 const SETTINGS = { noDelay: true, keepAliveMs: false } as const;

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import fc from "fast-check";
-import { anyCharacter } from "../characters.js";
-import { runs } from "../runs.js";
+import { anyCharacter } from "../support/characters.js";
+import { runs } from "../support/runs.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy/proxy-url.js";
 
 const SOCKS5: ProxyServer = {

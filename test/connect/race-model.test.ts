@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { familyOf, Track, type Answer, type Outcome, type Plan } from "./tracks.js";
-import { runs } from "../runs.js";
+import { runs } from "../support/runs.js";
+import { type Answer, familyOf, type Outcome, type Plan, Track } from "./tracks.js";
 
 const RESOLUTION_DELAY_MS = 50;
 

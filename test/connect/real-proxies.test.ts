@@ -5,8 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { assertNothingLeft, portOf } from "../conformance/transports.js";
-import { needs, Program, startOnFreePort, temporaryFolder } from "../examples/programs.js";
+import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
+import { assertNothingLeft, portOf } from "../support/transports.js";
 import { deadPort, LOCALHOST, startSilent } from "./silent-program.js";
 import type { ProxyTarget } from "#dist/connect/proxy/proxy-url.js";
 

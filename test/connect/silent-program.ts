@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { portOf } from "../conformance/transports.js";
-import { Program } from "../examples/programs.js";
+import { Program } from "../support/programs.js";
+import { portOf } from "../support/transports.js";
 
 export const LOCALHOST = "127.0.0.1";
 

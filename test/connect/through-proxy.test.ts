@@ -11,9 +11,9 @@ import {
   type TransportFactory,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { Authority } from "../certificates.js";
-import { assertNothingLeft, turn } from "../conformance/transports.js";
-import { assertInStep, CHUNKINGS, play, WHOLE, type Chunking, type Step } from "./scripted-proxy.js";
+import { Authority } from "../support/certificates.js";
+import { assertNothingLeft, turn } from "../support/transports.js";
+import { assertInStep, type Chunking, CHUNKINGS, play, type Step, WHOLE } from "./scripted-proxy.js";
 
 const TARGET = { host: "target.test", port: 80 };
 /** TARGET by SOCKS5, as a name, and as the address that this side finds. */

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { chromium, type Page } from "playwright-core";
-import { FRAME_BYTES, frame } from "../../examples/audio/tone.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { findProgram, needs, Program } from "./programs.js";
+import { frame, FRAME_BYTES } from "../../examples/audio/tone.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { findProgram, needs, Program } from "../support/programs.js";
 
 const SAFETY = { timeout: 120_000 };
 

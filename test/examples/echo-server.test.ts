@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import { needs, Program } from "./programs.js";
+import { needs, Program } from "../support/programs.js";
 
 const WELCOME = "Welcome to the AsyncSocket Echo Server\r\n";
 const WARNING = "Are you still there?\r\n";

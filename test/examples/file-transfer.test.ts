@@ -6,7 +6,7 @@ import { createReadStream, existsSync, mkdirSync, statSync, truncateSync, writeF
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { Program, temporaryFolder, type Ended } from "./programs.js";
+import { type Ended, Program, temporaryFolder } from "../support/programs.js";
 
 const LARGE_BYTES = 2 ** 30;
 const SMALL_BYTES = 2 ** 26;

@@ -5,8 +5,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { FiledAuthority, type KeyFiles } from "../programs/key-files.js";
-import { needs, Program, startOnFreePort, temporaryFolder } from "./programs.js";
+import { FiledAuthority, type KeyFiles } from "../support/key-files.js";
+import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
 
 const LARGE_BYTES = 128 * 2 ** 20;
 /** Server-side includes make nginx send chunks: it cannot know beforehand how long the result will be. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { needs, Program, startOnFreePort, temporaryFolder } from "./programs.js";
+import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
 
 /** Keeps nothing, and writes nothing outside of the folder. */
 function startRedis(t: TestContext, folder: string, ...options: string[]): Program {

@@ -6,8 +6,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { FiledAuthority } from "../programs/key-files.js";
-import { needs, Program, startOnFreePort } from "./programs.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { needs, Program, startOnFreePort } from "../support/programs.js";
 
 const ENVELOPE = ["--from", "me@example.org", "--to", "you@example.net"];
 const NAME = "mail.example.net";

@@ -6,8 +6,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { FiledAuthority } from "../programs/key-files.js";
-import { needs, Program } from "./programs.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { needs, Program } from "../support/programs.js";
 
 const MAIL = "Subject: dots\r\n\r\n.one\r\n..two\r\nGrüße\r\n.\t\r\n";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import { needs, Program } from "./programs.js";
+import { needs, Program } from "../support/programs.js";
 
 const STOPS = [
   "1. A listener accepts",

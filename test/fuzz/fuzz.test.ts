@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { runs } from "../runs.js";
+import { runs } from "../support/runs.js";
 import { randomRound, Round } from "./round.js";
 import { WIRES } from "./wires.js";
 

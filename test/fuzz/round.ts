@@ -1,14 +1,14 @@
 /** Programs that run at the same time, over connections of one kind. */
 
-import { openSockets } from "../open-sockets.js";
-import { turn } from "../conformance/transports.js";
-import { randomReadProgram, type ReadProgram } from "./read-program.js";
+import { Lot } from "../simulation/lot.js";
+import { openSockets } from "../support/open-sockets.js";
+import { turn } from "../support/transports.js";
 import { spared } from "./pending.js";
+import { randomReadProgram, type ReadProgram } from "./read-program.js";
 import { Reading } from "./reading.js";
+import type { Ends, Wire } from "./wires.js";
 import { randomWriteProgram, type WriteProgram } from "./write-program.js";
 import { Writing } from "./writing.js";
-import type { Ends, Wire } from "./wires.js";
-import { Lot } from "../simulation/lot.js";
 
 /** What programs are held against. */
 export interface Judge {

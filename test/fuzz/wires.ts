@@ -10,11 +10,11 @@ import { Duplex, PassThrough, Transform } from "node:stream";
 import * as nodeTLS from "node:tls";
 import { AsyncSocket, type AsyncSocketOptions, type TLSOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { turn } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
-import type { Ending } from "./read-program.js";
 import { Lot } from "../simulation/lot.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { turn } from "../support/transports.js";
 import { authority, HOST, identity, streamPair } from "../tls/helpers.js";
+import type { Ending } from "./read-program.js";
 
 /** A socket to be tried, and who is at the other end. */
 export interface Ends<P extends Duplex = Duplex> {

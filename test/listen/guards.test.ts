@@ -5,19 +5,19 @@ import { spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import {
-  AsyncSocket,
   type AcceptInfo,
+  AsyncSocket,
   type AsyncSocketDelegate,
   type AsyncSocketError,
   type AsyncSocketOptions,
   type ListenOptions,
 } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { shortCode, until } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
 import { ECHO, loopOf, MOVABLE } from "../loops/helpers.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { Authority } from "../support/certificates.js";
+import { shortCode, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
 const HOST = "127.0.0.1";

@@ -5,9 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { portOf } from "../conformance/transports.js";
 import { LOCALHOST, startSilent } from "../connect/silent-program.js";
-import { needs, temporaryFolder } from "../examples/programs.js";
+import { needs, temporaryFolder } from "../support/programs.js";
+import { portOf } from "../support/transports.js";
 
 /** A proxy in front of the port. @param option what its `server` line says about headers */
 function startProxy(t: TestContext, port: number, option: string): Promise<number> {

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocketError, type TransportSink } from "asyncsocket";
-import { settled } from "../conformance/delegates.js";
 import { errno, ScriptedFactory, type ScriptedTransport } from "../connect/scripted-factory.js";
-import { ProxyHeaderReader, type HeaderOwner } from "#dist/listen/proxy-header-reader.js";
+import { settled } from "../support/delegates.js";
+import { type HeaderOwner, ProxyHeaderReader } from "#dist/listen/proxy-header-reader.js";
 import { type ProxyHeader, V2_MAX_BYTES } from "#dist/listen/proxy-protocol.js";
 
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, describe, it, type TestContext } from "node:test";
-import { AsyncSocket, AsyncSocketError, type AsyncSocketOptions, type ListenOptions } from "asyncsocket";
+import { AsyncSocket, type AsyncSocketError, type AsyncSocketOptions, type ListenOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { assertNothingLeft, portOf, turn } from "../conformance/transports.js";
 import { CHUNKINGS } from "../connect/scripted-proxy.js";
-import { Authority } from "../certificates.js";
+import { Authority } from "../support/certificates.js";
+import { assertNothingLeft, portOf, turn } from "../support/transports.js";
 
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
 const PROXIED = {

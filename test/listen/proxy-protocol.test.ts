@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { runs } from "../runs.js";
+import { runs } from "../support/runs.js";
 import { ipFamily, ipv6Bytes, ipv6Text } from "#dist/base/ip-bytes.js";
 import { parseProxyHeader, type ProxyHeaderResult, V1_MAX_BYTES, V2_MAX_BYTES } from "#dist/listen/proxy-protocol.js";
 

@@ -21,10 +21,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure } from "../conformance/delegates.js";
-import { Belongings, child, errnoOf, type Child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure } from "../support/delegates.js";
+import { Belongings, child, type Child, errnoOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
 const NO_PATHS = process.platform === "win32" && "pipes are no files";

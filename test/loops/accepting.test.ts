@@ -5,20 +5,20 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import {
-  AsyncSocket,
-  RunLoop,
   type AcceptInfo,
+  AsyncSocket,
   type AsyncSocketDelegate,
   type AsyncSocketError,
   type AsyncSocketOptions,
   type ListenOptions,
+  type RunLoop,
 } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { failure, until } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { openSockets } from "../open-sockets.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { Authority } from "../support/certificates.js";
+import { failure, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { openSockets } from "../support/open-sockets.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { ECHO, loopOf, moduleOf, MOVABLE, poolOf } from "./helpers.js";
 
 interface Told {

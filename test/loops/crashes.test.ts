@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { AsyncSocket, RunLoop, type AsyncSocketError } from "asyncsocket";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { failure, shortCode, until } from "../conformance/delegates.js";
+import { AsyncSocket, type AsyncSocketError, RunLoop } from "asyncsocket";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure, shortCode, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { moduleOf, poolOf } from "./helpers.js";
 
 /** What a thread does to end, and how that reads. */

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { MessageChannel } from "node:worker_threads";
 import { describe, it } from "node:test";
+import { MessageChannel } from "node:worker_threads";
 import { AsyncSocket } from "asyncsocket";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { loopOf, moduleOf } from "./helpers.js";
 
 const TICKS = 25;

@@ -1,10 +1,10 @@
 /** What the tests of run loops share: modules for threads, and loops that end with their test. */
 
 import type { TestContext } from "node:test";
-import { AsyncSocket, RunLoop, RunLoopPool, type AsyncSocketOptions, type RunLoopPoolOptions } from "asyncsocket";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { AsyncSocket, type AsyncSocketOptions, RunLoop, type RunLoopPool, type RunLoopPoolOptions } from "asyncsocket";
+import { NO_NATIVE } from "../support/availability.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf } from "../support/transports.js";
 
 const ENTRY = import.meta.resolve("asyncsocket");
 

@@ -5,9 +5,9 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type RunLoop } from "asyncsocket";
-import { pattern } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
+import { pattern } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { loopOf, moduleOf, MOVABLE, pairOf } from "./helpers.js";
 
 /** Tells what it has been given, of what users see, and of what only the socket itself knows. */

@@ -5,14 +5,14 @@ import { once } from "node:events";
 import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { AsyncSocket, RunLoop } from "asyncsocket";
-import { failure, pattern, shortCode, until } from "../conformance/delegates.js";
-import { Belongings, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { openSockets } from "../open-sockets.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure, pattern, shortCode, until } from "../support/delegates.js";
+import { Belongings, throwsBadState } from "../support/lifecycle-helpers.js";
+import { openSockets } from "../support/open-sockets.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { loopOf, moduleOf, MOVABLE, pairOf } from "./helpers.js";
 
 /** Tells by message what arrived, and what it looks like. */

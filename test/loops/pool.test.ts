@@ -5,11 +5,11 @@ import { once } from "node:events";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import { AsyncSocket, RunLoop, type RunLoopPool } from "asyncsocket";
-import { failure, shortCode, until } from "../conformance/delegates.js";
-import { Belongings, child, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { openSockets } from "../open-sockets.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure, shortCode, until } from "../support/delegates.js";
+import { Belongings, child, throwsBadState } from "../support/lifecycle-helpers.js";
+import { openSockets } from "../support/open-sockets.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { ECHO, loopOf, moduleOf, pairOf, poolOf } from "./helpers.js";
 
 type Worker = NonNullable<RunLoop["worker"]>;

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { Belongings, child, type Child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { Authority } from "../support/certificates.js";
+import { Belongings, child, type Child } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import { ECHO } from "./helpers.js";
 import { canTransfer } from "#dist/base/undocumented.js";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { pattern } from "../conformance/delegates.js";
 import { heldBytes } from "../memory-use.js";
+import { pattern } from "../support/delegates.js";
 import { ByteQueue } from "#dist/testing/byte-queue.js";
 
 const COUNT = 60_000;

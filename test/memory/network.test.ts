@@ -4,16 +4,16 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket, type ConnectOptions } from "asyncsocket";
 import {
+  type MemoryConnection,
   MemoryNetwork,
+  type MemoryNetworkOptions,
   seededRandom,
   VirtualClock,
-  type MemoryConnection,
-  type MemoryNetworkOptions,
 } from "asyncsocket/testing";
-import { Authority } from "../certificates.js";
-import { failure, pattern, shortCode } from "../conformance/delegates.js";
-import { errnoOf } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { Authority } from "../support/certificates.js";
+import { failure, pattern, shortCode } from "../support/delegates.js";
+import { errnoOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const HERE = "127.0.0.1";
 const THERE = "192.0.2.1";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { VirtualClock } from "asyncsocket/testing";
-import { SAFETY } from "../conformance/transports.js";
+import { SAFETY } from "../support/transports.js";
 
 describe("a virtual clock", SAFETY, () => {
   it("runs a program of sleeps, turns and promises, each at its time, in no time", async () => {

@@ -6,10 +6,10 @@ import { once } from "node:events";
 import { closeSync, readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { describe, it } from "node:test";
-import { assertNothingLeft, SAFETY } from "../conformance/transports.js";
-import { until } from "../conformance/delegates.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { until } from "../support/delegates.js";
+import { assertNothingLeft, SAFETY } from "../support/transports.js";
 import { uncaught } from "../uncaught.js";
-import { NO_NATIVE } from "./availability.js";
 import { ACCEPTED, addon, connected, DATA, END, FAILED, OPENED, Told, WRITABLE } from "./told.js";
 
 const ODD: readonly unknown[] = [

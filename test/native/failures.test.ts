@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure, thrown, until } from "../conformance/delegates.js";
-import { assertNothingLeft, portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "./availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure, thrown, until } from "../support/delegates.js";
+import { assertNothingLeft, portOf, SAFETY } from "../support/transports.js";
 
 /** More than the system takes of a peer that does not read. */
 const MUCH = 16 * 1024 * 1024;

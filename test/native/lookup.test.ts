@@ -11,8 +11,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "./availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { SAFETY } from "../support/transports.js";
 import { systemLookup } from "#dist/connect/system-lookup.js";
 import { canLookUp, holdForLookups, lookUpNatively } from "#dist/transport/native/lookup.js";
 

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { Worker } from "node:worker_threads";
-import { until } from "../conformance/delegates.js";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "./availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { until } from "../support/delegates.js";
+import { SAFETY } from "../support/transports.js";
 import { addonPath, connected, DATA } from "./told.js";
 
 /** The other thread: takes tickets, or parks what it connects, and says what came of it. */

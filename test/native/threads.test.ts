@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
 import { AsyncSocket } from "asyncsocket";
-import { openSockets } from "../open-sockets.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { until } from "../conformance/delegates.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "./availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { openSockets } from "../support/open-sockets.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const ENTRY = new URL(import.meta.resolve("asyncsocket"));
 

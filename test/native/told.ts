@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { TestContext } from "node:test";
-import { until } from "../conformance/delegates.js";
-import { assertNothingLeft } from "../conformance/transports.js";
+import { until } from "../support/delegates.js";
+import { assertNothingLeft } from "../support/transports.js";
 
 type Loop = Record<string, (...args: unknown[]) => unknown> & { records: ArrayBuffer; memory: ArrayBuffer };
 

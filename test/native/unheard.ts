@@ -6,7 +6,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { portOf } from "../conformance/transports.js";
+import { portOf } from "../support/transports.js";
 
 /** More than the runtime's pool has threads. */
 const NAMES = 8;

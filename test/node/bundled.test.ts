@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { child } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** What esbuild makes of `import.meta` in CommonJS: an object with nothing in it. */
 function copyWithoutPlace(folder: string): void {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { Belongings, child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
 import { ECHO } from "../loops/helpers.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { Belongings, child } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** A program that is its own workers'. Whoever asks is told which process answers. */
 function program(transport: string, loops: boolean): string {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type LookupFunction } from "node:net";
+import { type AddressInfo, createServer, type LookupFunction } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure, Recorder, settled } from "../conformance/delegates.js";
-import { Belongings, codeOf, errnoOf, timedNetwork } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, Recorder, settled } from "../support/delegates.js";
+import { Belongings, codeOf, errnoOf, timedNetwork } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** A port of 127.0.0.1 at which nobody listens. */
 async function freePort(): Promise<number> {

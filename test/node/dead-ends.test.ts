@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure } from "../conformance/delegates.js";
-import { Belongings, child, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure } from "../support/delegates.js";
+import { Belongings, child, errnoOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const TRANSPORTS = [
   ["node", false],

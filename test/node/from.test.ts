@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, Socket, type AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer, Socket } from "node:net";
 import { Duplex, PassThrough, Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
-import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "../conformance/delegates.js";
-import { Belongings, codeOf, errnoOf, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "../support/delegates.js";
+import { Belongings, codeOf, errnoOf, throwsBadState } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** One end of a pair of streams: what is written to one is read from the other. */
 class End extends Duplex {

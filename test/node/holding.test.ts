@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Authority } from "../certificates.js";
-import { child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { Authority } from "../support/certificates.js";
+import { child } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const identity = await (await Authority.create()).issue(["127.0.0.1"]);
 

@@ -9,7 +9,7 @@ import { writeFileSync } from "node:fs";
 import { isIP, type LookupFunction } from "node:net";
 import { networkInterfaces } from "node:os";
 import { AsyncSocket, AsyncSocketError, type ConnectOptions } from "asyncsocket";
-import { portOf } from "../conformance/transports.js";
+import { portOf } from "../support/transports.js";
 
 export const LIVE = "192.0.2.1";
 export const LIVE6 = "2001:db8::1";

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { child } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { child } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 /** Runs in a process of its own, where an uncaught exception is the one expected. */
 const PROGRAM = `

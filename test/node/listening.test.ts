@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
-import dns, { type LookupAddress } from "node:dns";
+import dns from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { syncBuiltinESMExports } from "node:module";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket, type Address, type AsyncSocketOptions, type ListenOptions } from "asyncsocket";
-import { failure, settled, until } from "../conformance/delegates.js";
-import { Belongings, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { type Address, AsyncSocket, type AsyncSocketOptions, type ListenOptions } from "asyncsocket";
+import { NO_NATIVE } from "../support/availability.js";
+import { failure, settled, until } from "../support/delegates.js";
+import { Belongings, errnoOf } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const HAS_IPV6 = await new Promise<boolean>((answer) => {
   const probe = createServer();

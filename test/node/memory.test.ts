@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { failure, pattern, settled } from "../conformance/delegates.js";
-import { Belongings, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
+import { failure, pattern, settled } from "../support/delegates.js";
+import { Belongings, errnoOf } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 async function pair(t: TestContext, transport: MemoryNetwork): Promise<[AsyncSocket, AsyncSocket, AsyncSocket]> {
   const belongings = Belongings.of(t);

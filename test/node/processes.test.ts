@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { until } from "../conformance/delegates.js";
-import { Belongings, child, rawPair, type Child } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
+import { until } from "../support/delegates.js";
+import { Belongings, child, type Child, rawPair } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const SERVER = `
   import { AsyncSocket } from "asyncsocket";

@@ -2,14 +2,14 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type LookupFunction } from "node:net";
+import { type AddressInfo, connect, createServer, type LookupFunction } from "node:net";
 import { networkInterfaces } from "node:os";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure, settled, until } from "../conformance/delegates.js";
-import { openSockets } from "../open-sockets.js";
-import { Belongings, child, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
+import { failure, settled, until } from "../support/delegates.js";
+import { Belongings, child, errnoOf } from "../support/lifecycle-helpers.js";
+import { openSockets } from "../support/open-sockets.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const LOOPBACKS = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).filter(({ internal }) => internal));
 const NO_IPV6 = LOOPBACKS.some(({ address }) => address === "::1") ? false : "this machine has no ::1";

@@ -6,10 +6,10 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { createServer as createTLSServer } from "node:tls";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { failure, pattern, settled } from "../conformance/delegates.js";
-import { Belongings, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { Authority } from "../support/certificates.js";
+import { failure, pattern, settled } from "../support/delegates.js";
+import { Belongings, errnoOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 const HOST = "127.0.0.1";
 const ANSWER = "413 too much\n";

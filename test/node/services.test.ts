@@ -6,9 +6,9 @@ import { getServers, setServers, type SrvRecord } from "node:dns";
 import { once } from "node:events";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure, settled } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
+import { failure, settled } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf, SAFETY } from "../support/transports.js";
 
 const SRV = 33;
 const NO_SUCH_NAME = 3;

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { allOf, rawPair } from "../conformance/lifecycle-helpers.js";
-import { SAFETY, turn } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { allOf, rawPair } from "../support/lifecycle-helpers.js";
+import { SAFETY, turn } from "../support/transports.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
 /** Less than what a stream of the runtime's might hold back unseen. */

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
-import { failure } from "../conformance/delegates.js";
-import { Belongings, child, errnoOf } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure } from "../support/delegates.js";
+import { Belongings, child, errnoOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "asyncsocket-"));

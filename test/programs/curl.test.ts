@@ -6,8 +6,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type TLSOptions } from "asyncsocket";
-import { needs, Program, type Ended } from "../examples/programs.js";
-import { FiledAuthority } from "./key-files.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { type Ended, needs, Program } from "../support/programs.js";
 
 const LARGE = randomBytes(8 * 2 ** 20);
 

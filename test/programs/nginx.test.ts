@@ -5,8 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type TLSOptions } from "asyncsocket";
-import { needs, Program, startOnFreePort } from "../examples/programs.js";
-import { FiledAuthority } from "./key-files.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { needs, Program, startOnFreePort } from "../support/programs.js";
 
 const TEMPORARY = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type TLSInfo, type TLSOptions } from "asyncsocket";
-import { needs, Program } from "../examples/programs.js";
-import { FiledAuthority } from "./key-files.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { needs, Program } from "../support/programs.js";
 
 interface TLSServer {
   port: number;

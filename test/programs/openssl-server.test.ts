@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError, type TLSInfo, type TLSOptions } from "asyncsocket";
-import { needs, Program } from "../examples/programs.js";
-import { FiledAuthority } from "./key-files.js";
+import { FiledAuthority } from "../support/key-files.js";
+import { needs, Program } from "../support/programs.js";
 
 const DEADLINE_MS = 30_000;
 

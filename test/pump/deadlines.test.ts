@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
 import { VirtualClock } from "asyncsocket/testing";
 import fc from "fast-check";
-import { runs } from "../runs.js";
+import { runs } from "../support/runs.js";
 import { realClock } from "#dist/base/clock.js";
 import { Deadlines, deadlinesOf, type Sleeper } from "#dist/pump/deadlines.js";
 

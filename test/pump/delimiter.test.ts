@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { runs } from "../runs.js";
+import { runs } from "../support/runs.js";
 import { growth, Watch } from "./counting.js";
 import { delimiterSet, findEnd } from "#dist/framing/delimiter.js";
 

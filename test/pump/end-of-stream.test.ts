@@ -5,10 +5,10 @@ import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError, type AsyncSocketOptions, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
 import fc from "fast-check";
+import { runs } from "../support/runs.js";
 import type { ReadSpec } from "./entries.js";
 import { Model, type Outcome } from "./model.js";
 import { bytesUpTo, fixedRead } from "./programs.js";
-import { runs } from "../runs.js";
 
 interface Pair {
   readonly client: AsyncSocket;

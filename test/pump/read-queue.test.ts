@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { ReadQueue } from "#dist/pump/read-queue.js";
+import { runs } from "../support/runs.js";
 import { bytesCopied, growth, Watch } from "./counting.js";
 import { readEntry, type ReadSpec } from "./entries.js";
 import { Model, type Outcome } from "./model.js";
 import { anyRead, bytesUpTo, fixedRead, longBytes } from "./programs.js";
 import { cut, QueueDriver } from "./queue-driver.js";
-import { runs } from "../runs.js";
+import { ReadQueue } from "#dist/pump/read-queue.js";
 
 const CHUNKINGS: readonly (readonly number[])[] = [[1], [2], [3], [4], [5], [6], [7], [8], [9], [Infinity]];
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import fc from "fast-check";
-import { ReceiveBuffer } from "#dist/pump/receive-buffer.js";
+import { runs } from "../support/runs.js";
 import { bytesCopied, growth } from "./counting.js";
-import { runs } from "../runs.js";
+import { ReceiveBuffer } from "#dist/pump/receive-buffer.js";
 
 const KIB = 1024;
 const CHUNK = 64 * KIB;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { anyCharacter } from "../characters.js";
+import { anyCharacter } from "../support/characters.js";
 import { completeCharacters } from "#dist/framing/text.js";
 
 function whole(bytes: Uint8Array, encoding: BufferEncoding): number {

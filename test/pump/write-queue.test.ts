@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { WriteQueue, type WriteEntry } from "#dist/pump/write-queue.js";
+import { runs } from "../support/runs.js";
 import { growth } from "./counting.js";
 import { endEntry, writeEntry } from "./entries.js";
-import { runs } from "../runs.js";
+import { type WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
 
 const KIB = 1024;
 const BATCH_BYTES = 256 * KIB;

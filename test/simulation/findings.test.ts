@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AsyncSocket, type AsyncSocketDelegate, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { WriteQueue } from "#dist/pump/write-queue.js";
-import { Recorder, shortCode } from "../conformance/delegates.js";
 import { writeEntry } from "../pump/entries.js";
+import { Recorder, shortCode } from "../support/delegates.js";
+import { WriteQueue } from "#dist/pump/write-queue.js";
 
 const SERVER = "192.0.2.1";
 

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { runs } from "../runs.js";
-import { randomProgram, type Op, type Program } from "./program.js";
+import { runs } from "../support/runs.js";
+import { type Op, type Program, randomProgram } from "./program.js";
 import { runSeed } from "./run.js";
 import { shrink } from "./shrink.js";
 import { UpgradeWorld } from "./upgrade-world.js";

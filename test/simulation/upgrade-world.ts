@@ -3,9 +3,9 @@
  * it queued in any order and at any time, on a network that chops and delays. Some are disturbed.
  */
 
-import { AsyncSocket, AsyncSocketError, type SocketRequest } from "asyncsocket";
+import { AsyncSocket, type AsyncSocketError, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork, seededRandom, VirtualClock } from "asyncsocket/testing";
-import { identity } from "../identity.js";
+import { identity } from "../support/identity.js";
 import { POOL } from "./calls.js";
 import { pretending } from "./pretend-cipher.js";
 

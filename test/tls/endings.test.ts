@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { connect as connectTLS, TLSSocket, createSecureContext } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { connect as connectTLS, createSecureContext, TLSSocket } from "node:tls";
 import { AsyncSocket, type AsyncSocketOptions, type TLSOptions } from "asyncsocket";
-import { arrived, failure, pattern, readToEnd, settled, until } from "../conformance/delegates.js";
-import { allOf, Belongings, codeOf } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { arrived, failure, pattern, readToEnd, settled, until } from "../support/delegates.js";
+import { allOf, Belongings, codeOf } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import {
   authority,
   CLEAR,
@@ -19,8 +19,8 @@ import {
   nodeServer,
   overMemory,
   rawServer,
-  securePair,
   secured,
+  securePair,
   streamPair,
   trusting,
 } from "./helpers.js";

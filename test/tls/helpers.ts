@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { TestContext } from "node:test";
 import * as nodeTLS from "node:tls";
@@ -15,10 +15,10 @@ import {
   type TLSOptions,
 } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { Authority } from "../certificates.js";
-import { Recorder, shortCode, thrown, until } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf } from "../conformance/transports.js";
+import { Authority } from "../support/certificates.js";
+import { Recorder, shortCode, thrown, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { portOf } from "../support/transports.js";
 
 export const HOST = "127.0.0.1";
 export const authority = await Authority.create();

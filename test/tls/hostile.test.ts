@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
-import { connect as connectTLS, createSecureContext, TLSSocket } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { connect as connectTLS, createSecureContext, TLSSocket } from "node:tls";
 import type { AsyncSocket, AsyncSocketOptions } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
-import { failure, readToEnd, settled, shortCode, until } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, readToEnd, settled, shortCode, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import {
   assertWords,
   authority,
@@ -15,9 +15,9 @@ import {
   identity,
   idle,
   listening,
+  nodeClient,
   overMemory,
   rawServer,
-  nodeClient,
   SecureRecorder,
   streamPair,
   trusting,

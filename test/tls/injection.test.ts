@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectTLS } from "node:tls";
 import { describe, it } from "node:test";
+import { connect as connectTLS } from "node:tls";
 import { AsyncSocket, type StartTLSOptions } from "asyncsocket";
-import { failure, readToEnd, settled, until } from "../conformance/delegates.js";
-import { Belongings, rawPair } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, readToEnd, settled, until } from "../support/delegates.js";
+import { Belongings, rawPair } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import { authority, closedBy, HOST, identity, overMemory, SecureRecorder, streamPair, trusting } from "./helpers.js";
 
 const asClient: StartTLSOptions = { ...trusting, servername: HOST };

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { createSecureContext } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { createSecureContext } from "node:tls";
 import type { AsyncSocket, TLSOptions } from "asyncsocket";
-import { failure, readToEnd, settled } from "../conformance/delegates.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, readToEnd, settled } from "../support/delegates.js";
+import { SAFETY } from "../support/transports.js";
 import {
   assertWords,
   authority,
@@ -17,8 +17,8 @@ import {
   listening,
   nodeClient,
   nodeServer,
-  securePair,
   secured,
+  securePair,
   stranger,
   trusting,
 } from "./helpers.js";

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { createPrivateKey } from "node:crypto";
-import { createSecureContext } from "node:tls";
 import { describe, it } from "node:test";
+import { createSecureContext } from "node:tls";
 import { AsyncSocket, type StartTLSOptions, type TLSOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { failure, settled, until } from "../conformance/delegates.js";
-import { Belongings, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
-import { authority, HOST, identity, idle, listening, overMemory, securePair, secured, trusting } from "./helpers.js";
+import { failure, settled, until } from "../support/delegates.js";
+import { Belongings, throwsBadState } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
+import { authority, HOST, identity, idle, listening, overMemory, secured, securePair, trusting } from "./helpers.js";
 
 type Wrong = readonly [name: string, value: unknown, error: typeof TypeError | typeof RangeError, words?: RegExp];
 

@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createSecureContext } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { createSecureContext } from "node:tls";
 import { AsyncSocket, type TLSOptions } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { settled, until } from "../conformance/delegates.js";
-import { Belongings } from "../conformance/lifecycle-helpers.js";
-import { portOf, SAFETY } from "../conformance/transports.js";
-import { needs, Program, temporaryFolder } from "../examples/programs.js";
 import { moduleOf, MOVABLE, poolOf } from "../loops/helpers.js";
+import { Authority } from "../support/certificates.js";
+import { settled, until } from "../support/delegates.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { needs, Program, temporaryFolder } from "../support/programs.js";
+import { portOf, SAFETY } from "../support/transports.js";
 import { authority, HOST, identity, idle, trusting } from "./helpers.js";
 
 const friends = await Authority.create("CN=The friends of a");

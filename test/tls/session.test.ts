@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { certificateIn } from "#dist/tls/session.js";
-import { SAFETY } from "../conformance/transports.js";
+import { until } from "../support/delegates.js";
+import { SAFETY } from "../support/transports.js";
 import { securePair } from "./helpers.js";
-import { until } from "../conformance/delegates.js";
+import { certificateIn } from "#dist/tls/session.js";
 
 const PREFIX = Buffer.from("\0nodejs:tls:session:1\0");
 

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { type AsyncSocket, AsyncSocketError, type SocketRequest, type TLSInfo } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
-import { settled, shortCode, until } from "../conformance/delegates.js";
-import { throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { settled, shortCode, until } from "../support/delegates.js";
+import { throwsBadState } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import { HOST, identity, overMemory, trusting } from "./helpers.js";
 
 const STATES = ["queued", "handshaking", "askingDelegate", "secure"] as const;

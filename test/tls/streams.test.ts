@@ -7,10 +7,10 @@ import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket, AsyncSocketDelegate, AsyncSocketOptions, TLSOptions } from "asyncsocket";
-import { settled, shortCode, until } from "../conformance/delegates.js";
-import { Belongings, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
+import { settled, shortCode, until } from "../support/delegates.js";
+import { Belongings, throwsBadState } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import { authority, HOST, identity, idle, listening, nodeClient, nodeServer, stranger, trusting } from "./helpers.js";
 
 const outsider = { ...(await stranger.issue(["an outsider"])), allowHalfOpen: false };

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { failure, shortCode } from "../conformance/delegates.js";
-import { SAFETY } from "../conformance/transports.js";
-import { ODD_VALUES } from "../thrown-values.js";
-import { idle, identity, listening, trusting } from "./helpers.js";
+import { failure, shortCode } from "../support/delegates.js";
+import { ODD_VALUES } from "../support/thrown-values.js";
+import { SAFETY } from "../support/transports.js";
+import { identity, idle, listening, trusting } from "./helpers.js";
 
 for (const [what, value] of ODD_VALUES) {
   const fail = (): never => {

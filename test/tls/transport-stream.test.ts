@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { TransportStream } from "#dist/transport/transport-stream.js";
 import type { Transport } from "asyncsocket";
-import { pattern, settled } from "../conformance/delegates.js";
 import { heldBytes } from "../memory-use.js";
+import { pattern, settled } from "../support/delegates.js";
+import { TransportStream } from "#dist/transport/transport-stream.js";
 
 const COUNT = 60_000;
 

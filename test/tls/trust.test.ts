@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import type { DetailedPeerCertificate } from "node:tls";
 import { describe, it } from "node:test";
+import type { DetailedPeerCertificate } from "node:tls";
 import type { AsyncSocket } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
-import { failure, settled, until } from "../conformance/delegates.js";
-import { SAFETY } from "../conformance/transports.js";
-import { ODD_VALUES } from "../thrown-values.js";
+import { failure, settled, until } from "../support/delegates.js";
+import { ODD_VALUES } from "../support/thrown-values.js";
+import { SAFETY } from "../support/transports.js";
+import { uncaught } from "../uncaught.js";
 import {
   assertWords,
   authority,
@@ -21,7 +22,6 @@ import {
   stranger,
   trusting,
 } from "./helpers.js";
-import { uncaught } from "../uncaught.js";
 
 type Answer = (certificate: DetailedPeerCertificate, error: Error | null) => boolean | Promise<boolean>;
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { inspect } from "node:util";
 import { describe, it, type TestContext } from "node:test";
+import { inspect } from "node:util";
 import { AsyncSocket, type AsyncSocketOptions, type StartTLSOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
-import { failure, readToEnd, settled, until } from "../conformance/delegates.js";
-import { Belongings, rawPair, throwsBadState } from "../conformance/lifecycle-helpers.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, readToEnd, settled, until } from "../support/delegates.js";
+import { Belongings, rawPair, throwsBadState } from "../support/lifecycle-helpers.js";
+import { SAFETY } from "../support/transports.js";
 import {
   CLEAR,
   closedBy,

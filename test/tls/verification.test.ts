@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { checkServerIdentity } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { checkServerIdentity } from "node:tls";
 import type { AsyncSocket, TLSOptions } from "asyncsocket";
-import { failure, readToEnd } from "../conformance/delegates.js";
-import { SAFETY } from "../conformance/transports.js";
+import { failure, readToEnd } from "../support/delegates.js";
+import { SAFETY } from "../support/transports.js";
 import {
   assertWords,
   authority,

@@ -3,9 +3,9 @@
 import { createServer } from "node:net";
 import type { Address, ListenerSink, ListenTarget, TransportFactory, TransportListener } from "asyncsocket";
 import { listenFailure } from "#dist/connect/messages.js";
-import { offerAlone } from "#dist/transport/place-listener.js";
 import { DuplexTransport } from "#dist/transport/duplex.js";
 import { nodeTransports } from "#dist/transport/node/factory.js";
+import { offerAlone } from "#dist/transport/place-listener.js";
 
 class DuplexListener implements TransportListener {
   readonly #server = createServer({ allowHalfOpen: true });

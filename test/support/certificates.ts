@@ -1,19 +1,19 @@
 /** Keys and certificates, made when a test needs them: none is ever committed. */
 
-import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import {
   BasicConstraintsExtension,
   cryptoProvider,
   ExtendedKeyUsageExtension,
+  type Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   PemConverter,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
-  type Extension,
 } from "@peculiar/x509";
+import "reflect-metadata";
 
 cryptoProvider.set(webcrypto);
 

@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
-import { Authority } from "../certificates.js";
-import { NO_NATIVE } from "../native/availability.js";
-import { openSockets } from "../open-sockets.js";
-import { duplexTransports } from "./duplex-listener.js";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
+import { NO_NATIVE } from "./availability.js";
+import { Authority } from "./certificates.js";
+import { duplexTransports } from "./duplex-listener.js";
+import { openSockets } from "./open-sockets.js";
 
 /** One kind of connection. A new one is made for every test. */
 export interface Wire {

@@ -1,7 +1,7 @@
 /** What the conformance tests listen with: delegates that note every call, and failures that are awaited. */
 
 import assert from "node:assert/strict";
-import { AsyncSocketError, type AsyncSocket, type AsyncSocketDelegate, type CloseReason } from "asyncsocket";
+import { type AsyncSocket, type AsyncSocketDelegate, AsyncSocketError, type CloseReason } from "asyncsocket";
 import { turn } from "./transports.js";
 
 /** One call of a delegate's method: its name, and its arguments but for the socket. */

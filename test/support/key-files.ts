@@ -3,8 +3,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { Authority, type Identity } from "../certificates.js";
-import { temporaryFolder } from "../examples/programs.js";
+import { Authority, type Identity } from "./certificates.js";
+import { temporaryFolder } from "./programs.js";
 
 export interface KeyFiles extends Identity {
   keyFile: string;

@@ -1,11 +1,11 @@
 /** What the tests of lifecycles share: peers on plain node:net, child processes, and calls that must throw. */
 
 import assert from "node:assert/strict";
-import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, Server, type AddressInfo, type Socket } from "node:net";
-import { fileURLToPath } from "node:url";
+import { type AddressInfo, createServer, Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
 import {
   AsyncSocket,
   type AsyncSocketOptions,
@@ -16,7 +16,7 @@ import {
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { settled, shortCode } from "./delegates.js";
-import { assertNothingLeft, SAFETY, type Kind, turn } from "./transports.js";
+import { assertNothingLeft, type Kind, SAFETY, turn } from "./transports.js";
 
 /** Everything a test opens, one for each test. Closed at its end, and then nothing may be left. */
 export class Belongings {
