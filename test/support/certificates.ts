@@ -1,5 +1,6 @@
 /** Keys and certificates, made when a test needs them: none is ever committed. */
 
+import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import { isIP } from "node:net";
 import {
@@ -13,7 +14,6 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
-import "reflect-metadata";
 
 cryptoProvider.set(webcrypto);
 
