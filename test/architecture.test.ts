@@ -55,6 +55,18 @@ function folderOf(file: string): string | null {
   return rest === undefined ? null : (folder ?? null);
 }
 
+/** The files that the tables of docs/architecture.md name: a table's head names the folder, its rows the files. */
+function filesInDocs(): string[] {
+  const page = readFileSync("docs/architecture.md", "utf8");
+  const tables = page.slice(page.indexOf("## Every file"), page.indexOf("## One life"));
+  let folder = "";
+  return tables.split("\n").flatMap((row) => {
+    folder = /^\| `([a-z]+\/)`/.exec(row)?.[1] ?? folder;
+    const cell = /^\|([^|]*)\|/.exec(row)?.[1] ?? "";
+    return [...cell.matchAll(/`([\w/-]+\.ts)`/g)].map(([, name]) => normalize(`${folder}${name ?? ""}`));
+  });
+}
+
 describe("the architecture", () => {
   const graph = importGraph();
 
@@ -79,5 +91,10 @@ describe("the architecture", () => {
       }
     }
     assert.deepEqual(upwards, []);
+  });
+
+  it("is told by docs/architecture.md, which names every file and none that is not there", () => {
+    const files = [...graph.keys()].filter((file) => file !== "index.ts");
+    assert.deepEqual(filesInDocs().sort(), files.sort());
   });
 });
