@@ -259,7 +259,12 @@ export class Connection
       notify(this.socket, "didConnect");
     }
     if (isSecure) notify(this.socket, "didSecure");
-    attempt?.succeed();
+    if (attempt === null) return;
+    attempt.succeed();
+    // Code that awaits the connection has its turn before the first entry has.
+    if (attempt.request._settlers === null) return;
+    this.#rests = true;
+    this.clock.later(goOn, this);
   }
 
   didHandshake(info: SecureInfo): void {

@@ -58,7 +58,7 @@ export interface SocketDelegate<Socket, Tag = unknown> {
     error: Error | null,
   ): boolean | Promise<boolean>;
 
-  /** A read that gives bytes is satisfied. They are yours. A `skip` gives none. */
+  /** A read that gives bytes is satisfied. They are yours. For a `skip` this is called with an empty buffer. */
   didRead?(socket: Socket, data: Buffer, tag: Tag | undefined): void;
   /**
    * A read that gives text (a line, or with an encoding) is satisfied. Where there is no such method, `didRead` is told,

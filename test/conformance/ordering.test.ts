@@ -60,6 +60,26 @@ describe("the two queues", () => {
       assert.equal(stuck.state, "current");
     });
 
+    it("decision 1: code that awaits the connection goes on before the first write is told of", async (t) => {
+      const { client, connect, accepted } = await waitingPair(t, kind);
+      const log: string[] = [];
+      client.delegate = {
+        didConnect: () => void log.push("didConnect"),
+        didWrite: () => void log.push("didWrite"),
+        didRead: () => void log.push("didRead"),
+      };
+      client.write("queued before");
+      client.readExactly(0);
+      const connecting = (async () => {
+        await connect();
+        log.push("awaited");
+      })();
+      await accepted();
+      await connecting;
+      await until(() => log.length === 4, "all of them");
+      assert.deepEqual(log.slice(0, 2), ["didConnect", "awaited"]);
+    });
+
     it("decision 1: entries queued while idle start when the connection is there, didConnect first", async (t) => {
       const recorder = new Recorder();
       const { client, connect, accepted } = await waitingPair(t, kind, { delegate: recorder });
