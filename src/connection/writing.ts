@@ -187,6 +187,9 @@ export class Writing implements RequestOwner {
     const { inFlight } = this.queue;
     if (!this.isBusy || transport === null || inFlight === 0 || reason !== null) return;
     this.#land(inFlight - transport.inHandBytes);
+    // Who looks may be the first to see that a write is out: it is told of, and the time of the next one runs.
+    const { head } = this.queue;
+    if (head !== null && isOut(head)) this.#connection.schedule();
   }
 
   /** Where the memory of a write under way has changed, that ends the connection. @returns whether it has */

@@ -1,15 +1,10 @@
 /** Faults that are known, and about to be mended: what keeps away from them, until then. */
 
-import type { ReadProgram, Step } from "./read-program.js";
 import type { Program } from "./round.js";
 import type { WriteProgram } from "./write-program.js";
 
 export function spared(program: Program): Program {
-  return program.of === "reads" ? sparedReads(program) : sparedWrites(program);
-}
-
-function sparedReads(program: ReadProgram): ReadProgram {
-  return { ...program, steps: program.steps.map((step) => sparedStep(step, program.readAhead)) };
+  return program.of === "reads" ? program : sparedWrites(program);
 }
 
 /** What the system has taken is counted by whole batches. */
@@ -22,10 +17,4 @@ function sparedWrites(program: WriteProgram): WriteProgram {
   const stalls = program.stalls.filter(({ turns }) => turns !== Infinity);
   const closing = program.closing === "end" ? "end" : "afterWriting";
   return { ...program, writes, stalls, closing, resetAfter: Infinity, lingerMs: 60_000 };
-}
-
-/** A long skip that fails does not tell how much is gone. */
-function sparedStep(step: Step, readAhead: number): Step {
-  const { spec } = step;
-  return spec.kind === "skip" && spec.length > readAhead ? { ...step, spec: { ...spec, length: readAhead } } : step;
 }

@@ -6,7 +6,7 @@ import type { Closing } from "../simulation/program.js";
 
 /** What user code does when it is told of a read: by its delegate, or by the promise. */
 export type Mischief =
-  | { readonly do: "throw" | "replace" | "detach" | "cancelReads" }
+  | { readonly do: "throw" | "replace" | "detach" | "cancelReads" | "write" }
   | { readonly do: "block"; readonly ms: number }
   | { readonly do: "close"; readonly how: Closing };
 
@@ -117,7 +117,7 @@ function randomMischief(lot: Lot): Mischief {
   if (kind < 5) return { do: "block", ms: lot.size(1, 12) };
   if (kind < 6) return { do: "replace" };
   if (kind < 7) return { do: "detach" };
-  if (kind < 8) return { do: "cancelReads" };
+  if (kind < 8) return { do: lot.of(["cancelReads", "write"] as const) };
   return { do: "close", how: lot.of(CLOSINGS) };
 }
 

@@ -24,7 +24,7 @@ export interface Play {
   readonly progress: number;
   /** Where it stands, for whoever finds that it never ends. */
   readonly place: string;
-  start(ends: Ends, breaks: boolean): void;
+  start(ends: Ends, breaks: boolean, isSystems: boolean): void;
   giveUp(): void;
 }
 
@@ -116,7 +116,11 @@ export class Round implements Judge {
       ends.peer.destroy();
       play.giveUp();
     }, this.#patienceMs);
-    play.start(ends, program.of === "reads" && this.#wire.breaks.includes(program.ending));
+    play.start(
+      ends,
+      program.of === "reads" && this.#wire.breaks.includes(program.ending),
+      this.#wire.isClear && this.#wire.name !== "memory",
+    );
     await play.done;
     clearInterval(watchdog);
   }

@@ -50,7 +50,8 @@ class Peers {
   #before: Promise<unknown> = Promise.resolve();
 
   private constructor() {
-    this.#server.on("connection", (socket) => this.#sockets.push(socket));
+    // No byte waits for an answer: a RST would throw it away.
+    this.#server.on("connection", (socket) => this.#sockets.push(socket.setNoDelay(true)));
   }
 
   static async listen(path: string | null = null): Promise<Peers> {
@@ -123,8 +124,8 @@ async function plain(name: string, transport: RealTransport, isUnix: boolean): P
     isClear: true,
     open: async ({ options, isAccepted }) => {
       const all = { ...options, transport };
-      const allowHalfOpen = true;
-      if (isAccepted) return accept(all, listening(), (target) => connect({ ...target, allowHalfOpen }));
+      const asPeer = { allowHalfOpen: true, noDelay: true };
+      if (isAccepted) return accept(all, listening(), (target) => connect({ ...target, ...asPeer }));
       const socket = new AsyncSocket(all);
       const [, peer] = await peers.meet((target) => Promise.resolve(socket.connect(target)));
       return { socket, peer: silent(peer), reset: () => broken(peer) };
@@ -230,7 +231,14 @@ function passing(): Promise<Wire> {
       },
     });
     const back = new PassThrough({ highWaterMark });
-    return [Duplex.from({ readable: cutting, writable: back }), Duplex.from({ readable: back, writable: cutting })];
+    const far = Duplex.from({ readable: back, writable: cutting });
+    // Once one of its halves has ended, its end tells the other nothing.
+    far.on("close", () => {
+      if (far.writableEnded) return;
+      cutting.destroy();
+      back.destroy();
+    });
+    return [Duplex.from({ readable: cutting, writable: back }), far];
   });
 }
 

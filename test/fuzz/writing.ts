@@ -321,6 +321,7 @@ export class Writing implements Play {
         return this.#detach();
       case "close":
         return this.#close(socket, mischief.how);
+      case "write":
       case "cancelReads":
     }
   }

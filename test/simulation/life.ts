@@ -33,6 +33,25 @@ export interface Tracked {
   currentSinceMs: number;
 }
 
+/** Times with fractions are not exact. */
+const ROUNDING_MS = 1e-6;
+const NOTHING = Buffer.alloc(0);
+
+interface Asking extends Partial<Pick<Tracked, "isRead" | "spec" | "bytes" | "awaits">> {
+  readonly timeout?: number | undefined;
+}
+
+/** What is about to be asked of a socket. */
+export function trackedOf(life: Life, askedAtMs: number, name: string, asking: Asking): Tracked {
+  const { isRead = false, spec = null, bytes = NOTHING, awaits = false, timeout = Infinity } = asking;
+  return {
+    ...{ life, name: `${name} ${life.asked.length}`, isRead, spec, bytes, awaits, askedAtMs, timeoutMs: timeout },
+    ...{ isAsked: false, isCanceled: false, isRemoved: false, isLate: life.isOver },
+    ...{ told: 0, settled: 0, reported: 0, currentSinceMs: -1 },
+    request: null as unknown as SocketRequest<unknown>, // set once it was asked for
+  };
+}
+
 /** What a life needs of the world around it. */
 export interface Judge {
   now(): number;
@@ -43,10 +62,6 @@ export interface Judge {
 export function isPending({ request }: Tracked): boolean {
   return request.state === "queued" || request.state === "current";
 }
-
-/** Times with fractions are not exact. */
-const ROUNDING_MS = 1e-6;
-const NOTHING = Buffer.alloc(0);
 
 export class Life {
   readonly socket: AsyncSocket;
@@ -76,6 +91,7 @@ export class Life {
   readonly #readAhead: number;
   readonly #writeQueue: number;
   readonly #judge: Judge;
+  readonly #written: [atMs: number, bytes: number][] = [];
   readonly #given: [given: Buffer, copy: Buffer][] = [];
 
   constructor(judge: Judge, socket: AsyncSocket, isClient: boolean, limits: { readAhead: number; writeQueue: number }) {
@@ -94,6 +110,16 @@ export class Life {
 
   #check(isSo: boolean, what: string): void {
     if (!isSo) this.#judge.fail(`${this.name}: ${what}`);
+  }
+
+  /** Notes what its system has taken by now. */
+  noteWritten(): void {
+    this.#written.push([this.#judge.now(), (this.reason ?? this.socket).bytesWritten]);
+  }
+
+  /** What its system had taken before that time, as far as it was noted. */
+  writtenBefore(ms: number): number {
+    return this.#written.findLast(([atMs]) => atMs < ms)?.[1] ?? 0;
   }
 
   // ------------------------------------------------------------------ the bytes
@@ -195,15 +221,18 @@ export class Life {
     const { spec, name } = tracked;
     this.#settle(tracked, "didFailRead", false);
     if (spec === null) return this.#check(false, `didFailRead of ${name}, which is no read`);
-    const { bytesRead, unreadBytes, closeReason } = this.socket;
-    if (spec.kind === "skip" && error.bytesDone > this.#readAhead) {
-      const at =
-        closeReason === undefined ? bytesRead - unreadBytes : closeReason.bytesRead - closeReason.unread.length;
-      this.#check(
-        at - this.consumed <= error.bytesDone,
-        `${name} dropped ${at - this.consumed} bytes, and told ${error.bytesDone}`,
+    const { bytesRead, unreadBytes } = this.socket;
+    if (spec.kind === "skip") {
+      // A long one drops as it goes, and what is unread after it shows whether it tells how much.
+      const isLong = spec.length > this.#readAhead;
+      this.#check(isLong || error.bytesDone === 0, `${name} dropped ${error.bytesDone} bytes`);
+      this.consumed += error.bytesDone;
+      const taken = bytesRead - unreadBytes;
+      const isFirst = !this.asked.some(
+        (one) => one.isRead && isPending(one) && this.asked.indexOf(one) < this.asked.indexOf(tracked),
       );
-      this.consumed = at;
+      const isSame = this.socket.state !== "open" || !isFirst || taken === this.consumed;
+      this.#check(isSame, `${name} dropped ${error.bytesDone} bytes, and ${taken} are taken, not ${this.consumed}`);
     }
     if (error.partial !== undefined) {
       this.#check(
@@ -355,6 +384,7 @@ export class Life {
       `${this.consumed} + ${unread.length} bytes unread of ${bytesRead}`,
     );
     this.#check(bytesRead <= this.incoming.length, `${bytesRead} bytes came, ${this.incoming.length} were sent`);
+    this.#checkWritten(bytesRead);
     const { length } = this.sent;
     this.#check(
       bytesWritten + unsentBytes === length,
@@ -364,9 +394,17 @@ export class Life {
 
   // ------------------------------------------------------------------ at every step
 
+  /** No more has come than what the other end's system is said to have taken. */
+  #checkWritten(bytesRead: number): void {
+    if (this.peer === null) return;
+    const { bytesWritten } = this.peer.reason ?? this.peer.socket.closeReason ?? this.peer.socket;
+    this.#check(bytesRead <= bytesWritten, `${bytesRead} bytes came, ${bytesWritten} are said to be written`);
+  }
+
   /** What must hold at any time. */
   check(): void {
     if (this.isOver) return;
+    this.#checkWritten(this.socket.bytesRead);
     const { socket } = this;
     let reads = 0;
     let writes = 0;

@@ -22,6 +22,10 @@ export type Act =
   /** The last request, or one of those before it. */
   | { readonly do: "cancel"; readonly back: number }
   | { readonly do: "extend"; readonly back: number; readonly ms: number }
+  /** Bytes, and a RST right behind them. */
+  | { readonly do: "sendAndReset"; readonly from: number; readonly size: number }
+  /** The thread does something else for so long: timers fall due meanwhile, and what comes waits. */
+  | { readonly do: "busy"; readonly ms: number }
   | { readonly do: "cancelReads" | "end" }
   | { readonly do: "close"; readonly how: Closing }
   | { readonly do: "throw" | "connect" }
@@ -142,8 +146,10 @@ function randomAct(lot: Lot, { isHarsh, isBusy, largest }: Mood): Act {
   if (kind < 85) return { do: "grant", ms: lot.size(0, 60) };
   if (kind < 90) return { do: "close", how: lot.of(CLOSINGS) };
   if (kind < 92) return { do: "connect" };
+  if (kind < 93) return { do: "busy", ms: lot.size(1, 120) };
   if (kind < 96) return { do: lot.of(["stall", "resume"]), up };
   if (!isHarsh) return { do: lot.of(["partition", "heal"]) };
+  if (kind < 97) return { do: "sendAndReset", from: lot.below(100_000), size: lot.size(1, largest) };
   return kind < 98 ? { do: "break", up, after: lot.size(0, 2000) } : { do: lot.of(["partition", "heal", "breakNow"]) };
 }
 
@@ -165,6 +171,28 @@ function lives(lot: Lot): Op[] {
   ];
 }
 
+/** Sometimes, the thread is busy while bytes are on their way to a read whose time ends meanwhile. */
+function busyTimes(lot: Lot, latencyMs: number): Op[] {
+  if (lot.chance(0.8)) return [];
+  const side = lot.below(2) as Side;
+  const atMs = lot.below(LAST_OP_MS / 2);
+  const length = lot.size(1, 40);
+  const timeout = latencyMs + lot.size(2, 30);
+  const read: Act = {
+    do: "read",
+    spec: { kind: "readExactly", length },
+    alone: true,
+    timeout,
+    awaits: lot.chance(0.5),
+  };
+  const write: Act = { do: "write", from: lot.below(100_000), sizes: [length], awaits: false };
+  return [
+    { side, atMs, act: read },
+    { side: side === 0 ? 1 : 0, atMs, act: write },
+    { side, atMs: atMs + 0.5, act: { do: "busy", ms: timeout + lot.size(0, 30) } },
+  ];
+}
+
 export function randomProgram(seed: number): Program {
   const lot = new Lot(seed);
   const chunk = lot.chance(0.3) ? 65_536 : lot.size(1, 65_536);
@@ -176,10 +204,11 @@ export function randomProgram(seed: number): Program {
   const ahead = (): number => (lot.chance(0.3) ? 65_536 : lot.size(1, 4096));
   const queue = (): number => (lot.chance(0.85) ? 16 * 2 ** 20 : lot.size(128, 5000));
   const idle = (): number => (lot.chance(0.9) ? Infinity : lot.size(10, 150));
+  const latencyMs = lot.chance(0.5) ? 0 : lot.size(1, 30);
   return {
     seed,
     network: {
-      latencyMs: lot.chance(0.5) ? [0, 0] : [0, lot.size(1, 30)],
+      latencyMs: [0, latencyMs],
       chunkBytes: [lot.chance(0.5) ? 1 : chunk, chunk],
       writeBytes: lot.chance(0.5) ? [65_536, 65_536] : [0, lot.size(1, 10 * largest)],
       capacityBytes,
@@ -191,6 +220,9 @@ export function randomProgram(seed: number): Program {
     allowHalfOpen: [lot.chance(0.5), lot.chance(0.5)],
     isCutShort: lot.chance(0.3),
     ...(lot.chance(0.3) ? { shutdown: { graceMs: lot.size(0, 100), leaveMs: lot.size(0, 100) } } : {}),
-    ops: lives(lot).concat(Array.from({ length: 3 + lot.below(isBusy ? 35 : 22) }, () => randomOp(lot, mood))),
+    ops: lives(lot).concat(
+      busyTimes(lot, latencyMs),
+      Array.from({ length: 3 + lot.below(isBusy ? 35 : 22) }, () => randomOp(lot, mood)),
+    ),
   };
 }

@@ -24,6 +24,8 @@ interface Read {
   readonly request: SocketRequest<unknown>;
   readonly expected: Buffer;
   readonly isSecure: boolean;
+  /** A long skip drops as it goes, and tells how much when it fails. */
+  dropped: number;
 }
 
 type Step = () => void;
@@ -183,14 +185,17 @@ class Side {
     const { length } = expected;
     const request =
       kind === 0 ? this.#socket.skip(length) : this.#socket.readExactly(length, kind === 1 ? {} : { timeout: 60_000 });
-    this.#reads.push({ request, expected, isSecure });
+    const read: Read = { request, expected, isSecure, dropped: 0 };
+    this.#reads.push(read);
     this.#follow(request);
     request.then(
       (value: unknown) => {
         if (Buffer.isBuffer(value) && !value.equals(expected)) this.#fail(`a read was given other bytes`);
         if (this.#socket.isSecure !== isSecure) this.#fail(`a read was met ${isSecure ? "in the clear" : "late"}`);
       },
-      () => undefined,
+      (error: unknown) => {
+        if (kind === 0 && error instanceof AsyncSocketError) read.dropped = error.bytesDone;
+      },
     );
   }
 
@@ -235,11 +240,7 @@ class Side {
   /** What was not read is what would have been read next, and of the right side of the mark. */
   #checkUnread(unread: Buffer, isSecure: boolean): void {
     const left = this.#reads.filter(({ request, isSecure: one }) => request.state !== "done" && one === isSecure);
-    // A long skip drops as it goes, and tells how much.
-    const rest = left.map(({ request: { kind, bytesDone }, expected }) =>
-      expected.subarray(kind === "skip" ? bytesDone : 0),
-    );
-    const next = Buffer.concat(rest);
+    const next = Buffer.concat(left.map(({ dropped, expected }) => expected.subarray(dropped)));
     const length = Math.min(unread.length, next.length);
     if (!unread.subarray(0, length).equals(next.subarray(0, length))) this.#fail("other bytes are unread");
   }

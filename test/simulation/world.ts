@@ -10,7 +10,8 @@ import {
 } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
 import { close, POOL, read, TurnClock } from "./calls.js";
-import { isPending, Life, type Judge, type Tracked } from "./life.js";
+import { Lateness } from "./lateness.js";
+import { isPending, Life, trackedOf, type Judge, type Tracked } from "./life.js";
 import { replaceable } from "./replaceable.js";
 import {
   LAST_OP_MS,
@@ -31,7 +32,10 @@ const END_MS = HEAL_MS + 100_000;
 const MOST_TURNS = 200_000;
 
 /** What is asked of a socket. */
-type Asked = Extract<Act, { do: "read" | "write" | "end" | "close" | "cancelReads" | "cancel" | "extend" | "replace" }>;
+type Asked = Extract<
+  Act,
+  { do: "read" | "write" | "sendAndReset" | "end" | "close" | "cancelReads" | "cancel" | "extend" | "replace" }
+>;
 
 /** What a delegate throws when it is told to. */
 class Thrown extends Error {}
@@ -60,6 +64,9 @@ export class World implements Judge {
   #isCalling = false;
   #thrown = 0;
   #surfaced = 0;
+  readonly #lateness: Lateness;
+  /** Until when the thread was last busy. */
+  #busyUntil = -1;
 
   constructor(program: Program) {
     this.#program = program;
@@ -67,6 +74,7 @@ export class World implements Judge {
     this.#endMs = program.isCutShort ? LAST_OP_MS : END_MS;
     this.#clock = new TurnClock(ops.some(({ act }) => act.do === "throw"));
     this.#network = new MemoryNetwork({ ...network, seed, clock: this.#clock });
+    this.#lateness = new Lateness(program, (what) => this.fail(what));
     this.#client = new AsyncSocket(this.#options(0));
     this.#listener = new AsyncSocket(this.#options(1));
   }
@@ -213,9 +221,22 @@ export class World implements Judge {
   // ------------------------------------------------------------------ acting
 
   #perform({ side, act }: Op): void {
-    for (const life of this.#lives) life.checkQuiet();
-    this.#act(side, act);
+    const isBusy = this.now() <= this.#busyUntil;
+    for (const life of this.#lives) {
+      if (!isBusy) life.checkQuiet();
+      life.noteWritten();
+    }
+    if (act.do === "busy") this.#beBusy(act.ms);
+    else this.#act(side, act);
     this.#checkStep();
+  }
+
+  /** Other timers, of ops too, fall due in it, as they do late and all at once where a thread was busy. */
+  #beBusy(ms: number): void {
+    const now = this.now();
+    if (now < this.#busyUntil || now + ms > LAST_OP_MS) return;
+    this.#busyUntil = now + ms;
+    this.#clock.advance(ms);
   }
 
   #checkStep(): void {
@@ -232,6 +253,8 @@ export class World implements Judge {
       case "throw":
         this.#mustThrow[side]++;
         return;
+      case "busy":
+        return; // not from inside a callback: no timer is due in there
       case "grant":
         this.#grants[side] = act.ms;
         return;
@@ -256,6 +279,9 @@ export class World implements Judge {
         return this.#read(life, act);
       case "write":
         return this.#write(life, act);
+      case "sendAndReset":
+        this.#write(life, { do: "write", from: act.from, sizes: [act.size], awaits: false });
+        return this.#close(life, "reset");
       case "end":
         return this.#endWriting(life);
       case "close":
@@ -317,35 +343,6 @@ export class World implements Judge {
     );
   }
 
-  #track(life: Life, name: string, given: Partial<Tracked> & { timeout?: number | undefined }): Tracked {
-    const { isRead = false, spec = null, bytes = Buffer.alloc(0), awaits = false, timeout = Infinity } = given;
-    const isLate = life.isOver;
-    const fresh = {
-      isAsked: false,
-      isCanceled: false,
-      isRemoved: false,
-      isLate,
-      told: 0,
-      settled: 0,
-      reported: 0,
-      currentSinceMs: -1,
-    };
-    const request = null as unknown as SocketRequest<unknown>;
-    const label = `${name} ${life.asked.length}`;
-    return {
-      life,
-      name: label,
-      isRead,
-      spec,
-      bytes,
-      awaits,
-      askedAtMs: this.now(),
-      timeoutMs: timeout,
-      request,
-      ...fresh,
-    };
-  }
-
   #asked(tracked: Tracked, request: SocketRequest<unknown> | undefined, controller: AbortController | null): void {
     if (request === undefined) return;
     const { life } = tracked;
@@ -384,7 +381,7 @@ export class World implements Judge {
   }
 
   #read(life: Life, { spec, alone, timeout, awaits, abortMs }: Extract<Act, { do: "read" }>): void {
-    const tracked = this.#track(life, spec.kind, { isRead: true, spec, awaits, timeout });
+    const tracked = trackedOf(life, this.now(), spec.kind, { isRead: true, spec, awaits, timeout });
     const controller = this.#signal(abortMs, tracked);
     const options = {
       tag: tracked,
@@ -404,7 +401,7 @@ export class World implements Judge {
     const parts: Buffer[] = [];
     let at = from;
     for (const size of sizes) parts.push(POOL.subarray(at, (at += size)));
-    const tracked = this.#track(life, "write", { bytes: Buffer.concat(parts), awaits, timeout });
+    const tracked = trackedOf(life, this.now(), "write", { bytes: Buffer.concat(parts), awaits, timeout });
     const controller = this.#signal(abortMs, tracked);
     const mustThrow = (life.isEndAsked || life.isAfterWriting) && !isEnding(life);
     const [only] = parts;
@@ -419,7 +416,7 @@ export class World implements Judge {
 
   #endWriting(life: Life): void {
     if (life.isEndAsked) return;
-    const tracked = this.#track(life, "end", {});
+    const tracked = trackedOf(life, this.now(), "end", {});
     this.#asked(
       tracked,
       this.#call(life, "end", false, () => life.socket.end()),
@@ -433,9 +430,9 @@ export class World implements Judge {
     const wasPending = isPending(tracked);
     const wasCanceled = this.#call(life, "cancel", false, () => request.cancel());
     if (wasCanceled !== true) {
-      // Too late for a write whose bytes are all out, though nobody was told of it yet.
-      const isOut = request.kind === "write" && request.bytesDone === request.bytesTotal;
-      if (wasPending && !name.startsWith("end") && !isOut) this.fail(`${name} could not be canceled`);
+      const { isRead, bytes } = tracked;
+      const isOut = !isRead && bytes.length > 0 && request.bytesDone === bytes.length;
+      if (wasPending && !isOut && !name.startsWith("end")) this.fail(`${name} could not be canceled`);
       return;
     }
     life.cancel(tracked);
@@ -489,6 +486,7 @@ export class World implements Judge {
     const ms = this.#grants[side];
     this.#told(side, () => {
       tracked.life.shouldExtend(tracked, elapsed, bytesDone);
+      this.#lateness.shouldExtend(tracked, this.now() - elapsed);
       this.#grants[side] = 0;
     });
     // An answer given after the entry was settled from inside counts for nobody.
@@ -554,7 +552,10 @@ export class World implements Judge {
       didDisconnect: (socket, reason) => {
         if (socket === this.#listener) return;
         if (reason.error !== null) this.#noteCode(reason.error);
-        this.#toldOf(side, "didDisconnect", socket, (life) => life.didDisconnect(reason));
+        this.#toldOf(side, "didDisconnect", socket, (life) => {
+          life.didDisconnect(reason);
+          this.#lateness.didClose(reason);
+        });
       },
     };
   }
