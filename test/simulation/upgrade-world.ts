@@ -3,7 +3,7 @@
  * it queued in any order and at any time, on a network that chops and delays. Some are disturbed.
  */
 
-import { AsyncSocket, type AsyncSocketError, type SocketRequest } from "asyncsocket";
+import { AsyncSocket, AsyncSocketError, type SocketRequest } from "asyncsocket";
 import { MemoryNetwork, seededRandom, VirtualClock } from "asyncsocket/testing";
 import { identity } from "../support/identity.js";
 import { POOL } from "./calls.js";
