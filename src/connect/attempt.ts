@@ -3,13 +3,16 @@ import { type Address, addressText, isOneEnd } from "../base/address.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
-/** One attempt to connect. It is its transport's sink, until whoever wanted the connection takes the transport over. */
+/**
+ * One attempt to connect to one endpoint. The attempt receives the transport's events until the owner of the connection
+ * takes the transport over.
+ */
 export class Attempt implements ConnectSink {
   readonly #done: (error: Error | null) => void;
-  readonly #whenClosed: (call: Attempt) => void;
+  readonly #whenClosed: (attempt: Attempt) => void;
   #transport: AcceptedTransport | null = null;
 
-  constructor(done: (error: Error | null) => void, whenClosed: (call: Attempt) => void) {
+  constructor(done: (error: Error | null) => void, whenClosed: (attempt: Attempt) => void) {
     this.#done = done;
     this.#whenClosed = whenClosed;
   }
@@ -23,7 +26,7 @@ export class Attempt implements ConnectSink {
     if (!isReferenced) transport.unref();
   }
 
-  hangUp(): void {
+  cancel(): void {
     this.#transport?.destroy(false);
   }
 
@@ -38,13 +41,13 @@ export class Attempt implements ConnectSink {
       this.#done(null);
       return;
     }
-    // With a RST, so that the port, which a server may be about to listen on, is free at once.
+    // The RST frees the port at once, since a server may be about to listen on it.
     this.#transport?.destroy(true);
     this.#done(refusal(remote));
   }
 
   didFail(error: Error): void {
-    this.hangUp();
+    this.cancel();
     this.#done(error);
   }
 
@@ -58,7 +61,7 @@ export function applySettings(transport: Transport, { noDelay, keepAliveMs }: Pa
   if (keepAliveMs !== undefined) transport.setKeepAlive(keepAliveMs);
 }
 
-/** Nobody listens there, or the connection would not have met itself. */
+/** The error for a TCP connection that met itself: that happens only where nothing listens on the port. */
 function refusal(remote: Address | undefined): Error {
   const message = `connect ECONNREFUSED ${addressText(remote)}: nobody but the connecting socket itself was there`;
   const { address, port } = remote as Exclude<Address, { family: "unix" }>;

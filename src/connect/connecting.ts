@@ -9,14 +9,14 @@ import type { OpenConversation } from "./proxy/conversation.js";
 import { ProxyRoute } from "./proxy/proxy-route.js";
 import type { Route, RouteOwner } from "./route.js";
 
-/** The connection that is to be. */
+/** The owner of a connect: the connection that is being made. */
 export interface ConnectOwner extends RouteOwner {
-  /** What the request gives once it is connected. */
+  /** The value that the request gives once it is connected. */
   readonly socket: unknown;
   readonly timer: { connectDueAt: number };
-  /** Why it has ended; null: it has not. */
+  /** The reason why the connection has ended; null if it has not. */
   readonly reason: unknown;
-  /** The connect under way. */
+  /** The connect under way; null if there is none. */
   readonly attempt: unknown;
   /** Whether the TLS handshake is under way. */
   readonly isHeld: boolean;
@@ -24,14 +24,14 @@ export interface ConnectOwner extends RouteOwner {
   schedule(): void;
 }
 
-/** All that a `connect` was given. */
+/** All that a `connect` was given, checked. */
 export interface ConnectPlan {
   readonly factory: TransportFactory;
   readonly target: ConnectTarget;
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
-  /** For the talk with a proxy. */
+  /** Opens the conversation with a proxy. */
   readonly openConversation: OpenConversation;
 }
 
@@ -56,7 +56,7 @@ export class Connecting implements RequestOwner {
     this.request._state = "current";
   }
 
-  /** The timeout runs from here. A signal that is aborted already ends it before anything is tried. */
+  /** Starts the timeout and the first attempt. If the signal is aborted already, nothing is tried. */
   start(): void {
     const { timeoutMs, signal } = this.#plan;
     this.#owner.timer.connectDueAt = this.#owner.clock.now() + timeoutMs;
@@ -72,7 +72,7 @@ export class Connecting implements RequestOwner {
     this.#route.change(settings);
   }
 
-  /** Too late once the delegate is told that it is through, as for a signal, or that the socket is closing. */
+  /** Cancels the connect, unless the delegate has been told that the socket is connected, or the socket is closing. */
   cancelRequest(): boolean {
     if (this.#owner.attempt !== this || this.#owner.reason !== null) return false;
     this.#cancel(undefined);
@@ -94,20 +94,20 @@ export class Connecting implements RequestOwner {
     this.#owner.schedule();
   }
 
-  /** What to say when the timeout strikes now. */
+  /** The error for a timeout that strikes now. */
   timeoutError(): AsyncSocketError {
     const { tried, pending } = this.#route;
     const waiting = this.#owner.isHeld ? ["the TLS handshake is not through yet"] : pending;
     return connectTimeout(whereOf(this.#plan.target), this.#plan.timeoutMs, tried, waiting);
   }
 
-  /** Neither timeout nor signal count any more. */
+  /** Stops the timeout, and stops listening to the signal. */
   stop(): void {
     this.#owner.timer.connectDueAt = Infinity;
     this.#stopListening?.();
   }
 
-  /** Nobody wants the connection any more. */
+  /** Cancels everything that is under way, because the connection is not wanted any more. */
   giveUp(): void {
     this.stop();
     this.#route.cancel();

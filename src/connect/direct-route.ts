@@ -11,44 +11,47 @@ import { connectFailure, lookupInWords, srvFailure, srvWords, type Tried } from 
 import type { ConnectTarget, IpTarget } from "./options.js";
 import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
-import { type Caller, TargetHost } from "./target-host.js";
+import { type TargetHostOwner, TargetHost } from "./target-host.js";
 
 const NOTHING = Buffer.alloc(0);
-/** Between two tries at a listener with a full backlog: the first wait, and the longest. */
+/** The first and the longest wait between two attempts at a listener with a full backlog. */
 const BACKLOG_WAIT_MS = 1;
 const BACKLOG_WAIT_MAX_MS = 50;
 
-/** Where a target is, for people. */
+/** A target in words, for error messages. */
 export function whereOf(target: ConnectTarget): string {
   if (target.path !== null) return target.path;
   if (target.service !== undefined) return `the service ${target.service} of ${target.host}`;
   return `${target.host} port ${target.port}`;
 }
 
-/** Those of addresses that may be tried: of an address to connect to, its own. */
+/** The address families that may be tried. If the host is an address, it is the family of that address. */
 function wantedFamilies({ family, host, service }: IpTarget): readonly Family[] {
   if (family !== undefined) return [family];
   const own = service === undefined ? isIP(host) : 0;
   return own === 0 ? [6, 4] : [own as Family];
 }
 
-/** From a target to one connected transport: places by the SRV records, one after the other, until one is reached. */
-export class DirectRoute implements Route, Caller {
+/**
+ * Leads from a target to one connected transport. The SRV records may give several hosts; they are tried one after the
+ * other, until one is reached.
+ */
+export class DirectRoute implements Route, TargetHostOwner {
   readonly #owner: RouteOwner;
   readonly #factory: TransportFactory;
   readonly #target: ConnectTarget;
-  /** The target, for people. */
+  /** The target in words. */
   readonly #where: string;
   #settings: SocketSettings;
-  /** With a descriptor. */
-  readonly #calls = new Set<Attempt>();
+  /** The attempts that hold a descriptor. */
+  readonly #attempts = new Set<Attempt>();
   readonly #failed: Tried[] = [];
-  /** Those to come. */
-  #places: TargetHost[] = [];
-  #place: TargetHost | null = null;
-  /** The question for SRV records, as long as it has no answer. */
+  /** The hosts that are still to be tried. */
+  #hosts: TargetHost[] = [];
+  #host: TargetHost | null = null;
+  /** The lookup of SRV records, as long as it is under way. */
   #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
-  /** The last try at a path whose listener was busy, and the wait for the next one. */
+  /** The last attempt at a path whose listener had a full backlog, and the timer for the next one. */
   #busy: { readonly tried: Tried; readonly timer: Timer } | null = null;
   #isOver = false;
 
@@ -72,7 +75,7 @@ export class DirectRoute implements Route, Caller {
 
   start(): void {
     const target = this.#target;
-    if (target.path !== null) this.#dialPath(target.path, this.clock.now() + target.patienceMs, BACKLOG_WAIT_MS);
+    if (target.path !== null) this.#connectToPath(target.path, this.clock.now() + target.patienceMs, BACKLOG_WAIT_MS);
     else if (target.service !== undefined) this.#findService(target, target.service);
     else this.#try(target, [{ name: target.host, port: target.port }]);
   }
@@ -81,40 +84,40 @@ export class DirectRoute implements Route, Caller {
     this.#isOver = true;
     this.#lookup?.cancel();
     this.#lookup = null;
-    this.#place?.cancel();
+    this.#host?.cancel();
     if (this.#busy !== null) this.clock.clearTimer(this.#busy.timer);
-    for (const call of this.#calls) call.hangUp();
+    for (const attempt of this.#attempts) attempt.cancel();
   }
 
   setReferenced(on: boolean): void {
-    for (const call of this.#calls) call.setReferenced(on);
+    for (const attempt of this.#attempts) attempt.setReferenced(on);
   }
 
   change(settings: Partial<SocketSettings>): void {
     this.#settings = { ...this.#settings, ...settings };
-    for (const { transport } of this.#calls) if (transport !== null) applySettings(transport, settings);
+    for (const { transport } of this.#attempts) if (transport !== null) applySettings(transport, settings);
   }
 
   get tried(): Tried[] {
     const busy = this.#busy === null ? [] : [this.#busy.tried];
-    return [...this.#failed, ...busy, ...(this.#place?.tried ?? [])];
+    return [...this.#failed, ...busy, ...(this.#host?.tried ?? [])];
   }
 
-  /** What is being looked up. */
+  /** The name lookups that are under way, in words. */
   get pending(): string[] {
-    const place = this.#place;
-    const name = this.#lookup?.name ?? (place?.isLookingUp === true ? place.host : undefined);
+    const host = this.#host;
+    const name = this.#lookup?.name ?? (host?.isLookingUp === true ? host.host : undefined);
     return name === undefined ? [] : [lookupInWords(name)];
   }
 
   /**
-   * A Unix-domain socket does not queue up where the listener's backlog is full, as one of TCP does: the system fails it
-   * at once. So it is tried again, after waits that double.
+   * Connects to a Unix-domain socket. If the listener's backlog is full, the system does not queue the connect as it
+   * does for TCP, but fails it at once. So it is tried again, after waits that double.
    */
-  #dialPath(path: string, giveUpAt: number, waitMs: number): void {
-    const call = this.call({ path }, (error) => {
+  #connectToPath(path: string, giveUpAt: number, waitMs: number): void {
+    const attempt = this.attempt({ path }, (error) => {
       if (error === null) {
-        this.didReach(call);
+        this.didReach(attempt);
         return;
       }
       const leftMs = giveUpAt - this.clock.now();
@@ -123,7 +126,7 @@ export class DirectRoute implements Route, Caller {
         return;
       }
       if (this.#isOver) return;
-      const again = (): void => this.#dialPath(path, giveUpAt, Math.min(2 * waitMs, BACKLOG_WAIT_MAX_MS));
+      const again = (): void => this.#connectToPath(path, giveUpAt, Math.min(2 * waitMs, BACKLOG_WAIT_MAX_MS));
       const timer = this.clock.setTimer(again, Math.min(waitMs, leftMs), this.#owner.isReferenced);
       this.#busy = { tried: { where: "", error }, timer };
     });
@@ -132,11 +135,11 @@ export class DirectRoute implements Route, Caller {
   #findService(target: IpTarget, service: string): void {
     const name = srvName(service, target.host);
     const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
-      if (this.#isOver || this.#place !== null) return;
+      if (this.#isOver || this.#host !== null) return;
       this.#lookup = null;
       this.#didFindService(target, name, error, records);
     });
-    const isUnanswered = this.#place === null && !this.#isOver;
+    const isUnanswered = this.#host === null && !this.#isOver;
     if (isUnanswered) this.#lookup = { name, cancel };
   }
 
@@ -166,7 +169,7 @@ export class DirectRoute implements Route, Caller {
     families = near?.families ?? families;
     const because = near?.inWords ?? (localAddress === undefined ? undefined : `localAddress is ${localAddress}`);
     const from = { ...target, localAddress };
-    this.#places = addresses.map(
+    this.#hosts = addresses.map(
       ({ name, port }) =>
         new TargetHost(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
     );
@@ -174,8 +177,8 @@ export class DirectRoute implements Route, Caller {
   }
 
   #tryNext(): void {
-    this.#place = this.#places.shift() ?? null;
-    if (this.#place !== null) this.#place.start();
+    this.#host = this.#hosts.shift() ?? null;
+    if (this.#host !== null) this.#host.start();
     else this.#fail();
   }
 
@@ -186,29 +189,29 @@ export class DirectRoute implements Route, Caller {
     this.#owner.didFailToConnect(connectFailure(this.#where, this.#failed));
   }
 
-  // ------------------------------------------------------------------ for places
+  // ------------------------------------------------------------------ for target hosts
 
-  call(endpoint: Endpoint, done: (error: Error | null) => void): Attempt {
-    const call = new Attempt(done, (one) => {
-      this.#calls.delete(one);
+  attempt(endpoint: Endpoint, done: (error: Error | null) => void): Attempt {
+    const attempt = new Attempt(done, (one) => {
+      this.#attempts.delete(one);
       this.#owner.didCloseDescriptor();
     });
-    this.#calls.add(call);
+    this.#attempts.add(attempt);
     this.#owner.didOpenDescriptor();
-    call.begin(this.#factory.connect(endpoint, this.#settings, call), this.#owner.isReferenced);
-    return call;
+    attempt.begin(this.#factory.connect(endpoint, this.#settings, attempt), this.#owner.isReferenced);
+    return attempt;
   }
 
-  didReach(call: Attempt): void {
+  didReach(attempt: Attempt): void {
     this.#isOver = true;
-    this.#calls.delete(call);
-    this.#place = null;
-    if (call.transport === null) return;
-    this.#owner.didConnect({ transport: call.transport, ahead: NOTHING, hasEnded: false });
+    this.#attempts.delete(attempt);
+    this.#host = null;
+    if (attempt.transport === null) return;
+    this.#owner.didConnect({ transport: attempt.transport, ahead: NOTHING, hasEnded: false });
   }
 
-  didNotReach(place: TargetHost): void {
-    this.#failed.push(...place.tried);
+  didNotReach(host: TargetHost): void {
+    this.#failed.push(...host.tried);
     this.#tryNext();
   }
 }

@@ -2,61 +2,65 @@ import type { Clock, Timer } from "../base/clock.js";
 
 export type Family = 4 | 6;
 
-/** An address that a connection may be tried to. */
+/** An address to which a connection may be attempted. */
 export interface Candidate {
   readonly address: string;
   readonly family: Family;
 }
 
-/** What the resolver is asked for: the addresses of one family, or (0) all of them in one answer. */
+/** The question to the resolver: the addresses of one family, or (0) all of them in one answer. */
 export type Question = Family | 0;
 
-/** One address tried. */
-export interface Attempt<R> {
+/** The attempt at one address. */
+export interface CandidateAttempt<R> {
   readonly candidate: Candidate;
-  /** Null while it is being begun. */
+  /** The value that `connect` returned; null until it has returned. */
   runner: R | null;
   isRunning: boolean;
-  /** Why it failed. */
+  /** The error of an attempt that failed; null before that. */
   error: Error | null;
 }
 
-/** What a race is run for: it resolves, dials, and is told how it went. None of its methods may throw. */
+/** The owner resolves names, makes the attempts, and is told the result. None of its methods may throw. */
 export interface HappyEyeballsOwner<R> {
-  /** Answers once, at once or later. */
+  /** Must call `answer` exactly once, at once or later. */
   resolve(question: Question, answer: (error: Error | null, found: readonly Candidate[]) => void): void;
-  /** Begins an attempt. `done` may be called with an error from inside, with success only later. */
-  dial(candidate: Candidate, done: (error: Error | null) => void): R;
-  /** Ends an attempt that is not wanted any more. Nothing more is heard of it. */
-  hangUp(runner: R): void;
-  /** The first success. All the others have been cancelled. */
+  /** Begins an attempt. It may call `done` with an error before it returns, but with success only later. */
+  connect(candidate: Candidate, done: (error: Error | null) => void): R;
+  /** Cancels an attempt. Its `done` has no effect any more. */
+  cancelAttempt(runner: R): void;
+  /** Called for the first attempt that succeeds. All the others have been cancelled. */
   didWin(runner: R): void;
-  /** All answers are in, and all addresses have failed. */
+  /** Called when the resolver has answered everything and all addresses have failed. */
   didLose(): void;
 }
 
-export interface RaceOptions {
+export interface HappyEyeballsOptions {
   readonly questions: readonly Question[];
-  /** The family to begin with. Undefined: that of the first address in the answer to 0, and else IPv6 (RFC 8305, 4). */
+  /**
+   * The family to begin with. If undefined, it is the family of the first address in the answer to question 0, or else
+   * IPv6 (RFC 8305, section 4).
+   */
   readonly firstFamily: Family | undefined;
-  /** Ms between the starts of two attempts, while none fails. */
+  /** The time in ms from the start of one attempt to the start of the next, unless one fails earlier. */
   readonly attemptDelayMs: number;
 }
 
-/** How long the addresses of the other family wait for those of the first one (RFC 8305, section 3). */
+/** How long addresses of the second family wait for an answer about the first one (RFC 8305, section 3). */
 export const RESOLUTION_DELAY_MS = 50;
 
 /**
- * Happy Eyeballs, version 2 (RFC 8305): addresses of both families, taken in turns as the answers come in. The next is
- * tried after a delay, or at once when one fails; those tried before go on. The first that succeeds wins.
+ * Happy Eyeballs, version 2 (RFC 8305). Addresses of the two families are tried alternately, as the answers come in.
+ * The next attempt starts after a delay, or at once when an attempt fails; earlier attempts continue. The first that
+ * succeeds wins.
  *
- * Without a timer running, the next address that is there may be tried at once.
+ * While no timer is running, the next address that is known may be tried at once.
  */
 export class HappyEyeballs<R> {
-  /** In the order in which they were begun. */
-  readonly attempts: Attempt<R>[] = [];
+  /** The attempts, in the order in which they began. */
+  readonly attempts: CandidateAttempt<R>[] = [];
   readonly lookupErrors: Error[] = [];
-  readonly #host: HappyEyeballsOwner<R>;
+  readonly #owner: HappyEyeballsOwner<R>;
   readonly #clock: Clock;
   readonly #attemptDelayMs: number;
   readonly #unanswered: Set<Question>;
@@ -65,39 +69,42 @@ export class HappyEyeballs<R> {
   #nextFamily: Family | undefined;
   #running = 0;
   #timer: Timer | null = null;
-  /** Or not to begin yet: nothing is tried before all is asked, and answers may come from inside. */
+  /**
+   * True while `#advance` runs, and before all questions are asked: answers and failures that arrive meanwhile must not
+   * start it again.
+   */
   #isAdvancing = true;
   #isOver = false;
 
-  constructor(host: HappyEyeballsOwner<R>, clock: Clock, options: RaceOptions) {
-    this.#host = host;
+  constructor(owner: HappyEyeballsOwner<R>, clock: Clock, options: HappyEyeballsOptions) {
+    this.#owner = owner;
     this.#clock = clock;
     this.#attemptDelayMs = options.attemptDelayMs;
     this.#unanswered = new Set(options.questions);
     this.#nextFamily = options.firstFamily ?? (this.#unanswered.has(0) ? undefined : 6);
   }
 
-  /** Questions that the resolver has not answered yet. */
+  /** The questions that the resolver has not answered yet. */
   get unanswered(): readonly Question[] {
     return [...this.#unanswered];
   }
 
   start(): void {
     for (const question of [...this.#unanswered]) {
-      this.#host.resolve(question, (error, found) => this.#didAnswer(question, error, found));
+      this.#owner.resolve(question, (error, found) => this.#didAnswer(question, error, found));
     }
     this.#isAdvancing = false;
     this.#advance();
   }
 
-  /** Ends it without a winner: nothing more is heard of it. */
+  /** Cancels all attempts. The owner is told nothing more. */
   cancel(): void {
     this.#isOver = true;
     this.#clearTimer();
     for (const attempt of this.attempts) {
       if (!attempt.isRunning) continue;
       attempt.isRunning = false;
-      if (attempt.runner !== null) this.#host.hangUp(attempt.runner);
+      if (attempt.runner !== null) this.#owner.cancelAttempt(attempt.runner);
     }
   }
 
@@ -118,7 +125,10 @@ export class HappyEyeballs<R> {
     this.#advance();
   }
 
-  /** A failed dial comes back here from inside: then the loop that is running goes on. */
+  /**
+   * Starts the attempts that may start now. An attempt that fails at once calls this method again from inside its loop;
+   * that call returns, and the loop continues.
+   */
   #advance(): void {
     if (this.#isAdvancing) return;
     this.#isAdvancing = true;
@@ -128,7 +138,7 @@ export class HappyEyeballs<R> {
       this.#begin(candidate);
     }
     this.#isAdvancing = false;
-    if (!this.#isOver && this.#running === 0 && this.#unanswered.size === 0) this.#host.didLose();
+    if (!this.#isOver && this.#running === 0 && this.#unanswered.size === 0) this.#owner.didLose();
   }
 
   #takeNext(): Candidate | undefined {
@@ -141,17 +151,17 @@ export class HappyEyeballs<R> {
   #begin(candidate: Candidate): void {
     this.#running++;
     this.#setTimer(this.#attemptDelayMs);
-    const attempt: Attempt<R> = { candidate, runner: null, isRunning: true, error: null };
+    const attempt: CandidateAttempt<R> = { candidate, runner: null, isRunning: true, error: null };
     this.attempts.push(attempt);
-    attempt.runner = this.#host.dial(candidate, (error) => this.#didEnd(attempt, error));
+    attempt.runner = this.#owner.connect(candidate, (error) => this.#didEnd(attempt, error));
   }
 
-  #didEnd(attempt: Attempt<R>, error: Error | null): void {
+  #didEnd(attempt: CandidateAttempt<R>, error: Error | null): void {
     if (!attempt.isRunning) return;
     attempt.isRunning = false;
     if (error === null) {
       this.cancel();
-      if (attempt.runner !== null) this.#host.didWin(attempt.runner);
+      if (attempt.runner !== null) this.#owner.didWin(attempt.runner);
       return;
     }
     attempt.error = error;
@@ -161,7 +171,7 @@ export class HappyEyeballs<R> {
   }
 
   #setTimer(delayMs: number): void {
-    // What is waited for, an answer or an attempt, keeps the process alive by itself.
+    // This timer need not keep the process alive: the lookups and attempts do.
     this.#timer = this.#clock.setTimer(this.#onTimer, delayMs, false);
   }
 

@@ -4,14 +4,14 @@ import type { Candidate, Family } from "./happy-eyeballs.js";
 
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i;
 
-/** The addresses to connect from that an interface has. */
+/** The addresses of a network interface, to connect from. */
 export class InterfaceAddresses {
-  /** What it has, as a part of a sentence. */
+  /** The addresses of the interface, as a part of a sentence. */
   readonly inWords: string;
   readonly #name: string;
   readonly #addresses: readonly Candidate[];
 
-  /** @throws CONNECT where there is no such interface, or it has no address of these families */
+  /** @throws CONNECT if there is no such interface, or it has no address of these families */
   constructor(name: string, families: readonly Family[], interfaces = networkInterfaces()) {
     this.#name = name;
     const found = interfaces[name];
@@ -30,7 +30,10 @@ export class InterfaceAddresses {
     return ([6, 4] as const).filter((family) => this.#addresses.some((one) => one.family === family));
   }
 
-  /** The one to reach a remote address from. A link-local one means something only together with its interface. */
+  /**
+   * The local address from which to reach a remote address. A link-local address has a meaning only together with its
+   * interface.
+   */
   addressFor(remote: Candidate): string | undefined {
     const ofFamily = this.#addresses.filter(({ family }) => family === remote.family);
     const isNear = LINK_LOCAL.test(remote.address);
@@ -38,7 +41,7 @@ export class InterfaceAddresses {
     return best === undefined ? undefined : this.scoped(best.address);
   }
 
-  /** A link-local address with its interface, where it has none. */
+  /** Appends the interface to a link-local address that has no zone. */
   scoped(address: string): string {
     return LINK_LOCAL.test(address) && !address.includes("%") ? `${address}%${this.#name}` : address;
   }
@@ -46,13 +49,13 @@ export class InterfaceAddresses {
 
 type Interfaces = ReturnType<typeof networkInterfaces>;
 
-/** Whose address it is, and so what fails. */
+/** The operation that needs the address, for error messages. */
 type Operation = "connect" | "listen";
 
 /**
- * An address whose zone, if it has one, is named as the system wants it: by the interface (`fe80::1%eth0`), where people
- * may write its number (`fe80::1%2`). Windows alone goes by numbers.
- * @throws CONNECT or LISTEN where there is no such interface: the system would say no more than EINVAL
+ * Rewrites the zone of an address, if it has one, in the form that the system takes: an interface name (`fe80::1%eth0`)
+ * instead of its number (`fe80::1%2`), which people may write. Windows takes only numbers.
+ * @throws CONNECT or LISTEN if there is no such interface; the system's own error would be a mere EINVAL
  */
 export function zoned(address: string, operation: Operation = "connect", find = networkInterfaces): string {
   const at = address.indexOf("%");

@@ -1,4 +1,6 @@
-/** The words of connects, lookups and listens that failed: one sentence that a person can read. */
+/**
+ * Makes the errors of connects, lookups and listens that failed: each message is one sentence that a person can read.
+ */
 
 import { isIP } from "node:net";
 import { inWords, reasonOf, wordsFor } from "../base/errno.js";
@@ -6,15 +8,18 @@ import { type AsyncSocketError, isCode, isOurs, socketError } from "../base/erro
 import type { ListenTarget } from "../transport/options.js";
 import type { Candidate, Family } from "./happy-eyeballs.js";
 
-/** An address that was tried, or something else that was in the way. */
+/** An address that was tried, or another obstacle. */
 export interface Tried {
-  /** The address, for people. Empty where the error says it all. */
+  /** The address, in words. Empty if the error alone says everything. */
   readonly where: string;
-  /** Null: no answer yet. */
+  /** The error; null if there is no answer yet. */
   readonly error: Error | null;
 }
 
-/** The name, or an address of the family, is not there. All else means that nothing is known. */
+/**
+ * Codes that mean that the name, or an address of the family, does not exist. All other codes mean that nothing is
+ * known.
+ */
 const ABSENT = ["ENOTFOUND", "ENODATA", "EAI_NODATA", "EAI_NONAME"];
 
 const DNS_WORDS: Readonly<Record<string, string>> = {
@@ -26,12 +31,12 @@ const DNS_WORDS: Readonly<Record<string, string>> = {
   EREFUSED: "the name server refused to answer",
 };
 
-/** Whether a lookup has shown that there is none, rather than failed. */
+/** Whether a lookup has shown that no address exists, as opposed to a lookup that failed. */
 export function isAbsence(error: Error): boolean {
   return ABSENT.includes(reasonOf(isOurs(error) ? (error.cause ?? "ENODATA") : error));
 }
 
-/** A failed connect, with every address tried and why each one failed. */
+/** The error of a failed connect, with every address that was tried and why each one failed. */
 export function connectFailure(where: string, tried: readonly Tried[]): AsyncSocketError {
   const [first] = tried;
   if (tried.length === 1 && isOurs(first?.error)) return first.error;
@@ -40,12 +45,15 @@ export function connectFailure(where: string, tried: readonly Tried[]): AsyncSoc
   return socketError(isDns ? "DNS" : "CONNECT", "connect", message, causeOf(tried));
 }
 
-/** A lookup that has not answered, as a part of a sentence. */
+/** A lookup that has no answer yet, as a part of a sentence. */
 export function lookupInWords(name: string): string {
   return `the name lookup of ${name} has not answered yet`;
 }
 
-/** @param pending what was waited for, besides addresses */
+/**
+ * The error of a connect that timed out.
+ * @param pending other things that the connect was waiting for, as parts of a sentence
+ */
 export function connectTimeout(
   where: string,
   timeoutMs: number,
@@ -61,7 +69,7 @@ function inList({ where, error }: Tried): string {
   return where === "" ? words : `${where}: ${words}`;
 }
 
-/** The only error, or all of them; with the errno of the first, as the runtime has it. */
+/** The cause: the only error, or an AggregateError with all of them, which has the code of the first, as in Node. */
 function causeOf(tried: readonly Tried[]): Error | undefined {
   const errors = tried.flatMap(({ error }) => (error === null ? [] : [error]));
   const [first] = errors;
@@ -70,7 +78,7 @@ function causeOf(tried: readonly Tried[]): Error | undefined {
   return Object.assign(new AggregateError(errors, "All addresses failed"), code === undefined ? {} : { code });
 }
 
-/** An address as it stands in a sentence. */
+/** An address as it is written in a sentence. */
 export function addressInWords(address: string): string {
   return isIP(address) === 6 ? `[${address}]` : address;
 }
@@ -80,7 +88,7 @@ function inFamilies(families: readonly Family[]): string {
   return families.length === 1 ? `an IPv${family ?? 4} address` : "an address";
 }
 
-/** A lookup that failed. */
+/** The error of a lookup that failed. */
 export function dnsFailure(
   host: string,
   families: readonly Family[],
@@ -92,9 +100,9 @@ export function dnsFailure(
 }
 
 /**
- * A name that is there, without an address that would do.
- * @param others those that it has
- * @param because what it is that wants these families, as a part of a sentence
+ * The error for a name that exists, but has no suitable address.
+ * @param others the addresses that the name has
+ * @param because what requires these families, as a part of a sentence
  */
 export function noAddress(
   host: string,
@@ -111,12 +119,12 @@ export function noAddress(
   return socketError("DNS", operation, `Cannot find ${inFamilies(families)} of the host "${host}": ${why}`);
 }
 
-/** @param why what was wrong, where it is not the lookup that failed */
+/** The error of a service that was not found. @param why the reason, as a part of a sentence */
 export function srvFailure(name: string, why: string, cause?: Error): AsyncSocketError {
   return socketError("DNS", "connect", `Cannot find the service ${name}: ${why}`, cause);
 }
 
-/** Why there are no SRV records, so that `port` is needed. */
+/** Says why there are no SRV records, so that `port` is needed. */
 export function srvWords(cause: Error | null): string {
   if (cause === null || isAbsence(cause)) return "there is no SRV record of that name, and no port to fall back on";
   return `${dnsWords(cause)}; and there is no port to fall back on`;
@@ -128,7 +136,7 @@ function dnsWords(cause: Error): string {
   return words === undefined ? inWords(cause) : `${words} (${reason})`;
 }
 
-/** A failed listen as one sentence that says where. */
+/** The error of a failed listen; the message says where. */
 export function listenFailure(target: ListenTarget, cause: Error): AsyncSocketError {
   if (isOurs(cause)) return cause;
   const port = target.path === null ? `port ${target.port}` : target.path;

@@ -19,80 +19,100 @@ import { checkProxy, checkTargetHost, type ProxyServer } from "./proxy/proxy-url
 import { withoutBrackets } from "./resolve.js";
 
 export interface ConnectOptions extends TcpOptions {
-  /** A name or an address; with `service` the domain, which is then needed. @default "localhost" */
+  /**
+   * The host to connect to: a name or an address. With `service`, it is the domain of the service and must be given.
+   * @default "localhost"
+   */
   host?: string | undefined;
-  /** 1 to 65 535. With `service`: the port to fall back on where the domain has no SRV records. */
+  /**
+   * The port, from 1 to 65 535. With `service`, it is the port to use if the domain has no SRV records, and may be
+   * omitted.
+   */
   port?: number | undefined;
   /**
-   * Looks up the SRV records `_SERVICE._tcp.HOST`, and tries their targets by priority and weight (RFC 2782).
-   * @default none: `host` and `port` are where to connect to
+   * The name of a service. The SRV records `_SERVICE._tcp.HOST` are looked up, and their targets are tried by priority
+   * and weight (RFC 2782).
+   * @default none: connects to `host` and `port`
    */
   service?: string | undefined;
   /**
-   * A Unix-domain socket instead of host and port. Where its backlog is full it is tried again within `timeout`, without
-   * one for 10 seconds.
+   * The path of a Unix-domain socket, instead of host and port. If the listener's backlog is full, the connect is tried
+   * again until `timeout`, or for 10 seconds if there is no timeout.
+   * @default none
    */
   path?: string | undefined;
   /**
-   * Ms from the call, lookups, proxy and TLS included, until the socket is usable; then `CONNECT_TIMEOUT`.
+   * The time in ms from the call until the socket can be used; lookups, proxy and TLS handshake count. When it is over,
+   * the connect fails with `CONNECT_TIMEOUT`.
    * @default none
    */
   timeout?: number | undefined;
-  /** Aborting it before the connection is there fails the connect with `CANCELED`; later it has no effect. */
+  /**
+   * Aborting this signal before the socket is connected fails the connect with `CANCELED`; aborting it later has no
+   * effect.
+   * @default none
+   */
   signal?: AbortSignal | undefined;
-  /** The address to connect from. Only addresses of its family are tried. @default the system's choice */
+  /** The local address to connect from. Only addresses of the same family are tried. @default the system's choice */
   localAddress?: string | undefined;
-  /** The port to connect from. @default any free one */
+  /** The local port to connect from. @default any free one */
   localPort?: number | undefined;
   /**
-   * The name of the network interface to connect from, by an address that it has, of the family of each attempt:
-   * `"eth0"`. Not together with `localAddress`. @default the system's choice
+   * The name of the network interface to connect from, such as `"eth0"`. Each attempt uses an address of this
+   * interface, of the family of the remote address. Cannot be combined with `localAddress`.
+   * @default the system's choice
    */
   interface?: string | undefined;
-  /** Only addresses of this family. @default both */
+  /** The only family whose addresses are tried. @default both */
   family?: 4 | 6 | undefined;
-  /** The family to try first. @default that of the first address found, which is the system's choice */
+  /** The family that is tried first. @default the family of the first address found, which is the system's choice */
   preferFamily?: 4 | 6 | undefined;
   /**
-   * Ms after which the next address is tried as well, where none has failed before (RFC 8305, section 5); at least 10.
+   * The time in ms after which the next address is tried as well, unless an attempt fails earlier (RFC 8305, section
+   * 5); at least 10.
    * @default 250
    */
   attemptDelay?: number | undefined;
   /**
-   * In place of `dns.lookup`, of the same form. Called once, with `all` set, and the name in ASCII; what it finds is all
-   * that is tried.
+   * A function to use in place of `dns.lookup`, with the same signature. It is called once, with `all: true` and the
+   * host name in ASCII; only the addresses that it finds are tried.
+   * @default the system's lookup
    */
   lookup?: LookupFunction | undefined;
   /**
-   * Connect through a proxy: `"socks5://user:password@host:port"` (the addresses of `host` are looked up here),
-   * `socks5h` (the proxy looks them up), or `http` (CONNECT; looked up there, too). User name and password are
-   * percent-encoded, and may be left out, and so may the port: 1080, or 80 for `http`. `family`, `localAddress`,
-   * `interface` and the like then are those of the connection to the proxy, which is in the clear; `tls` is spoken with
-   * `host`. Not together with `path` or `service`. Fails with `PROXY` where the proxy refuses. @default none
+   * The URL of a proxy to connect through: `"socks5://user:password@host:port"` (this machine looks up the addresses of
+   * `host`), `socks5h` (the proxy looks them up), or `http` (CONNECT; the proxy looks them up). User name and password
+   * are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`.
+   *
+   * With a proxy, `family`, `localAddress`, `interface` and the like apply to the connection to the proxy, which is not
+   * encrypted; the TLS handshake of `tls` takes place with `host`. Cannot be combined with `path` or `service`. If the
+   * proxy refuses, the connect fails with `PROXY`.
+   * @default none
    */
   proxy?: string | undefined;
   /**
-   * Encrypt from the start; `true` for the defaults: the server's certificate must be for `host`, by an authority that
-   * the runtime trusts. `limits.handshakeMs` and `timeout` both bound the handshake. Fails with `TLS` or `TLS_TIMEOUT`,
-   * and the connection with it. @default false
+   * Encrypts the connection from the start. `true` uses the defaults: the server's certificate must be valid for
+   * `host`, and issued by an authority that the runtime trusts. `limits.handshakeMs` and `timeout` both bound the
+   * handshake. If it fails, the connect fails with `TLS` or `TLS_TIMEOUT`.
+   * @default false
    */
   tls?: TLSOptions | boolean | undefined;
 }
 
-/** Checked, with the defaults in place. Where a `connect` goes to. */
+/** The target of a `connect`, checked, with the defaults filled in. */
 export type ConnectTarget =
   | {
       readonly path: string;
-      /** How long a listener with a full backlog is tried again; `Infinity`: as long as the connect may take. */
+      /** How many ms a listener with a full backlog is tried again. `Infinity`: as long as the connect may take. */
       readonly patienceMs: number;
     }
   | {
       readonly path: null;
       readonly host: string;
-      /** 0: none, which needs a service. */
+      /** The port; 0 if none was given, which is possible only with a service. */
       readonly port: number;
       readonly service: string | undefined;
-      /** That of `localAddress`, too. */
+      /** The family that was asked for, or the family of `localAddress`. */
       readonly family: 4 | 6 | undefined;
       readonly preferFamily: 4 | 6 | undefined;
       readonly attemptDelayMs: number;
@@ -137,7 +157,7 @@ function checkProxyOption({ proxy, path, service }: ConnectOptions): ProxyServer
   return server;
 }
 
-/** Where to connect from, and the family, which that may decide. */
+/** Checks where to connect from, and the family, which the local address may determine. */
 function localEnd(options: ConnectOptions): Pick<IpTarget, "family" | "localAddress" | "localPort" | "interface"> {
   const { localAddress, localPort, interface: name } = options;
   const end = {
@@ -156,7 +176,7 @@ function localEnd(options: ConnectOptions): Pick<IpTarget, "family" | "localAddr
   return { ...end, family: family as 4 | 6 };
 }
 
-/** Services are of domains, and have names without the underscore that DNS puts before them. */
+/** Checks a service. It belongs to a domain, and its name is given without the underscore that DNS puts before it. */
 function checkService(options: ConnectOptions): string {
   const service = checkString("service", options.service);
   if (!SERVICE.test(service)) throw wrongRange("service", 'a name such as "xmpp-client"', service);
@@ -175,7 +195,7 @@ export interface ConnectCheck {
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
-  /** Null: in the clear. */
+  /** The TLS settings; null without TLS. */
   readonly secure: SecureSettings | null;
 }
 
@@ -199,7 +219,10 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   keepAlive: true,
 };
 
-/** Whoever takes options of `connect` checks them by this, so that what is wrong is wrong at the call. */
+/**
+ * Checks the options of `connect`. Everything that takes them calls this function at once, so that wrong options throw
+ * at the call.
+ */
 export function checkConnect(options: ConnectOptions): ConnectCheck {
   checkNames("options of connect", needOptions(options), CONNECT_OPTIONS);
   return {
@@ -211,5 +234,5 @@ export function checkConnect(options: ConnectOptions): ConnectCheck {
   };
 }
 
-/** How long a full backlog is waited for where the connect has no timeout of its own. */
+/** How long a listener with a full backlog is tried again if the connect has no timeout. */
 const BACKLOG_PATIENCE_MS = 10_000;

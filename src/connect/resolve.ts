@@ -6,36 +6,37 @@ import { zoned } from "./local-address.js";
 import { dnsFailure, isAbsence, noAddress } from "./messages.js";
 import { systemLookup } from "./system-lookup.js";
 
-/** Whose addresses are wanted, and who is asked for them. */
+/** The name whose addresses are wanted, and the lookup functions to ask. */
 export interface NameQuery {
-  /** A name, or an address: then nobody is asked. */
+  /** A name, or an address, for which no lookup is made. */
   readonly host: string;
-  /** Addresses of other families are left out. */
+  /** The wanted families; addresses of other families are left out. */
   readonly families: readonly Family[];
-  /** What it is that leaves others out, for people; undefined: the caller has said so. */
+  /** What excludes the other families, in words; undefined if the caller named the family. */
   readonly because?: string | undefined;
-  /** The caller's own, which is asked once, and whose answer is taken as it is. */
+  /** A lookup function of the caller's. It is asked once, and its answer is taken as it is. */
   readonly lookup: LookupFunction | undefined;
-  /** That of a network of one's own; the system's where there is none. */
+  /** The lookup function of the transport factory; the system's lookup is used if there is none. */
   readonly networkLookup: LookupFunction | undefined;
 }
 
-/** Ends waiting. */
+/** Stops waiting for an answer. */
 type Stop = () => void;
 
 const nothing: Stop = () => undefined;
 
 type Answer = (error: Error | null, found: readonly Candidate[]) => void;
 
-/** `[::1]`, as in a URL, is the address in it. */
+/** Removes the brackets of an IPv6 address that is written as in a URL: `[::1]`. */
 export function withoutBrackets(host: string): string {
   const inner = host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : "";
   return isIP(inner) === 6 ? inner : host;
 }
 
 /**
- * What a race asks. A lookup is asked once for both families: the system merges what it finds, and orders it by what can
- * be reached from here (RFC 6724). Networks of one's own, which have names of their own, are asked family by family.
+ * The questions to ask. The system's lookup and the caller's are asked once for both families: the system merges what
+ * it finds, and orders it by what can be reached from here (RFC 6724). Transport factories with names of their own are
+ * asked for each family.
  */
 export function questionsOf({ host, families, lookup, networkLookup }: NameQuery): readonly Question[] {
   if (isIP(host) !== 0) return [isIP(host) as Family];
@@ -44,8 +45,8 @@ export function questionsOf({ host, families, lookup, networkLookup }: NameQuery
 }
 
 /**
- * Asks one of those questions. Errors are `DNS` errors, in words.
- * @returns what stops waiting for the answer, which may come all the same
+ * Asks one of those questions. Errors are `DNS` errors with readable messages.
+ * @returns a function that stops waiting; the answer may come all the same
  */
 export function ask(query: NameQuery, question: Question, answer: Answer): Stop {
   const { host, families, because, lookup, networkLookup } = query;
@@ -64,7 +65,7 @@ export function ask(query: NameQuery, question: Question, answer: Answer): Stop 
   };
 }
 
-/** An address is its own answer, in the form that the system takes. */
+/** Answers with the address itself, in the form that the system takes. */
 function askNobody({ host, families, because }: NameQuery, family: Family, answer: Answer): Stop {
   let address = "";
   let failure = families.includes(family) ? null : noAddress(host, families, [], because);
@@ -77,7 +78,10 @@ function askNobody({ host, families, because }: NameQuery, family: Family, answe
   return nothing;
 }
 
-/** Resolvers do not tell "no such name" from "no address of that family": the other family does. */
+/**
+ * Finds out why a lookup of one family found nothing. Resolvers do not distinguish a missing name from a name without
+ * addresses of that family, so the other family is looked up, too.
+ */
 function explainAbsence(query: NameQuery, error: Error, answer: Answer): Stop {
   const { host, families, because, networkLookup } = query;
   if (!isAbsence(error)) {
@@ -90,7 +94,10 @@ function explainAbsence(query: NameQuery, error: Error, answer: Answer): Stop {
   });
 }
 
-/** Calls a function like `dns.lookup`, or the system, and takes what such functions answer. Family 0 is both. */
+/**
+ * Calls a function like `dns.lookup`, or the system's lookup, and accepts whatever such functions answer. Family 0
+ * means both.
+ */
 function lookUp(lookup: LookupFunction | undefined, host: string, family: Question, answer: Answer): Stop {
   const done = (error: Error | null, address: unknown): void => {
     if (error !== null && (error as unknown) !== undefined) answer(asError(error), []);
@@ -105,7 +112,9 @@ function lookUp(lookup: LookupFunction | undefined, host: string, family: Questi
   return nothing;
 }
 
-/** What is no address is left out, and the family is that of the address, whatever it is said to be. */
+/**
+ * Leaves out everything that is no address. The family is determined from the address, whatever the lookup says it is.
+ */
 function candidates(found: unknown): Candidate[] {
   const all = Array.isArray(found) ? (found as readonly (Partial<LookupAddress> | null | undefined)[]) : [];
   return all.flatMap((one) => {
@@ -116,8 +125,8 @@ function candidates(found: unknown): Candidate[] {
 }
 
 /**
- * All addresses of a host, as the system orders them, to listen on.
- * @param canStop told what stops waiting for them: then there is no answer
+ * Finds all addresses of a host, in the system's order, to listen on.
+ * @param canStop receives a function that stops waiting; after that, the promise never settles
  */
 export function addressesOf(host: string, canStop?: (stop: Stop) => void): Promise<string[]> {
   return new Promise((found, failed) => {

@@ -4,38 +4,41 @@ import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport } from "../transport/transport.js";
 import type { Tried } from "./messages.js";
 
-/** Whoever wants to be connected. */
+/** The owner of a route, which wants to be connected. */
 export interface RouteOwner {
   readonly clock: Clock;
   /** Whether attempts keep the process alive. */
   readonly isReferenced: boolean;
   didConnect(reached: Reached): void;
   didFailToConnect(error: AsyncSocketError): void;
-  /** An attempt holds a descriptor from here … */
+  /** Called when an attempt opens a descriptor. */
   didOpenDescriptor(): void;
-  /** … to here. That of the one that was connected is the owner's. */
+  /**
+   * Called when an attempt has closed its descriptor. The descriptor of the connected transport is the owner's, and is
+   * not reported.
+   */
   didCloseDescriptor(): void;
 }
 
-/** What a route ends at. */
+/** The result of a route: a connected transport. */
 export interface Reached {
   readonly transport: AcceptedTransport;
-  /** What it has received already, which is the connection's. */
+  /** Bytes that were already received, and belong to the connection. */
   readonly ahead: Buffer;
-  /** Whether the peer's FIN has come, too. */
+  /** Whether the peer's FIN has arrived, too. */
   readonly hasEnded: boolean;
 }
 
-/** A way to one connected transport: straight, or through a proxy. */
+/** A way to one connected transport: direct, or through a proxy. */
 export interface Route {
   start(): void;
-  /** Ends it all. Descriptors are closed soon after. */
+  /** Cancels everything that is under way. Descriptors are closed soon after. */
   cancel(): void;
   setReferenced(on: boolean): void;
-  /** For the attempts under way, and those to come. */
+  /** Changes the settings of the attempts under way and of later ones. */
   change(settings: Partial<SocketSettings>): void;
   /** Every address tried so far: those that failed, and those that have not answered yet. */
   readonly tried: readonly Tried[];
-  /** What else is waited for, as parts of a sentence. */
+  /** Other things that the route is waiting for, as parts of a sentence. */
   readonly pending: readonly string[];
 }

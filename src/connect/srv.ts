@@ -2,10 +2,14 @@ import dns from "node:dns";
 import { Resolver, type SrvRecord } from "node:dns";
 import type { ResolveSrv } from "../transport/transport.js";
 
-/** Asks the system's name servers, by a resolver of its own, so that the question can be given up with its descriptor. */
+/**
+ * Asks the system's name servers. Each question has a resolver of its own, so that it can be cancelled, and its
+ * descriptor closed.
+ */
 export const systemSrv: ResolveSrv = (name, done) => {
   const resolver = new Resolver();
-  // By way of the object: a named import does not see what `dns.setServers` has changed.
+  // The servers are read through the `dns` object, because a named import does not see changes made by
+  // `dns.setServers`.
   resolver.setServers(dns.getServers());
   resolver.resolveSrv(name, (error, records) => {
     if (error === null) done(null, records);
@@ -14,21 +18,21 @@ export const systemSrv: ResolveSrv = (name, done) => {
   return () => resolver.cancel();
 };
 
-/** The name under which a domain's service over TCP is found (RFC 2782). */
+/** The name of the SRV records for a service over TCP in a domain (RFC 2782). */
 export function srvName(service: string, host: string): string {
   return `_${service}._tcp.${host}`;
 }
 
-/** Whether the records say that the domain decidedly does not offer the service. */
+/** Whether the records say explicitly that the domain does not offer the service. */
 export function isDenied(records: readonly SrvRecord[]): boolean {
   const [first] = records;
   return records.length === 1 && first !== undefined && (first.name === "." || first.name === "");
 }
 
 /**
- * The order in which to try them: by priority, the lowest first; those of one priority drawn by lot, each with a chance
- * that its weight gives it among those left (RFC 2782, page 3).
- * @param random as `Math.random`: from 0, included, to 1, excluded
+ * Orders SRV records for connecting: by priority, the lowest first. Records of the same priority are drawn at random,
+ * each with a probability that its weight gives it among those left (RFC 2782, page 3).
+ * @param random a function like `Math.random`: from 0 (included) to 1 (excluded)
  */
 export function orderTargets(records: readonly SrvRecord[], random: () => number): SrvRecord[] {
   const priorities = [...new Set(records.map(({ priority }) => priority))].sort((a, b) => a - b);
@@ -41,7 +45,7 @@ export function orderTargets(records: readonly SrvRecord[], random: () => number
 }
 
 function draw(records: readonly SrvRecord[], random: () => number): SrvRecord[] {
-  // Those of weight 0 first, so that the lot falls on them only when it is 0 (or when they alone are left).
+  // Records of weight 0 come first, so that they are drawn only if the random number is 0 or no others are left.
   const left = [...records].sort((a, b) => a.weight - b.weight);
   const drawn: SrvRecord[] = [];
   while (left.length > 0) {

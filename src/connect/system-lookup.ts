@@ -1,4 +1,4 @@
-/** The names of the system, and `localhost`, which needs no system. */
+/** Looks up names with the system's resolver, and `localhost` without it. */
 
 import { AsyncResource } from "node:async_hooks";
 import dns from "node:dns";
@@ -9,34 +9,38 @@ import { canLookUp, holdForLookups, lookUpNatively } from "../transport/native/l
 type Done = (error: Error | null, found: unknown) => void;
 
 interface Question {
-  /** `dns.lookup`, or what was in its place when it was asked. */
+  /** The function that was asked: `dns.lookup`, or what was in its place at that time. */
   readonly by: typeof dns.lookup;
-  /** Whoever waits for the answer: nobody perhaps, since a question that was asked cannot be taken back. */
+  /** The callbacks that wait for the answer. There may be none, since a lookup that has begun cannot be cancelled. */
   readonly told: Set<Done>;
 }
 
-/** By what is asked. */
+/** The lookups under way, by family and name. */
 const underWay = new Map<string, Question>();
-/** How many wait. */
+/** The number of callbacks that wait for an answer. */
 let waiting = 0;
 
 const LOCALHOST = /^localhost\.?$/i;
-/** Either may be the only one that the system knows, and programs listen on either (RFC 6761, section 6.3). */
+/**
+ * The addresses of `localhost`. A system may know only one of them, and programs may listen on either (RFC 6761,
+ * section 6.3).
+ */
 const LOOPBACK: readonly LookupAddress[] = [
   { address: "::1", family: 6 },
   { address: "127.0.0.1", family: 4 },
 ];
 
 /**
- * The runtime's own `dns.lookup`, which has a mark. What a package for caching or tracing has put in its place is heeded,
- * as by the runtime.
+ * The runtime's own `dns.lookup`, which can be told by its symbols; null if a package (for caching or tracing, say) has
+ * put another function in its place, which is then called as the runtime would.
  */
 const ofRuntime = Object.getOwnPropertySymbols(dns.lookup).length > 0 ? dns.lookup : null;
 
 /**
- * Asks the system for the addresses of one family, or (0) of both, but for those of this machine's own. What is asked
- * already is not asked again, but its answer awaited: each question takes a thread for as long as it has none.
- * @returns what stops waiting
+ * Asks the system for the addresses of one family, or (0) of both; `localhost` is answered without asking. If the same
+ * question is already under way, its answer is awaited instead of asking again, since each lookup occupies a thread
+ * until it has an answer.
+ * @returns a function that stops waiting
  */
 export function systemLookup(host: string, family: 0 | 4 | 6, done: Done): () => void {
   if (LOCALHOST.test(host)) {
@@ -45,11 +49,11 @@ export function systemLookup(host: string, family: 0 | 4 | 6, done: Done): () =>
     return () => undefined;
   }
   const key = `${family} ${host}`;
-  // By way of the object, so that a function put in its place later is seen.
+  // The function is read from the `dns` object, so that a function put in its place later is used.
   const { lookup } = dns;
   const present = underWay.get(key);
   const question = present?.by === lookup ? present : { by: lookup, told: new Set<Done>() };
-  // Whoever joins is not to be called in the async context of the one who asked.
+  // A caller that joins a lookup must be called in its own async context, not in that of the first caller.
   const told = AsyncResource.bind(done);
   question.told.add(told);
   wait(1);
@@ -83,7 +87,10 @@ function askSystem(key: string, question: Question, host: string, family: 0 | 4 
   }
 }
 
-/** An exception of one (a transport of one's own may throw) is not the others' business. */
+/**
+ * Calls one callback. If it throws, as a transport factory of the application's might, the other callbacks are still
+ * called.
+ */
 function tell(question: Question, told: Done, error: Error | null, found: unknown): void {
   if (!question.told.delete(told)) return;
   wait(-1);

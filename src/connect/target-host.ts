@@ -7,39 +7,39 @@ import { addressInWords, isAbsence, type Tried } from "./messages.js";
 import type { IpTarget } from "./options.js";
 import { ask, type NameQuery, questionsOf } from "./resolve.js";
 
-/** What a place needs of whoever connects to it. */
-export interface Caller {
+/** The owner of a target host, which makes the attempts and is told the result. */
+export interface TargetHostOwner {
   readonly clock: Clock;
-  call(endpoint: Endpoint, done: (error: Error | null) => void): Attempt;
-  didReach(call: Attempt): void;
-  didNotReach(place: TargetHost): void;
+  attempt(endpoint: Endpoint, done: (error: Error | null) => void): Attempt;
+  didReach(attempt: Attempt): void;
+  didNotReach(host: TargetHost): void;
 }
 
-/** One host and port: its name is looked up, and its addresses are raced against each other. */
+/** One host and port to connect to: its name is looked up, and its addresses are tried by Happy Eyeballs. */
 export class TargetHost implements HappyEyeballsOwner<Attempt> {
-  readonly #caller: Caller;
+  readonly #owner: TargetHostOwner;
   readonly #query: NameQuery;
   readonly #port: number;
   readonly #target: IpTarget;
   readonly #interface: InterfaceAddresses | null;
-  readonly #race: HappyEyeballs<Attempt>;
+  readonly #happyEyeballs: HappyEyeballs<Attempt>;
   readonly #stopAsking: (() => void)[] = [];
 
   constructor(
-    caller: Caller,
+    owner: TargetHostOwner,
     query: NameQuery,
     port: number,
     target: IpTarget,
     interfaceAddresses: InterfaceAddresses | null,
   ) {
-    this.#caller = caller;
+    this.#owner = owner;
     this.#query = query;
     this.#port = port;
     this.#target = target;
     this.#interface = interfaceAddresses;
     const { preferFamily, attemptDelayMs } = target;
     const questions = questionsOf(query);
-    this.#race = new HappyEyeballs<Attempt>(this, caller.clock, {
+    this.#happyEyeballs = new HappyEyeballs<Attempt>(this, owner.clock, {
       questions,
       firstFamily: preferFamily,
       attemptDelayMs,
@@ -47,11 +47,11 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
   }
 
   start(): void {
-    this.#race.start();
+    this.#happyEyeballs.start();
   }
 
   cancel(): void {
-    this.#race.cancel();
+    this.#happyEyeballs.cancel();
     for (const stop of this.#stopAsking) stop();
   }
 
@@ -60,20 +60,20 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
   }
 
   get isLookingUp(): boolean {
-    return this.#race.unanswered.length > 0;
+    return this.#happyEyeballs.unanswered.length > 0;
   }
 
-  /** Its addresses tried so far, and the lookup, if that failed. */
+  /** The addresses tried so far, and the lookup, if it failed. */
   get tried(): Tried[] {
-    const { attempts, lookupErrors } = this.#race;
+    const { attempts, lookupErrors } = this.#happyEyeballs;
     const tried = attempts.map(({ candidate, error }): Tried => ({ where: this.#inWords(candidate), error }));
     const failures = lookupErrors.filter((error) => !isAbsence(error));
-    // That one family has no address is no failure while the other has some.
+    // If one family has no addresses, that is no failure as long as the other has some.
     const telling = failures[0] ?? (attempts.length === 0 ? lookupErrors[0] : undefined);
     return telling === undefined ? tried : [...tried, { where: "", error: telling }];
   }
 
-  /** With the place, where there may be several. */
+  /** The address in words; for a service, which may have several hosts, with its host and port. */
   #inWords({ address }: Candidate): string {
     const words = addressInWords(address);
     return this.#target.service === undefined ? words : `${this.host} port ${this.#port} at ${words}`;
@@ -83,7 +83,7 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
     this.#stopAsking.push(ask(this.#query, question, answer));
   }
 
-  dial(candidate: Candidate, done: (error: Error | null) => void): Attempt {
+  connect(candidate: Candidate, done: (error: Error | null) => void): Attempt {
     const { localAddress, localPort } = this.#target;
     const { family } = candidate;
     const endpoint: Endpoint = {
@@ -94,18 +94,18 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
       localAddress: localAddress ?? this.#interface?.addressFor(candidate),
       localPort,
     };
-    return this.#caller.call(endpoint, done);
+    return this.#owner.attempt(endpoint, done);
   }
 
-  hangUp(call: Attempt): void {
-    call.hangUp();
+  cancelAttempt(attempt: Attempt): void {
+    attempt.cancel();
   }
 
-  didWin(call: Attempt): void {
-    this.#caller.didReach(call);
+  didWin(attempt: Attempt): void {
+    this.#owner.didReach(attempt);
   }
 
   didLose(): void {
-    this.#caller.didNotReach(this);
+    this.#owner.didNotReach(this);
   }
 }

@@ -12,12 +12,12 @@ const SETTINGS = { noDelay: true, keepAliveMs: false } as const;
 const BUSY = errno("EAGAIN");
 
 class Stage extends NotingOwner {
-  readonly dialer: DirectRoute;
+  readonly route: DirectRoute;
 
   constructor(options: ConnectOptions = {}) {
     super(new ScriptedFactory());
-    this.dialer = new DirectRoute(this, this.factory, connectTarget({ path: "/s", ...options }), SETTINGS);
-    this.dialer.start();
+    this.route = new DirectRoute(this, this.factory, connectTarget({ path: "/s", ...options }), SETTINGS);
+    this.route.start();
   }
 
   /** How many tries there were. */
@@ -69,14 +69,14 @@ describe("a path whose listener is busy", () => {
     }
     assert.equal(stage.error, null);
     stage.failLast();
-    assert.deepEqual(stage.dialer.tried, [{ where: "", error: BUSY }]);
-    stage.dialer.cancel();
+    assert.deepEqual(stage.route.tried, [{ where: "", error: BUSY }]);
+    stage.route.cancel();
     assert.equal(stage.clock.size, 0, "no try is left for later");
   });
 
   it("is not tried again once nobody wants it, or where it fails for another reason", () => {
     const canceled = new Stage();
-    canceled.dialer.cancel();
+    canceled.route.cancel();
     canceled.failLast();
     assert.deepEqual([canceled.tries, canceled.clock.size], [1, 0]);
     const refused = new Stage();

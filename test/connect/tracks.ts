@@ -72,7 +72,7 @@ export class Track implements HappyEyeballsOwner<string> {
     else this.clock.setTimer(tell, afterMs);
   }
 
-  dial({ address }: Candidate, done: (error: Error | null) => void): string {
+  connect({ address }: Candidate, done: (error: Error | null) => void): string {
     this.#note(`dial ${address}`);
     const planned = this.#plan.outcomes[address];
     if (planned === undefined) return address;
@@ -83,7 +83,7 @@ export class Track implements HappyEyeballsOwner<string> {
     return address;
   }
 
-  hangUp(address: string): void {
+  cancelAttempt(address: string): void {
     this.#note(`hang up ${address}`);
   }
 

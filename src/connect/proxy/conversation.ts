@@ -3,7 +3,7 @@ import type { AcceptedTransport } from "../../transport/transport.js";
 import type { SocketSettings } from "../../transport/options.js";
 import type { Reached } from "../route.js";
 
-/** What the handshakes with proxies ask of a socket. */
+/** The methods of a socket that the handshakes with proxies use. */
 export interface ConversationSocket {
   write(data: Uint8Array | string): unknown;
   readExactly(length: number): SocketRequest<Buffer>;
@@ -16,15 +16,17 @@ export interface ConversationSocket {
   readonly closeReason: { readonly by: "local" | "remote" | "error"; readonly error: Error | null } | undefined;
 }
 
-/** The talk with a proxy: a socket of its own, which gives its transport away in the end. */
+/**
+ * A conversation with a proxy. It has a socket of its own, which gives its transport away when the proxy has connected.
+ */
 export interface Conversation {
   readonly socket: ConversationSocket;
-  /** Gives the transport away, with what it has received. Null where it is lost already. */
+  /** Gives the transport away, with the bytes it has received. Null if the connection is lost already. */
   release(): Reached | null;
   disconnect(): void;
   setReferenced(on: boolean): void;
   change(settings: Partial<SocketSettings>): void;
 }
 
-/** Begins the talk over a connected transport. `closed` is called when its descriptor is closed. */
+/** Begins a conversation over a connected transport. `closed` is called when its descriptor is closed. */
 export type OpenConversation = (transport: AcceptedTransport, closed: () => void) => Conversation;

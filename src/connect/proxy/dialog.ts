@@ -4,8 +4,8 @@ import type { ConversationSocket } from "./conversation.js";
 import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
 
 /**
- * What a handshake with a proxy does: send, read the answer, and fail in words. It goes through the socket's own queues,
- * so it takes not a byte more than the answer has, and what follows is there for the next read.
+ * The steps of a handshake with a proxy: it sends, reads answers, and makes readable errors. It uses the socket's own
+ * read queue, so it consumes no byte after the answer: those stay for the next read.
  */
 export class ProxyDialog {
   readonly #socket: ConversationSocket;
@@ -18,7 +18,7 @@ export class ProxyDialog {
     this.#target = target;
   }
 
-  /** A failure to send needs no ear of its own: it closes the socket, and so the answer fails. */
+  /** Sends data. A failure to send is not handled here: it closes the socket, so that reading the answer fails. */
   send(data: Uint8Array | string): void {
     this.#socket.write(data);
   }
@@ -31,7 +31,7 @@ export class ProxyDialog {
     return this.#answer(this.#socket.skip(length));
   }
 
-  /** Through the LF. @param tooLong what to say when there is none within `maxLength` bytes */
+  /** Reads a line, its LF included. @param tooLong the message if there is no LF within `maxLength` bytes */
   async line(maxLength: number, tooLong: string): Promise<Buffer> {
     if (maxLength < 1) throw this.failure(tooLong);
     try {
@@ -41,13 +41,16 @@ export class ProxyDialog {
     }
   }
 
-  /** That the proxy went away is its answer; that this side gave up (a timeout, a signal) is not. */
+  /**
+   * Awaits an answer. If the proxy closed the connection, that is an answer, and gives a `PROXY` error; if this side
+   * gave up (a timeout, a signal), the error stays as it is.
+   */
   async #answer<T>(request: SocketRequest<T>): Promise<T> {
     try {
       return await request;
     } catch (error) {
       const { closeReason, peerEnded } = this.#socket;
-      // Where its FIN, or a RST, came between two reads, the second one finds the socket closed, or about to be.
+      // If the proxy's FIN or RST arrived between two reads, the second read finds the socket closed, or about to be.
       const wasLeft = isCode(error, "CLOSED") && peerEnded && (closeReason?.by ?? "remote") === "remote";
       if (isCode(error, "END_OF_STREAM") || wasLeft) {
         throw this.failure("it closed the connection before its answer was complete", error);
@@ -57,7 +60,7 @@ export class ProxyDialog {
     }
   }
 
-  /** @param why follows a colon; without a full stop */
+  /** Makes a `PROXY` error. @param why the reason, which follows a colon and has no full stop */
   failure(why: string, cause?: unknown): AsyncSocketError {
     const { host, port } = this.#target;
     const proxy = `${bracketed(this.#proxy.host)}:${this.#proxy.port}`;
@@ -66,7 +69,7 @@ export class ProxyDialog {
   }
 }
 
-/** A host as it stands before a colon and a port. */
+/** A host as it is written before a colon and a port. */
 export function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }

@@ -2,12 +2,12 @@ import type { ConversationSocket } from "./conversation.js";
 import { bracketed, ProxyDialog } from "./dialog.js";
 import { checkTargetHost, type ProxyServer, type ProxyTarget } from "./proxy-url.js";
 
-/** Of the whole answer, down to the empty line, interim answers counted. */
+/** The most bytes of the whole answer, including the empty line and interim answers. */
 export const HEADER_MAX_BYTES = 16 * 1024;
-/** Of a status line, in a message. */
+/** The most characters of a status line that are shown in an error message. */
 const SHOWN_MAX = 120;
 
-/** What statuses mean where CONNECT was asked for; the rest speak for themselves. */
+/** What statuses mean as answers to CONNECT. For any other status, the message shows the status line. */
 const STATUSES: ReadonlyMap<number, string> = new Map([
   [400, "it does not understand the request"],
   [403, "its rules do not allow that"],
@@ -21,16 +21,15 @@ const STATUSES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Has an HTTP proxy connect (CONNECT, RFC 9110 section 9.3.6; user name and password by the Basic scheme). `socket` is
- * connected to the proxy, with nothing queued. Any 2xx is success: then all that is read and written goes to and comes
- * from the target, and no byte behind the empty line has been taken.
+ * Asks an HTTP proxy to connect to a target (CONNECT, RFC 9110 section 9.3.6; user name and password by the Basic
+ * scheme). `socket` must be connected to the proxy, with nothing queued. Any 2xx status is success: from then on, the
+ * socket reads from and writes to the target, and no byte after the empty line has been consumed.
  *
- * On a failure the socket is of no more use; the caller closes it. There is no timeout but those the socket has.
- *
- * @throws PROXY when the proxy refuses, goes away, speaks something else, or sends a header of more than 16 KiB: in
- *   words, without the password
- * @throws RangeError before a byte is sent, where a proxy cannot be asked for the host
- * @throws whatever a read fails with that this side has ended: `CANCELED`, `CLOSED`
+ * After a failure the socket is of no use, and the caller closes it. There is no timeout except those of the socket.
+ * @throws PROXY when the proxy refuses, closes the connection, does not speak HTTP, or sends a header of more than 16
+ * KiB; the message never shows the password
+ * @throws RangeError before a byte is sent, if a proxy cannot be asked for the host
+ * @throws CANCELED, CLOSED if this side ended the connection
  */
 export async function httpConnectHandshake(
   socket: ConversationSocket,
@@ -45,7 +44,7 @@ export async function httpConnectHandshake(
     const answer = await readAnswer(dialog, left);
     left = answer.left;
     if (answer.status >= 300 || answer.status === 101) throw refusal(dialog, proxy, answer);
-    // Interim answers say that it is at work.
+    // Interim answers (1xx) only say that the proxy is working on the request.
     if (answer.status >= 200) return;
   }
 }
@@ -53,13 +52,16 @@ export async function httpConnectHandshake(
 interface Answer {
   readonly status: number;
   readonly line: string;
-  /** How many bytes more may come. */
+  /** How many more bytes the answer may have. */
   readonly left: number;
 }
 
 const TOO_LONG = `its answer has no end within ${HEADER_MAX_BYTES} bytes`;
 
-/** The status line is looked at before the rest is waited for: what speaks no HTTP may never send an empty line. */
+/**
+ * Reads an answer. The status line is checked before the rest is awaited, because a server that speaks no HTTP may
+ * never send an empty line.
+ */
 async function readAnswer(dialog: ProxyDialog, most: number): Promise<Answer> {
   const first = await dialog.line(most, TOO_LONG);
   const line = shown(first);
@@ -81,7 +83,10 @@ function refusal(dialog: ProxyDialog, proxy: ProxyServer, { status, line }: Answ
   return dialog.failure(words === undefined ? `it answered "${line}"` : `${words} ("${line}")`);
 }
 
-/** What a stranger sent goes into logs: without its ending and control characters, and not too much of it. */
+/**
+ * A status line as it may appear in logs: without its ending and without control characters, and cut to a maximum
+ * length.
+ */
 function shown(line: Buffer): string {
   const text = line.toString("latin1", 0, SHOWN_MAX + 2).replace(/\r?\n$/, "");
   const safe = text.replace(/[^\x20-\x7e]/g, "?");

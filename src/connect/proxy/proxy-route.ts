@@ -14,19 +14,22 @@ import { httpConnectHandshake } from "./http-connect.js";
 import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
 import { socks5Handshake } from "./socks5.js";
 
-/** To the proxy, and through it: the talk with it has a socket of its own, whose transport is then handed over. */
+/**
+ * A route through a proxy. A `DirectRoute` connects to the proxy; then a conversation, which has a socket of its own,
+ * asks the proxy to connect to the target; then the transport of that socket is handed over.
+ */
 export class ProxyRoute implements Route, RouteOwner {
   readonly #owner: RouteOwner;
   readonly #factory: TransportFactory;
   readonly #target: IpTarget;
   readonly #proxy: ProxyServer;
   readonly #open: OpenConversation;
-  readonly #dialer: DirectRoute;
-  /** Whom the proxy is asked for. */
+  readonly #toProxy: DirectRoute;
+  /** The host and port that the proxy is asked to connect to. */
   #wanted: ProxyTarget;
   #isLookingUp = false;
   #stopLookingUp: (() => void) | null = null;
-  #talk: Conversation | null = null;
+  #conversation: Conversation | null = null;
   #isOver = false;
 
   constructor(
@@ -44,7 +47,7 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#open = open;
     this.#wanted = { host: target.host, port: target.port };
     const { host, port } = proxy;
-    this.#dialer = new DirectRoute(this, factory, { ...target, host, port }, settings, this.#name);
+    this.#toProxy = new DirectRoute(this, factory, { ...target, host, port }, settings, this.#name);
   }
 
   get #name(): string {
@@ -54,7 +57,7 @@ export class ProxyRoute implements Route, RouteOwner {
   start(): void {
     const { host, lookup } = this.#target;
     if (this.#proxy.resolvesNames) {
-      this.#dialer.start();
+      this.#toProxy.start();
       return;
     }
     this.#isLookingUp = true;
@@ -62,12 +65,12 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#stopLookingUp = ask(query, 0, (error, found) => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
-      // It can be asked for one address alone: of localhost for the one that more programs listen on.
+      // The proxy can be asked for only one address. For localhost, it is 127.0.0.1, on which more programs listen.
       const first = found.find(({ address }) => address === "127.0.0.1") ?? found[0];
       if (first === undefined) this.#fail(error);
       else {
         this.#wanted = { host: first.address, port: this.#target.port };
-        this.#dialer.start();
+        this.#toProxy.start();
       }
     });
   }
@@ -75,30 +78,30 @@ export class ProxyRoute implements Route, RouteOwner {
   cancel(): void {
     this.#isOver = true;
     this.#stopLookingUp?.();
-    this.#dialer.cancel();
-    this.#talk?.disconnect();
+    this.#toProxy.cancel();
+    this.#conversation?.disconnect();
   }
 
   setReferenced(on: boolean): void {
-    this.#dialer.setReferenced(on);
-    this.#talk?.setReferenced(on);
+    this.#toProxy.setReferenced(on);
+    this.#conversation?.setReferenced(on);
   }
 
   change(settings: Partial<SocketSettings>): void {
-    this.#dialer.change(settings);
-    this.#talk?.change(settings);
+    this.#toProxy.change(settings);
+    this.#conversation?.change(settings);
   }
 
   get tried(): readonly Tried[] {
-    return this.#dialer.tried;
+    return this.#toProxy.tried;
   }
 
   get pending(): readonly string[] {
     if (this.#isLookingUp) return [lookupInWords(this.#target.host)];
-    return this.#talk === null ? this.#dialer.pending : [`${this.#name} has not answered yet`];
+    return this.#conversation === null ? this.#toProxy.pending : [`${this.#name} has not answered yet`];
   }
 
-  // ------------------------------------------------------------------ for the dialer
+  // ------------------------------------------------------------------ for the route to the proxy
 
   get clock(): Clock {
     return this.#owner.clock;
@@ -109,11 +112,11 @@ export class ProxyRoute implements Route, RouteOwner {
   }
 
   didConnect({ transport }: Reached): void {
-    const talk = this.#open(transport, () => this.#owner.didCloseDescriptor());
-    this.#talk = talk;
+    const conversation = this.#open(transport, () => this.#owner.didCloseDescriptor());
+    this.#conversation = conversation;
     const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
-    shakeHands(talk.socket, this.#proxy, this.#wanted).then(
-      () => this.#didShakeHands(talk),
+    shakeHands(conversation.socket, this.#proxy, this.#wanted).then(
+      () => this.#didShakeHands(conversation),
       (error: unknown) => this.#fail(error),
     );
   }
@@ -132,16 +135,16 @@ export class ProxyRoute implements Route, RouteOwner {
 
   // ------------------------------------------------------------------ how it ends
 
-  #didShakeHands(talk: Conversation): void {
-    const reached = talk.release();
-    if (reached === null) this.#fail(talk.socket.closeReason?.error);
+  #didShakeHands(conversation: Conversation): void {
+    const reached = conversation.release();
+    if (reached === null) this.#fail(conversation.socket.closeReason?.error);
     else this.#owner.didConnect(reached);
   }
 
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#talk?.disconnect();
+    this.#conversation?.disconnect();
     const message = `Cannot connect through ${this.#name}: ${inWords(error)}`;
     this.#owner.didFailToConnect(isOurs(error) ? error : socketError("PROXY", "connect", message, error));
   }

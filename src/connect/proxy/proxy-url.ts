@@ -1,4 +1,4 @@
-/** The `proxy` option: what callers write, checked. Nothing here ever shows a password, nor what might hold one. */
+/** Checks the `proxy` option. No error message ever shows a password, or any text that might contain one. */
 
 import { isIPv6 } from "node:net";
 import { wrongRange, wrongType } from "../../base/checks.js";
@@ -8,17 +8,17 @@ import { ipFamily } from "../../base/ip-bytes.js";
 /** A proxy to connect through. */
 export interface ProxyServer {
   readonly kind: "socks5" | "http";
-  /** Whether the proxy is to find the addresses of names (`socks5h`, `http`), or they are found here (`socks5`). */
+  /** Whether the proxy looks up names (`socks5h`, `http`), or this machine does (`socks5`). */
   readonly resolvesNames: boolean;
   /** A name, or an address without brackets. */
   readonly host: string;
   readonly port: number;
-  /** Null: none; then there is no password either. */
+  /** The user name; null if there is none, and then there is no password either. */
   readonly username: string | null;
   readonly password: string;
 }
 
-/** Whom the proxy is to connect to. */
+/** The host and port that the proxy is asked to connect to. */
 export interface ProxyTarget {
   readonly host: string;
   readonly port: number;
@@ -36,21 +36,24 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
   ["http", { kind: "http", resolvesNames: true, defaultPort: 80 }],
 ]);
 
-/** scheme, user name and password, host, port. A password may hold an `@`; the last one counts. */
+/**
+ * The parts of a URL: scheme, user name and password, host, port. A password may contain an `@`; the last one separates
+ * it from the host.
+ */
 const SHAPE = /^([a-z][a-z0-9+.-]*):\/\/(?:([^/?#]*)@)?(\[[^\]]*\]|[^:/?#@[\]]*)(?::([^:/?#@]*))?\/?$/i;
 const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
-/** RFC 1929: a length is one byte. */
+/** The most bytes of a user name or password, since RFC 1929 has one byte for their length. */
 const SOCKS5_MAX_BYTES = 255;
 
-/** What stands for a text that must not be shown: any part of a URL may turn out to be a password in the wrong place. */
+/** The text that replaces a part of a URL in error messages, since any part may turn out to be a misplaced password. */
 const HIDDEN = "something else (not shown: it may hold a password)";
 
 /**
- * `socks5://`, `socks5h://` or `http://`, then `user:password@` (percent-encoded) or not, a host, and `:port` or not.
- * Without a port it is 1080 for SOCKS, and 80 for HTTP, as in every URL of these schemes.
- *
- * @throws TypeError for what is no string
- * @throws RangeError for anything else that it cannot be; without a word of it but the scheme
+ * Checks and parses a proxy URL: `socks5://`, `socks5h://` or `http://`, then optionally `user:password@`
+ * (percent-encoded), a host, and optionally `:port`. The default port is 1080 for SOCKS, and 80 for HTTP, as in every
+ * URL of these schemes.
+ * @throws TypeError for anything but a string
+ * @throws RangeError for any other string; its message shows no part of the string but the scheme
  */
 export function checkProxy(value: unknown): ProxyServer | undefined {
   if (value === undefined) return undefined;
@@ -124,15 +127,18 @@ function decode(text: string): string | undefined {
   }
 }
 
-/** A host as it goes over the wire: in ASCII, and nothing in it that could pass for anything else in a request. */
+/**
+ * A host name as it is sent to a proxy: in ASCII, and without any character that has another meaning in a request.
+ * Undefined if the name is not valid.
+ */
 function safeName(name: string): string | undefined {
   const ascii = asciiName(name) ?? "";
   return /^[\w.-]{1,255}$/.test(ascii) ? ascii : undefined;
 }
 
 /**
- * Whom to ask a proxy for: an address, or a name in ASCII.
- * @throws RangeError for a name that is none or longer than 255 bytes, and for an address with a zone
+ * Checks the host that a proxy is asked to connect to: an address, or a name, which is turned into ASCII.
+ * @throws RangeError for a name that is not valid or longer than 255 bytes, and for an address with a zone
  */
 export function checkTargetHost(host: string): { readonly family: "IPv4" | "IPv6" | "name"; readonly text: string } {
   const family = ipFamily(host);

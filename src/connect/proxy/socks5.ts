@@ -8,14 +8,14 @@ const CONNECT = 1;
 const NO_LOGIN = 0;
 const BY_PASSWORD = 2;
 const NO_WAY = 0xff;
-/** Of the exchange in which name and password go over (RFC 1929), not of SOCKS. */
+/** The version of the user name and password exchange (RFC 1929), which differs from the version of SOCKS. */
 const LOGIN_VERSION = 1;
 
 const IPV4 = 1;
 const NAME = 3;
 const IPV6 = 4;
 
-/** RFC 1928, section 6, in words. */
+/** The reply codes of RFC 1928, section 6, in words. */
 const REPLIES: ReadonlyMap<number, string> = new Map([
   [1, "it failed, and does not say why"],
   [2, "its rules do not allow that"],
@@ -28,15 +28,16 @@ const REPLIES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Has a SOCKS5 proxy connect (RFC 1928, RFC 1929). `socket` is connected to the proxy, with nothing queued. When this is
- * done, all that is read and written goes to and comes from the target; no byte of that has been taken.
+ * Asks a SOCKS5 proxy to connect to a target (RFC 1928, RFC 1929). `socket` must be connected to the proxy, with
+ * nothing queued. After success, the socket reads from and writes to the target, and no byte of the target's has been
+ * consumed.
  *
- * A name goes to the proxy as it is: whether it should (`proxy.resolvesNames`) is for the caller to see to. On a failure
- * the socket is of no more use; the caller closes it. There is no timeout but those the socket has.
- *
- * @throws PROXY when the proxy refuses, fails, goes away, or speaks something else: in words, without the password
- * @throws RangeError before a byte is sent, where a proxy cannot be asked for the host
- * @throws whatever a read fails with that this side has ended: `CANCELED`, `CLOSED`
+ * A host name is sent to the proxy as it is; the caller decides whether it should be (`proxy.resolvesNames`). After a
+ * failure the socket is of no use, and the caller closes it. There is no timeout except those of the socket.
+ * @throws PROXY when the proxy refuses, fails, closes the connection, or does not speak SOCKS5; the message never shows
+ * the password
+ * @throws RangeError before a byte is sent, if a proxy cannot be asked for the host
+ * @throws CANCELED, CLOSED if this side ended the connection
  */
 export async function socks5Handshake(
   socket: ConversationSocket,
@@ -66,14 +67,17 @@ async function sendPassword(dialog: ProxyDialog, { username, password }: ProxySe
   const name = Buffer.from(username ?? "");
   const secret = Buffer.from(password);
   dialog.send(Buffer.concat([Buffer.of(LOGIN_VERSION, name.length), name, Buffer.of(secret.length), secret]));
-  // The first byte should be LOGIN_VERSION. Proxies are about that send 5, and nothing depends on it.
+  // The first byte should be LOGIN_VERSION. It is not checked, since some proxies send 5 and nothing depends on it.
   const answer = await dialog.read(2);
   if (answer.readUInt8(1) !== 0) throw dialog.failure("it does not accept the user name and the password");
 }
 
-/** VER REP RSV ATYP, an address, a port: by which the proxy connects, and which nobody asked for. */
+/**
+ * Reads the reply: VER REP RSV ATYP, then an address and a port, which are those the proxy connects from and are not
+ * needed.
+ */
 async function readReply(dialog: ProxyDialog): Promise<void> {
-  // A refusal is told by its first two bytes, and some proxies leave it at those.
+  // The first two bytes tell a refusal, and some proxies send no more than those.
   const code = await readCode(dialog);
   if (code !== 0) throw dialog.failure(`${REPLIES.get(code) ?? "it gives a reason that nobody knows"} (reply ${code})`);
   const addressType = (await dialog.read(2)).readUInt8(1);
@@ -87,7 +91,7 @@ async function addressBytes(dialog: ProxyDialog, addressType: number): Promise<n
   throw dialog.failure(`its answer has an unknown kind of address (${addressType})`);
 }
 
-/** Version, and what the answer comes to. */
+/** Reads the version byte and returns the code after it. */
 async function readCode(dialog: ProxyDialog): Promise<number> {
   const answer = await dialog.read(2);
   if (answer.readUInt8() !== VERSION) {

@@ -25,9 +25,9 @@ interface Asked {
   readonly answer: (error: Error | null, records?: readonly SrvRecord[]) => void;
 }
 
-/** A dialer, and its owner. */
+/** A route, and its owner. */
 class Stage extends NotingOwner {
-  readonly dialer: DirectRoute;
+  readonly route: DirectRoute;
   /** The questions for SRV records. */
   readonly asked: Asked[] = [];
 
@@ -37,11 +37,11 @@ class Stage extends NotingOwner {
       this.asked.push({ name, answer: (error, records = []) => answer(error, records) });
       return () => this.note("the question is given up");
     };
-    this.dialer = new DirectRoute(this, this.factory, connectTarget(options), SETTINGS);
+    this.route = new DirectRoute(this, this.factory, connectTarget(options), SETTINGS);
   }
 
   start(): this {
-    this.dialer.start();
+    this.route.start();
     return this;
   }
 }
@@ -74,16 +74,16 @@ describe("dialing a path", () => {
     transport.open();
     assert.deepEqual(stage.log, ["connected"]);
     assert.deepEqual(stage.reached, { transport, ahead: Buffer.alloc(0), hasEnded: false });
-    stage.dialer.setReferenced(false);
-    stage.dialer.change({ noDelay: false });
-    stage.dialer.cancel();
-    assert.deepEqual(stage.log, [], "what is connected is not the dialer's any more");
+    stage.route.setReferenced(false);
+    stage.route.change({ noDelay: false });
+    stage.route.cancel();
+    assert.deepEqual(stage.log, [], "what is connected is not the route's any more");
   });
 
   it("fails with its error, names the path once, and closes the descriptor", () => {
     const stage = new Stage({ path: "/tmp/x" }).start();
     const transport = stage.factory.to("/tmp/x");
-    assert.deepEqual([stage.dialer.tried, stage.dialer.pending], [[], []]);
+    assert.deepEqual([stage.route.tried, stage.route.pending], [[], []]);
     const cause = errno("ENOENT");
     transport.sink.didFail(cause);
     transport.sink.didClose();
@@ -95,12 +95,12 @@ describe("dialing a path", () => {
       "a descriptor less",
     ]);
     assert.equal(stage.error?.cause, cause);
-    assert.deepEqual(stage.dialer.tried, [{ where: "", error: cause }]);
+    assert.deepEqual(stage.route.tried, [{ where: "", error: cause }]);
   });
 
   it("tells nothing but the descriptor's end once it is canceled", () => {
     const stage = new Stage({ path: "/tmp/x" }).start();
-    stage.dialer.cancel();
+    stage.route.cancel();
     const transport = stage.factory.to("/tmp/x");
     transport.sink.didFail(errno("ECANCELED"));
     transport.sink.didClose();
@@ -130,7 +130,7 @@ describe("dialing a name", () => {
     stage.factory.to("192.0.2.1").open();
     assert.deepEqual(stage.log, ["2001:db8::1: destroy", "connected"]);
     assert.equal(stage.reached?.transport, stage.factory.to("192.0.2.1"));
-    assert.deepEqual(stage.dialer.tried, []);
+    assert.deepEqual(stage.route.tried, []);
     stage.factory.to("2001:db8::1").sink.didClose();
     assert.deepEqual(stage.log, ["a descriptor less"]);
     assert.equal(stage.clock.size, 0);
@@ -146,31 +146,31 @@ describe("dialing a name", () => {
       "192.0.2.1: no route to that host (EHOSTUNREACH)";
     assert.deepEqual(stage.log.slice(-1), [message]);
     assert.equal(stage.error?.code, "ERR_ASYNCSOCKET_CONNECT");
-    stage.dialer.cancel();
+    stage.route.cancel();
     assert.equal(stage.log.includes(message), false);
   });
 
   it("has what is referenced, and what is changed, reach the attempts under way, and what is changed those to come", () => {
     const stage = new Stage(options).start();
-    stage.dialer.setReferenced(false);
-    stage.dialer.setReferenced(true);
-    stage.dialer.change({ keepAliveMs: 5 });
+    stage.route.setReferenced(false);
+    stage.route.setReferenced(true);
+    stage.route.change({ keepAliveMs: 5 });
     const [first] = stage.factory.made;
     assert.deepEqual(stage.log.slice(2), ["2001:db8::1: unref", "2001:db8::1: ref", "2001:db8::1: keepAlive 5"]);
     stage.clock.advance(250);
     assert.deepEqual(first?.settings, SETTINGS);
     assert.deepEqual(stage.factory.to("192.0.2.1").settings, { noDelay: true, keepAliveMs: 5 });
-    stage.dialer.change({ noDelay: false });
+    stage.route.change({ noDelay: false });
     assert.deepEqual(stage.log.slice(2), ["2001:db8::1: noDelay false", "192.0.2.1: noDelay false"]);
     stage.factory.to("2001:db8::1").sink.didClose();
     stage.log.length = 0;
-    stage.dialer.setReferenced(false);
+    stage.route.setReferenced(false);
     assert.deepEqual(stage.log.slice(-1), ["192.0.2.1: unref"], "what is closed is left alone");
   });
 
   it("ends all attempts with a cancel, and begins no more", () => {
     const stage = new Stage(options).start();
-    stage.dialer.cancel();
+    stage.route.cancel();
     assert.ok(stage.log.includes("2001:db8::1: destroy"));
     stage.clock.advance(10_000);
     assert.deepEqual(stage.log, []);
@@ -180,25 +180,25 @@ describe("dialing a name", () => {
 
   it("tells what it tried, and what it still waits for", () => {
     const stage = new Stage(options).start();
-    assert.deepEqual(stage.dialer.tried, [{ where: "[2001:db8::1]", error: null }]);
-    assert.deepEqual(stage.dialer.pending, []);
+    assert.deepEqual(stage.route.tried, [{ where: "[2001:db8::1]", error: null }]);
+    assert.deepEqual(stage.route.pending, []);
     const slow = new Stage({ host: "slow.test", port: 7 });
-    assert.deepEqual([slow.dialer.tried, slow.dialer.pending], [[], []]);
+    assert.deepEqual([slow.route.tried, slow.route.pending], [[], []]);
     slow.start();
-    assert.deepEqual(slow.dialer.tried, []);
-    assert.deepEqual(slow.dialer.pending, ["the name lookup of slow.test has not answered yet"]);
+    assert.deepEqual(slow.route.tried, []);
+    assert.deepEqual(slow.route.pending, ["the name lookup of slow.test has not answered yet"]);
   });
 
   it("tells of a lookup that failed among what it tried, in its own words", () => {
     const stage = new Stage({ host: "nobody.test", port: 7 }).start();
     assert.equal(stage.error?.code, "ERR_ASYNCSOCKET_DNS");
-    assert.deepEqual(stage.dialer.tried.at(-1), { where: "", error: stage.error });
+    assert.deepEqual(stage.route.tried.at(-1), { where: "", error: stage.error });
   });
 
   it("asks for the wanted family alone", () => {
     const stage = new Stage({ ...options, family: 4 }).start();
     assert.deepEqual(stage.log, ["a descriptor more", "192.0.2.1: connect"]);
-    stage.dialer.cancel();
+    stage.route.cancel();
   });
 
   it("takes the caller's lookup before the network's", () => {
@@ -206,7 +206,7 @@ describe("dialing a name", () => {
       done(null, "192.0.2.99");
     const stage = new Stage({ ...options, lookup }).start();
     assert.deepEqual(stage.log, ["a descriptor more", "192.0.2.99: connect"]);
-    stage.dialer.cancel();
+    stage.route.cancel();
   });
 });
 
@@ -224,14 +224,14 @@ describe("dialing from an interface", () => {
       assert.ok(endpoint.path === null);
       assert.ok(all.some(({ address }) => address === endpoint.localAddress?.replace(/%.*/, "")));
     }
-    stage.dialer.cancel();
+    stage.route.cancel();
   });
 
   it("fails where there is none of that name, in those words alone", () => {
     const stage = new Stage({ host: "both.test", port: 7, interface: "no-such-interface" }).start();
     assert.match(stage.error?.message ?? "", /^Cannot connect: there is no network interface "no-such-interface"/);
     assert.deepEqual(stage.factory.made, []);
-    assert.deepEqual(stage.dialer.tried, [{ where: "", error: stage.error }]);
+    assert.deepEqual(stage.route.tried, [{ where: "", error: stage.error }]);
     assert.equal(stage.log.length, 1);
   });
 });
@@ -241,14 +241,14 @@ describe("dialing a service", () => {
     const stage = new Stage(SERVICE).start();
     const [question] = stage.asked;
     assert.equal(question?.name, NAME);
-    assert.deepEqual(stage.dialer.pending, [`the name lookup of ${NAME} has not answered yet`]);
+    assert.deepEqual(stage.route.pending, [`the name lookup of ${NAME} has not answered yet`]);
     question.answer(null, [srv("b.test", 2, 20), srv("a.test", 1, 10)]);
-    assert.deepEqual(stage.dialer.pending, []);
+    assert.deepEqual(stage.route.pending, []);
     assert.deepEqual(stage.log, ["a descriptor more", "192.0.2.10: connect"]);
     stage.factory.to("192.0.2.10").sink.didFail(errno("ECONNREFUSED"));
     assert.deepEqual(stage.log, ["192.0.2.10: destroy", "a descriptor more", "192.0.2.20: connect"]);
     assert.deepEqual(
-      stage.dialer.tried.map(({ where, error }) => [where, error?.message]),
+      stage.route.tried.map(({ where, error }) => [where, error?.message]),
       [
         ["a.test port 1 at 192.0.2.10", "ECONNREFUSED"],
         ["b.test port 2 at 192.0.2.20", undefined],
@@ -265,8 +265,8 @@ describe("dialing a service", () => {
   it("says what is looked up where the name of a target is", () => {
     const stage = new Stage(SERVICE).start();
     stage.asked[0]?.answer(null, [srv("slow.test", 1)]);
-    assert.deepEqual(stage.dialer.pending, ["the name lookup of slow.test has not answered yet"]);
-    stage.dialer.cancel();
+    assert.deepEqual(stage.route.pending, ["the name lookup of slow.test has not answered yet"]);
+    stage.route.cancel();
   });
 
   for (const [name, error] of [
@@ -309,7 +309,7 @@ describe("dialing a service", () => {
       assert.equal(stage.error?.code, "ERR_ASYNCSOCKET_DNS");
       assert.equal(stage.error.message, `Cannot find the service ${NAME}: ${words}`);
       assert.equal(stage.error.cause, hasCause ? given : undefined);
-      assert.deepEqual(stage.dialer.tried, [{ where: "", error: stage.error }]);
+      assert.deepEqual(stage.route.tried, [{ where: "", error: stage.error }]);
     });
   }
 
@@ -322,9 +322,9 @@ describe("dialing a service", () => {
 
   it("gives the question up with a cancel, once, and heeds no answer after it", () => {
     const stage = new Stage(SERVICE).start();
-    stage.dialer.cancel();
-    stage.dialer.cancel();
-    assert.deepEqual(stage.dialer.pending, []);
+    stage.route.cancel();
+    stage.route.cancel();
+    assert.deepEqual(stage.route.pending, []);
     stage.asked[0]?.answer(null, [srv("a.test", 1)]);
     stage.asked[0]?.answer(errno("ECANCELLED"));
     assert.deepEqual(stage.log, ["the question is given up"]);
@@ -333,7 +333,7 @@ describe("dialing a service", () => {
   it("does not cancel a question that is answered", () => {
     const stage = new Stage(SERVICE).start();
     stage.asked[0]?.answer(null, [srv("a.test", 1)]);
-    stage.dialer.cancel();
+    stage.route.cancel();
     assert.equal(stage.log.includes("the question is given up"), false);
   });
 
@@ -359,8 +359,8 @@ describe("dialing a service", () => {
         return () => assert.fail("it is answered");
       };
       stage.start();
-      assert.deepEqual(stage.dialer.pending, []);
-      stage.dialer.cancel();
+      assert.deepEqual(stage.route.pending, []);
+      stage.route.cancel();
     });
   }
 });

@@ -275,7 +275,7 @@ describe("a race of addresses", () => {
   it("hears of each attempt once", () => {
     const done: ((error: Error | null) => void)[] = [];
     const track = new Track({ ...BOTH, answers: TWO_AND_TWO, outcomes: {} });
-    mock.method(track, "dial", ({ address }: Candidate, end: (error: Error | null) => void) => {
+    mock.method(track, "connect", ({ address }: Candidate, end: (error: Error | null) => void) => {
       done.push(end);
       return address;
     });
@@ -294,7 +294,7 @@ describe("a race of addresses", () => {
 
   it("may be canceled from inside a dial: there is nothing to hang up yet", () => {
     const track = new Track({ ...BOTH, answers: ONE_AND_ONE, outcomes: {} });
-    mock.method(track, "dial", ({ address }: Candidate) => {
+    mock.method(track, "connect", ({ address }: Candidate) => {
       track.race.cancel();
       return address;
     });
