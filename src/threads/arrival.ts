@@ -8,7 +8,7 @@ import type { AcceptedTransport } from "../transport/transport.js";
 import { inbox } from "./inbox.js";
 import type { TransferState } from "./transfer.js";
 
-/** Makes a socket of what came from another thread, and tells of it. It goes on where it was. */
+/** Makes a socket of a connection that came from another thread, restores its state, and hands it to `onSocket`. */
 export function arrive(
   transport: AcceptedTransport,
   carrier: "native" | "node",
@@ -41,7 +41,7 @@ export function arrive(
   return connection;
 }
 
-/** Its stream was ended on the thread that it comes from. */
+/** Marks the writing side as ended: `end` was called on the thread that the connection comes from. */
 function markFinished({ writing }: Connection): void {
   const end = new WriteEntry("end", undefined, writing, NO_TIMEOUT, []);
   end._state = "done";

@@ -12,7 +12,10 @@ import type { Loop } from "./loop.js";
 import { chosenLoop } from "./pool.js";
 import { drop, type TransferHandle, joined, stateOf, pack, whyStuck } from "./transfer.js";
 
-/** Moves a connection to another thread. @throws BAD_STATE, TypeError for what is no run loop */
+/**
+ * Moves a connection to another thread.
+ * @throws BAD_STATE if it cannot leave in its present state, TypeError if the destination is no run loop
+ */
 export function depart(
   connection: Connection,
   state: string,
@@ -32,7 +35,7 @@ export function depart(
   return request;
 }
 
-/** A connection on its way to another thread. Until it has left, it may receive. */
+/** A connection that is leaving for another thread. It may receive bytes until it has left. */
 export class Departure implements TransportSink, Sender {
   readonly #connection: Connection;
   readonly #transport: AcceptedTransport;
@@ -40,7 +43,7 @@ export class Departure implements TransportSink, Sender {
   readonly #userData: unknown;
   readonly #request: SocketRequest<void>;
   #ahead: Buffer[] = [];
-  /** How much of what came ahead the connection has counted. */
+  /** How many bytes of `#ahead` the connection has counted as received. */
   #counted = 0;
   #error: Error | null = null;
 
@@ -71,7 +74,7 @@ export class Departure implements TransportSink, Sender {
     connection.reason = withoutPayload({ ...reason, unread: reason.unread, movedTo: this.#loop });
     this.#transport.adopt(this);
     connection.schedule();
-    // Of the batch that is being told of, there may be more for it.
+    // The transport may be in the middle of reporting a batch of events, some of them for this connection.
     realClock.soon(leave, this);
   }
 
@@ -97,7 +100,7 @@ export class Departure implements TransportSink, Sender {
     this.#ahead = [];
   }
 
-  /** It has never left: what came ahead is unread here. */
+  /** Fails the move before the connection has left: bytes received meanwhile become unread bytes of the old socket. */
   #lose(error: unknown): void {
     this.#transport.destroy(true);
     const connection = this.#connection;
@@ -117,19 +120,19 @@ export class Departure implements TransportSink, Sender {
   }
 
   didEnd(): void {
-    // The system tells it again on the other thread.
+    // Nothing to do: the system reports the FIN again on the other thread.
   }
 
   didWrite(): void {
-    // Nothing is written.
+    // Nothing is written during a move.
   }
 
   didFinish(): void {
-    // Nothing is ended.
+    // Nothing is ended during a move.
   }
 
   didClose(): void {
-    // The descriptor is not this thread's any more.
+    // Nothing to do: the descriptor belongs to the other thread.
   }
 
   // ------------------------------------------------------------------ told by the link
@@ -149,10 +152,10 @@ export class Departure implements TransportSink, Sender {
   }
 
   ended(): void {
-    // It was the other thread's.
+    // Nothing to do: the socket on this thread has closed already.
   }
 
-  /** The old instance is closed: it is told in a later turn. */
+  /** Closes the old socket, which reports it in a later turn. */
   #close(): void {
     this.#connection.descriptors--;
     this.#connection.drain();

@@ -15,7 +15,7 @@ import { PortableTLS } from "./portable-tls.js";
 import { needsSharedPort, SharedPort, type SharedPortDispatcher } from "./shared-port.js";
 import { drop, joined, type TransferState, pack, whyStuck } from "./transfer.js";
 
-/** The option `loops`. @throws TypeError for what is none */
+/** Makes a pool of the option `loops`. @throws TypeError if it is no pool, RunLoop or list of them */
 function poolOf(given: unknown): Pool {
   if (given instanceof Pool) return given as Pool;
   const list = given instanceof Loop ? [given] : given;
@@ -24,21 +24,21 @@ function poolOf(given: unknown): Pool {
   return new Pool<Loop>(list, "round-robin", null);
 }
 
-/** Sends a listener's connections to other threads, and keeps count of those that are there. */
+/** Sends a listener's connections to other threads, and counts those that are there. */
 export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   readonly #owner: DispatcherOwner;
   readonly #loops: Pool | null;
   readonly #remotes = new Set<Dispatched>();
-  /** Those that it has sent anything to, with what stops the watch. */
+  /** The loops that were sent anything, each with a function that stops watching for its end. */
   readonly #watched = new Map<Loop, () => void>();
-  /** Connections that went with loops that have just ended. */
+  /** How many connections were lost with each loop that has just ended. */
   readonly #lost = new Map<Loop, number>();
-  /** TLS options as they go to other threads: made once for as long as they stay the same. */
+  /** TLS options in the form in which they go to other threads, made once for each options object. */
   readonly #portable = new WeakMap<ListenerTLS, PortableTLS>();
   #sharedPort: SharedPort | null = null;
   #isStopped = false;
 
-  /** @throws TypeError for what is no list of loops, and for TLS options that cannot go to another thread */
+  /** @throws TypeError if `loops` is no list of loops, or the TLS options cannot go to another thread */
   constructor(owner: DispatcherOwner, loops: unknown) {
     this.#owner = owner;
     this.#loops = loops === undefined ? null : poolOf(loops);
@@ -59,7 +59,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     return (this.#sharedPort = new SharedPort(target, this.#owner, this, running, options));
   }
 
-  /** Connections that are on other threads, or on their way. */
+  /** The number of connections that are on other threads, or on their way there. */
   get size(): number {
     return this.#remotes.size;
   }
@@ -107,7 +107,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     this.#add(remote);
   }
 
-  #state(proxied: ProxiedAddresses | null, ahead: Uint8Array, secrets: number | null): TransferState {
+  #state(proxied: ProxiedAddresses | null, ahead: Uint8Array, tlsId: number | null): TransferState {
     return {
       ahead,
       bytesRead: 0,
@@ -120,11 +120,11 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
       proxied,
       hasFinished: false,
       userData: undefined,
-      secrets,
+      tlsId,
     };
   }
 
-  /** A connection that was here, and has moved. */
+  /** Counts a connection that was accepted on this thread, and has moved to another one since. */
   follow({ reason, proxied, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
     const loop = (reason as { movedTo?: Loop }).movedTo as Loop;
     if (!(moved instanceof Sent)) return;
@@ -139,7 +139,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     if (isForced) sent.end();
   }
 
-  /** One that a loop has accepted by itself. */
+  /** Counts a connection that a loop has accepted on its own thread. */
   adopt(id: number, loop: Loop, info: AcceptInfo): void {
     const remote = new Dispatched(this, loop, info.remote, info);
     remote.sent = loop._sentBy(id, remote);
@@ -199,7 +199,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     this.#forgetTLS();
   }
 
-  /** No more will be sent. */
+  /** Sends no more connections. */
   stop(): void {
     this.#isStopped = true;
     this.#forgetTLS();
@@ -211,7 +211,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     if (tls !== null) for (const loop of this.#watched.keys()) loop._forgetTLS(this.portableOf(tls));
   }
 
-  /** Closes those on other threads at once. @returns how many */
+  /** Closes the connections on other threads at once. @returns how many they are */
   endAll(): number {
     for (const remote of this.#remotes) {
       remote.isForced = true;
@@ -221,7 +221,7 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   }
 }
 
-/** A connection of a listener's that another thread has. */
+/** A connection of this listener that is on another thread. */
 class Dispatched implements Sender {
   sent: Sent | null = null;
   isForced = false;
@@ -238,7 +238,7 @@ class Dispatched implements Sender {
   }
 
   arrived(): void {
-    // It counted from when it was sent.
+    // Nothing to do: the connection has counted since it was sent.
   }
 
   lost(error: AsyncSocketError): void {

@@ -2,17 +2,23 @@ import { surface } from "../base/uncaught.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { AsyncSocket } from "../socket/async-socket.js";
 
-/** What `onSocket` is told with a socket that came from another thread. */
+/** What `onSocket` receives together with a socket from another thread. */
 export interface Arrival {
-  /** That of the socket there, or what `moveTo` was given: a structured clone. Also in `socket.userData`. */
+  /**
+   * A structured clone of the user data that `moveTo` was given, or else of the `userData` of the socket on the other
+   * thread. The new socket's `userData` is the same object. Undefined for a socket that a listener sent.
+   */
   readonly userData: unknown;
   readonly info: AcceptInfo;
 }
 
-/** Told of sockets that come from other threads: in place of `didAccept`, behind a PROXY header, before a handshake. */
+/**
+ * A function that receives sockets from other threads. It is called in place of `didAccept`: after the PROXY header has
+ * arrived, and before the TLS handshake.
+ */
 export type SocketHandler = (socket: AsyncSocket, arrival: Arrival) => void;
 
-/** Where sockets from other threads are received: one for each thread. */
+/** Receives the sockets that come from other threads. There is one inbox for each thread. */
 class Inbox {
   #handler: SocketHandler | null = null;
   #waiting: (() => void)[] = [];
@@ -22,13 +28,13 @@ class Inbox {
     for (const arrive of this.#waiting.splice(0)) arrive();
   }
 
-  /** At once, or when there is somebody to be told. */
+  /** Calls `arrive` at once if there is a handler, else when there is one. */
   admit(arrive: () => void): void {
     if (this.#handler === null) this.#waiting.push(arrive);
     else arrive();
   }
 
-  /** Of those that wait for a handler, when the thread takes no more. */
+  /** Lets all sockets that wait for a handler arrive now, because the thread takes no more. */
   stopWaiting(): void {
     for (const arrive of this.#waiting.splice(0)) arrive();
   }

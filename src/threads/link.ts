@@ -18,20 +18,22 @@ import { type PortableTLS, unpackTLS } from "./portable-tls.js";
 import { Ports } from "./ports.js";
 import { drop, type TransferHandle, type TransferState, type Transfer, turnAway, unpack } from "./transfer.js";
 
-/** Who sent a socket, and is told what becomes of it. */
+/** The sender of a socket, which is told what happens to it. */
 export interface Sender {
-  /** It is the other thread's now. */
+  /** The socket has arrived on the other thread. */
   arrived(): void;
-  /** It never arrived, and is closed. */
+  /** The socket never arrived, and is closed. */
   lost(error: AsyncSocketError): void;
-  /** It is closed there; by the end of the thread itself, where there is an error. */
+  /** The socket is closed on the other thread; `error` is set if the thread itself has ended. */
   ended(error: AsyncSocketError | null): void;
 }
 
-/** A socket that was sent, for as long as it is open there. */
+/**
+ * The sender's record of a socket that is on another thread or on its way there. It exists until the socket is closed.
+ */
 export class Sent implements RemoteConnection {
   readonly id: number;
-  /** Null: it was accepted there. */
+  /** The handle that was sent; null if the other thread accepted the socket by itself. */
   readonly handle: TransferHandle | null;
   sender: Sender;
   state: "waiting" | "there" | "over";
@@ -50,24 +52,24 @@ export class Sent implements RemoteConnection {
   }
 }
 
-/** Who owns a link. */
+/** The owner of a link: a run loop. */
 export interface LinkOwner {
   readonly name: string;
-  /** What only one of the two says. */
+  /** Receives the messages that only one of the two threads sends. */
   didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void;
-  /** There are sockets on the other side, or on their way; or none. */
+  /** Called when the number of sockets on the other thread, or on their way there, may have changed. */
   didChange(): void;
 }
 
-/** One end of what connects two threads: sends sockets, receives them, and keeps count of both. */
+/** One end of the link between two threads: it sends sockets, receives them, and counts both. */
 export class Link {
-  /** How many connections the other thread has, as it told last. */
+  /** How many connections the other thread has, as it last reported. */
   open = 0;
-  /** Sockets from the other side, by its numbers. */
+  /** The sockets received from the other thread, by that thread's numbers. */
   readonly received = new Map<number, Connection>();
-  /** Those that wait for somebody to be told of them. */
+  /** Transfers that wait until this thread has a handler for sockets. */
   readonly #unadmitted = new Map<number, Transfer>();
-  /** Why no more are taken. */
+  /** The reason why no more sockets are taken; null if they are. */
   refusal: string | null = null;
   readonly #port: MessagePort;
   readonly #owner: LinkOwner;
@@ -94,7 +96,7 @@ export class Link {
     port.on("message", (message: Message) => this.#receive(message));
   }
 
-  /** Connections of the other thread, those on their way to it included. */
+  /** The number of connections of the other thread, those on their way to it included. */
   get sockets(): number {
     return this.open + this.#waiting;
   }
@@ -121,14 +123,14 @@ export class Link {
     return sent;
   }
 
-  /** What was sent since the last turn, in one message. */
+  /** Posts all sockets that were sent since the last turn as one message. */
   flush(): void {
     const transfers = this.#outbox.splice(0);
     if (transfers.length === 0) return;
     try {
       this.#postTransfers(transfers);
     } catch {
-      // One of them cannot go; the others can.
+      // One of the sockets cannot be sent, so each is sent alone.
       for (const transfer of transfers) this.#sendAlone(transfer);
     }
   }
@@ -147,28 +149,28 @@ export class Link {
     }
   }
 
-  /** Has the other side close it at once, also where it still waits there for somebody to be told of it. */
+  /** Asks the other thread to close the socket at once, even if it still waits there for a handler. */
   end({ id }: Sent): void {
     this.flush();
     this.post({ kind: "end", ids: [id] });
   }
 
-  /** @returns by which number the other side knows them from now on */
-  sendTLS(secrets: PortableTLS): number {
-    let id = this.#sentTLS.get(secrets);
+  /** Sends TLS options, unless they were sent before. @returns the number by which the other thread knows them */
+  sendTLS(tls: PortableTLS): number {
+    let id = this.#sentTLS.get(tls);
     if (id === undefined) {
       id = ++this.#lastId;
-      this.post({ kind: "tls", id, secrets: secrets.packed });
-      this.#sentTLS.set(secrets, id);
+      this.post({ kind: "tls", id, options: tls.packed });
+      this.#sentTLS.set(tls, id);
     }
     return id;
   }
 
-  /** They are not used any more. */
-  forgetTLS(secrets: PortableTLS): void {
-    const id = this.#sentTLS.get(secrets);
+  /** Tells the other thread that these TLS options are not used any more. */
+  forgetTLS(tls: PortableTLS): void {
+    const id = this.#sentTLS.get(tls);
     if (id === undefined) return;
-    this.#sentTLS.delete(secrets);
+    this.#sentTLS.delete(tls);
     this.flush();
     this.post({ kind: "forget", id });
   }
@@ -189,18 +191,18 @@ export class Link {
         this.#owner.didChange();
         break;
       case "tls":
-        this.#keys.set(message.id, unpackTLS(message.secrets));
-        this.#settings.set(message.id, serverSettings(unpackTLS(message.secrets)));
+        this.#keys.set(message.id, unpackTLS(message.options));
+        this.#settings.set(message.id, serverSettings(unpackTLS(message.options)));
         break;
       case "forget":
         this.#keys.delete(message.id);
         this.#settings.delete(message.id);
         break;
       case "listen":
-        void this.ports.open(message.id, message.options, this.#keys.get(message.options.secrets ?? -1) ?? null);
+        void this.ports.open(message.id, message.options, this.#keys.get(message.options.tlsId ?? -1) ?? null);
         break;
       case "resecure":
-        this.ports.resecure(message.id, this.#keys.get(message.secrets) ?? null);
+        this.ports.resecure(message.id, this.#keys.get(message.tlsId) ?? null);
         break;
       case "unlisten":
         this.ports.close(message.id);
@@ -212,26 +214,29 @@ export class Link {
         this.ports.didFailAccept(message);
         break;
       case "end":
-        for (const id of message.ids) this.#endGuest(id);
+        for (const id of message.ids) this.#endReceived(id);
         break;
       default:
         this.#owner.didReceive(message);
     }
   }
 
-  /** Nothing was sent: the other side has accepted it by itself. */
+  /** Handles a socket that the other thread has accepted by itself. */
   #acceptedThere(accepted: AcceptedThere): void {
     this.ports.ownerOf(accepted.port)?.didAcceptThere(accepted);
   }
 
-  /** @param id below 0: by the other side's own count */
+  /**
+   * Makes the record of a socket that the other thread has accepted.
+   * @param id the other thread's own number, which is below 0
+   */
   sentBy(id: number, sender: Sender): Sent {
     const sent = new Sent(id, this, null, sender);
     this.#sent.set(id, sent);
     return sent;
   }
 
-  /** A socket that was accepted here is as one that was sent here. */
+  /** Treats a socket that this thread accepted by itself like one that was sent to it. */
   welcome(connection: Connection, port: number, info: AcceptInfo): void {
     const id = -++this.#lastId;
     const { onClosed } = connection;
@@ -276,7 +281,7 @@ export class Link {
     sent.sender.ended(error);
   }
 
-  /** The other thread is no more. What it had said before is heard. */
+  /** The other thread has ended. Messages that it sent before are handled first. */
   lose(error: AsyncSocketError): void {
     for (let left = receiveMessageOnPort(this.#port); left !== undefined; left = receiveMessageOnPort(this.#port)) {
       this.#receive(left.message as Message);
@@ -292,17 +297,20 @@ export class Link {
     this.#owner.didChange();
   }
 
-  // ------------------------------------------------------------------ being host
+  // ------------------------------------------------------------------ sockets from the other thread
 
   #admit(transfer: Transfer): void {
-    const { secrets } = transfer.state;
-    const secure = secrets === null ? null : (this.#settings.get(secrets) ?? null);
+    const { tlsId } = transfer.state;
+    const secure = tlsId === null ? null : (this.#settings.get(tlsId) ?? null);
     this.#unadmitted.set(transfer.id, transfer);
     inbox.admit(() => this.#take(transfer, secure));
   }
 
-  /** Whoever asks for it hears of the end in any case, of one that never came, too. */
-  #endGuest(id: number): void {
+  /**
+   * Closes a socket because its sender asks for it. The sender is told of the end in any case, even if the socket never
+   * arrived.
+   */
+  #endReceived(id: number): void {
     const connection = this.received.get(id);
     if (connection !== undefined) {
       endAtOnce(connection);
@@ -319,8 +327,8 @@ export class Link {
     let transport: AcceptedTransport | null = null;
     try {
       if (this.refusal !== null) throw new Error(this.refusal);
-      // Never in the clear what is to be encrypted.
-      if (state.secrets !== null && secure === null) throw new Error("its TLS options are not there");
+      // A connection that is to be encrypted must never be used without TLS.
+      if (state.tlsId !== null && secure === null) throw new Error("its TLS options are not there");
       transport = unpack(handle);
       this.received.set(
         id,
@@ -347,7 +355,7 @@ export class Link {
     if (this.received.size === 0) this.#tellEmpty();
   }
 
-  /** There is something to tell the other side: in the next turn, with all there is by then. */
+  /** Schedules a message with news for the next turn, so that all news of a turn goes in one message. */
   noteNews(): void {
     if (this.#hasNews) return;
     this.#hasNews = true;
@@ -362,7 +370,7 @@ export class Link {
     this.post({ kind: "news", ...news, open: openSocketsHere() });
   }
 
-  /** Takes no more; `whenEmpty` is called once the last of the received has left. */
+  /** Takes no more sockets. `whenEmpty` is called once all received sockets have closed. */
   drain(refusal: string, whenEmpty: () => void): void {
     this.refusal = refusal;
     this.ports.closeAll();
@@ -371,7 +379,7 @@ export class Link {
     if (this.received.size === 0) this.#tellEmpty();
   }
 
-  /** Once the last of them has told its delegate that it is closed. */
+  /** Calls `whenEmpty` a turn later, when the last socket has told its delegate that it is closed. */
   #tellEmpty(): void {
     if (this.#whenEmpty !== null) realClock.later(this.#whenEmpty, undefined);
     this.#whenEmpty = null;

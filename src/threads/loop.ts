@@ -8,38 +8,41 @@ import type { SharedOptions, SharedPortOwner } from "./messages.js";
 import type { PortableTLS } from "./portable-tls.js";
 import type { TransferHandle, TransferState } from "./transfer.js";
 
-/** Where a run loop stands. */
+/** The state of a run loop. */
 export type RunLoopState = "running" | "closing" | "closed";
 
-/** A run loop, as the files of this folder see it that send sockets to one. */
+/** The parts of a run loop that other files of this folder use to send sockets to it. */
 export abstract class Loop implements Destination {
   abstract readonly name: string;
   abstract readonly state: RunLoopState;
-  /** How many connections it has, those on their way to it included. Of another thread: as it told last. */
+  /**
+   * How many connections the loop has, those on their way to it included. For another thread it is the number that it
+   * last reported.
+   */
   abstract readonly sockets: number;
-  /** Whether it is the loop of this thread. */
+  /** Whether this is the loop of the current thread. */
   abstract readonly isCurrent: boolean;
   abstract close(options?: ShutdownOptions): SocketRequest<ShutdownResult>;
   /** @internal */
   abstract readonly _sending: object;
-  /** @internal Why it takes no sockets; null: it does. */
+  /** @internal The reason why the loop takes no sockets; null if it does. */
   abstract readonly _refusal: string | null;
-  /** @internal Why it ended, where nobody had asked for it. */
+  /** @internal The error with which the loop ended by itself; null if it has not, or was closed. */
   abstract readonly _wasLost: AsyncSocketError | null;
   /** @internal */
   abstract _send(handle: TransferHandle, state: TransferState, sender: Sender): Sent;
-  /** @internal Has it listen by itself, on a port that is shared. */
+  /** @internal Lets the loop listen by itself, on a shared port. */
   abstract _listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }>;
   /** @internal */
   abstract _unlisten(id: number): void;
-  /** @internal Changes what it secures the connections of such a port by. */
+  /** @internal Replaces the TLS options of a shared port. */
   abstract _resecure(id: number, tls: PortableTLS): void;
-  /** @internal Of a socket that it has accepted by itself. */
+  /** @internal Makes the sender's record of a socket that the loop has accepted by itself. */
   abstract _sentBy(id: number, sender: Sender): Sent;
-  /** @internal By which number the TLS options are known there. */
+  /** @internal Sends TLS options. @returns the number by which the other thread knows them */
   abstract _sendTLS(tls: PortableTLS): number;
   /** @internal */
   abstract _forgetTLS(tls: PortableTLS): void;
-  /** @internal Called when it has ended. @returns what stops that */
+  /** @internal Calls `told` when the loop has ended. @returns a function that takes this back */
   abstract _whenEnded(told: () => void): () => void;
 }

@@ -8,10 +8,10 @@ import type { SocketSettings } from "../transport/options.js";
 import type { PackedTLS } from "./portable-tls.js";
 import type { Transfer } from "./transfer.js";
 
-/** What two threads say to each other; either may say any of it but for the last three. */
+/** The messages between two threads. Either thread may send any of them, except for the last three. */
 export type Message =
   | { readonly kind: "sockets"; readonly transfers: readonly Transfer[] }
-  /** `open`: how many connections the thread has. */
+  /** News about sockets; `open` is the number of connections that the sending thread has. */
   | {
       readonly kind: "news";
       readonly arrived: readonly number[];
@@ -20,11 +20,11 @@ export type Message =
       readonly accepted: readonly AcceptedThere[];
       readonly open: number;
     }
-  /** Listen by yourself. */
+  /** Asks the other thread to listen by itself. */
   | { readonly kind: "listen"; readonly id: number; readonly options: SharedOptions }
   | { readonly kind: "unlisten"; readonly id: number }
-  /** Secure what you accept there by these secrets from now on. */
-  | { readonly kind: "resecure"; readonly id: number; readonly secrets: number }
+  /** Asks the other thread to use other TLS options for the connections that it accepts from now on. */
+  | { readonly kind: "resecure"; readonly id: number; readonly tlsId: number }
   | {
       readonly kind: "listening";
       readonly id: number;
@@ -38,15 +38,15 @@ export type Message =
       readonly message: string;
       readonly info: AcceptInfo;
     }
-  | { readonly kind: "tls"; readonly id: number; readonly secrets: PackedTLS }
+  | { readonly kind: "tls"; readonly id: number; readonly options: PackedTLS }
   | { readonly kind: "forget"; readonly id: number }
-  /** Close these at once. */
+  /** Asks the other thread to close these sockets at once. */
   | { readonly kind: "end"; readonly ids: readonly number[] }
   | { readonly kind: "ready" }
   | { readonly kind: "close"; readonly graceMs: number }
   | { readonly kind: "closed"; readonly result: ShutdownResult };
 
-/** What a run loop listens by. All of it can be cloned. */
+/** The options with which a run loop listens on a shared port. All of them can be cloned. */
 export interface SharedOptions {
   readonly host: string | undefined;
   readonly port: number;
@@ -57,7 +57,7 @@ export interface SharedOptions {
   readonly limits: FullLimits;
   readonly proxyProtocol: boolean;
   readonly blockList: unknown;
-  readonly secrets: number | null;
+  readonly tlsId: number | null;
 }
 
 /** A socket that the other thread has accepted by itself. */
@@ -67,7 +67,7 @@ export interface AcceptedThere {
   readonly info: AcceptInfo;
 }
 
-/** In `workerData`, until the module has its own there. */
+/** The `workerData` of a run loop's thread, until the bootstrap replaces it by the module's own. */
 export interface Start {
   readonly name: string;
   readonly port: MessagePort;
@@ -75,7 +75,7 @@ export interface Start {
   readonly workerData: unknown;
 }
 
-/** What the other thread tells of its listener. */
+/** Receives what the other thread reports about its listener. */
 export interface SharedPortOwner {
   didAcceptThere(accepted: AcceptedThere): void;
   didFailAcceptThere(error: AsyncSocketError, info: AcceptInfo): void;

@@ -6,13 +6,16 @@ import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
 import type { Destination } from "../connection/destination.js";
 import { Loop } from "./loop.js";
 
-/** Which loop of a pool a new socket goes to: by the loop itself, or its place in `loops`. */
+/** A function that chooses the loop of a pool for a new socket. It returns the loop, or its index in `loops`. */
 export type Chooser<L extends Loop> = (info: AcceptInfo, loops: readonly L[]) => L | number;
 
-/** `"round-robin"`: in turns; `"least-connections"`: to the one with the fewest sockets. */
+/**
+ * How a pool chooses a loop for a new socket. `"round-robin"`: each loop in turn; `"least-connections"`: the loop with
+ * the fewest sockets.
+ */
 export type Policy<L extends Loop> = "round-robin" | "least-connections" | Chooser<L>;
 
-/** Several run loops of one module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
+/** Several run loops that run the same module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
 export class Pool<L extends Loop = Loop> implements Destination {
   readonly policy: Policy<L>;
   readonly #loops: L[];
@@ -28,7 +31,7 @@ export class Pool<L extends Loop = Loop> implements Destination {
     if (respawn !== null) for (const loop of loops) loop._whenEnded(() => void this.#replace(loop));
   }
 
-  /** Those there are now; also those that have ended and are not replaced. */
+  /** The present loops, including loops that have ended and were not replaced. */
   get loops(): readonly L[] {
     return [...this.#loops];
   }
@@ -38,14 +41,14 @@ export class Pool<L extends Loop = Loop> implements Destination {
     return (this.#loops[0] as L)._sending;
   }
 
-  /** Of all loops together. */
+  /** How many connections all loops have together. */
   get sockets(): number {
     return this.#loops.reduce((count, loop) => count + loop.sockets, 0);
   }
 
   /**
-   * The loop that a new socket goes to.
-   * @throws BAD_STATE where none is running
+   * Chooses the loop for a new socket.
+   * @throws BAD_STATE if no loop is running
    */
   pick(info: AcceptInfo): L {
     const running = this.#loops.filter((loop) => loop.state === "running");
@@ -64,7 +67,7 @@ export class Pool<L extends Loop = Loop> implements Destination {
     throw wrongType("the policy's answer", `a RunLoop, or a number below ${running.length}`, choice);
   }
 
-  /** Closes all of its loops, as `RunLoop.close` does. */
+  /** Closes all loops, in the same way as `RunLoop.close`. */
   async close(options?: ShutdownOptions): Promise<ShutdownResult> {
     this.#isClosing = true;
     const running = this.#loops.filter((loop) => loop.state !== "closed");
@@ -79,7 +82,7 @@ export class Pool<L extends Loop = Loop> implements Destination {
     await this.close();
   }
 
-  /** A crash does not stop the pool; one whose module fails at once is not tried again. */
+  /** Replaces a loop that has crashed. If the module of the new loop fails at once, it is not tried again. */
   async #replace(ended: L): Promise<void> {
     if (this.#isClosing || this.#respawn === null || ended.state !== "closed" || !ended._wasLost) return;
     try {
@@ -101,7 +104,7 @@ export class Pool<L extends Loop = Loop> implements Destination {
   }
 }
 
-/** A loop, or the one that a pool picks. @throws TypeError for anything else */
+/** Returns the given loop, or the one that the given pool picks. @throws TypeError for anything else */
 export function chosenLoop(given: unknown, info: AcceptInfo): Loop {
   if (given instanceof Loop) return given;
   if (given instanceof Pool) return (given as Pool).pick(info);

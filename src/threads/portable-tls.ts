@@ -1,16 +1,16 @@
 /**
- * TLS options on their way to another thread: over the private port between the two, as exact copies, never by the
- * environment, `workerData` or anything that is shown.
+ * TLS options that can be sent to another thread. They go over the private port between the two threads as exact
+ * copies, never through the environment, `workerData` or anything that is visible elsewhere.
  */
 
 import { randomBytes } from "node:crypto";
 import { types } from "node:util";
 import type { TLSOptions } from "../tls/options.js";
 
-/** TLS options of which nothing is shared with the thread they come from. */
+/** TLS options that share no memory with the thread they come from. */
 export type PackedTLS = Readonly<Record<string, unknown>>;
 
-/** The options of one listener. One object for as long as they stay the same. */
+/** The TLS options of one listener. The same object is used for as long as the options stay the same. */
 export class PortableTLS {
   readonly #options: TLSOptions;
   #packed: PackedTLS | null = null;
@@ -19,7 +19,7 @@ export class PortableTLS {
     this.#options = { ...options };
   }
 
-  /** @throws TypeError for what cannot cross */
+  /** Checks the options. @throws TypeError for an option that cannot go to another thread */
   check(): void {
     this.#pack();
   }
@@ -29,7 +29,7 @@ export class PortableTLS {
   }
 
   #pack(): PackedTLS {
-    // Threads with the same ticket keys resume each other's sessions.
+    // With the same ticket keys, threads can resume each other's sessions.
     this.#packed ??= packed("tls", {
       ticketKeys: randomBytes(48),
       ...withoutUndefined(this.#options),
@@ -42,7 +42,7 @@ function withoutUndefined(options: object): object {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** A view of a larger memory would take all of that along: bytes are copied. */
+/** Copies a value. Bytes are copied because a view would bring the whole memory behind it along. */
 function packed(name: string, value: unknown): unknown {
   if (ArrayBuffer.isView(value)) return Uint8Array.from(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
   if (Array.isArray(value)) return value.map((one) => packed(name, one));
@@ -58,7 +58,7 @@ function cannotCross(name: string, what: string): TypeError {
   );
 }
 
-/** On the other side: bytes are Buffers again. */
+/** Restores the options on the other thread: bytes become Buffers again. */
 export function unpackTLS(value: PackedTLS): TLSOptions {
   return unpacked(value) as TLSOptions;
 }

@@ -16,7 +16,7 @@ export interface PortCarrier {
   welcome(connection: Connection, port: number, info: AcceptedThere["info"]): void;
 }
 
-interface Asked {
+interface RemoteListener {
   readonly owner: SharedPortOwner;
   readonly resolve: (local: Address | undefined) => void;
   readonly reject: (error: Error) => void;
@@ -26,9 +26,9 @@ interface Asked {
 export class Ports {
   readonly #carrier: PortCarrier;
   /** Theirs. */
-  readonly #asked = new Map<number, Asked>();
+  readonly #there = new Map<number, RemoteListener>();
   /** Ours. */
-  readonly #open = new Map<number, AsyncSocket>();
+  readonly #here = new Map<number, AsyncSocket>();
   #lastId = 0;
 
   constructor(carrier: PortCarrier) {
@@ -38,29 +38,29 @@ export class Ports {
   async listen(options: SharedOptions, owner: SharedPortOwner): Promise<{ id: number; local: Address | undefined }> {
     const id = ++this.#lastId;
     const local = await new Promise<Address | undefined>((resolve, reject) => {
-      this.#asked.set(id, { owner, resolve, reject });
+      this.#there.set(id, { owner, resolve, reject });
       this.#carrier.post({ kind: "listen", id, options });
     });
     return { id, local };
   }
 
   ownerOf(id: number): SharedPortOwner | undefined {
-    return this.#asked.get(id)?.owner;
+    return this.#there.get(id)?.owner;
   }
 
   didAnswer({ id, local, why }: Extract<Message, { kind: "listening" }>): void {
-    const asked = this.#asked.get(id);
-    if (why === null) asked?.resolve(local);
-    else asked?.reject(new Error(why));
+    const listener = this.#there.get(id);
+    if (why === null) listener?.resolve(local);
+    else listener?.reject(new Error(why));
   }
 
   didFailAccept({ id, code, message, info }: Extract<Message, { kind: "failedAccept" }>): void {
-    this.#asked.get(id)?.owner.didFailAcceptThere(socketError(code, "listen", message), info);
+    this.#there.get(id)?.owner.didFailAcceptThere(socketError(code, "listen", message), info);
   }
 
   /** The other thread is no more. */
   lose(error: Error): void {
-    for (const { reject } of this.#asked.values()) reject(error);
+    for (const { reject } of this.#there.values()) reject(error);
   }
 
   async open(id: number, options: SharedOptions, tls: TLSOptions | null): Promise<void> {
@@ -70,7 +70,7 @@ export class Ports {
         didAccept: (connection, info) => carrier.welcome(connection, id, info),
         didFailAccept: (code, message, info) => carrier.post({ kind: "failedAccept", id, code, message, info }),
       });
-      this.#open.set(id, listener);
+      this.#here.set(id, listener);
       carrier.post({ kind: "listening", id, local: listener.local, why: null });
     } catch (error) {
       const cause = (error as Error).cause ?? error;
@@ -79,26 +79,26 @@ export class Ports {
   }
 
   resecure(id: number, tls: TLSOptions | null): void {
-    if (tls !== null) this.#open.get(id)?.setTLS(tls);
+    if (tls !== null) this.#here.get(id)?.setTLS(tls);
   }
 
   close(id: number): void {
-    void this.#open.get(id)?.disconnect();
-    this.#open.delete(id);
+    void this.#here.get(id)?.disconnect();
+    this.#here.delete(id);
   }
 
   closeAll(): void {
-    for (const id of [...this.#open.keys()]) this.close(id);
+    for (const id of [...this.#here.keys()]) this.close(id);
   }
 }
 
-/** Whom the thread that listens tells. */
+/** Receives the events of a listener on this thread. */
 export interface SharedListenerOwner {
   didAccept(connection: Connection, info: AcceptInfo): void;
   didFailAccept(code: ShortCode, message: string, info: AcceptInfo): void;
 }
 
-/** Listens on the thread of a run loop. @throws what keeps it from that */
+/** Listens on this thread. @throws the error that keeps it from listening */
 export async function listenHere(
   options: SharedOptions,
   tls: TLSOptions | null,

@@ -23,17 +23,20 @@ import { type Chooser, type Policy, Pool } from "./pool.js";
 import type { PortableTLS } from "./portable-tls.js";
 import type { TransferHandle, TransferState } from "./transfer.js";
 
-/** What `RunLoop.spawn` takes: what `new Worker` does (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
+/** The options of `RunLoop.spawn`: those of `new Worker` (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
 export interface RunLoopOptions extends Omit<WorkerOptions, "eval"> {
-  /** For messages, and for whoever looks at threads. @default "run loop N" */
+  /** The name of the loop and of its thread, for error messages and debuggers. @default "run loop N" */
   name?: string | undefined;
 }
 
-/** What `RunLoop.pool` takes besides. */
+/** The options of `RunLoop.pool`. */
 export interface RunLoopPoolOptions extends RunLoopOptions {
-  /** Which of them a new socket goes to. @default "round-robin" */
+  /** How the pool chooses a loop for a new socket. @default "round-robin" */
   policy?: PoolPolicy | undefined;
-  /** Whether a loop that ends by itself is replaced. One that cannot start is not tried again. @default false */
+  /**
+   * Whether a loop that ends by itself is replaced by a new one. If the new one cannot start, it is not tried again.
+   * @default false
+   */
   respawn?: boolean | undefined;
 }
 
@@ -55,11 +58,14 @@ const POOL_OPTIONS: OptionNames<RunLoopPoolOptions> = { ...LOOP_OPTIONS, policy:
 
 /** How a run loop ended. */
 export interface RunLoopEnd {
-  /** Null: it was closed. Else `TRANSFER`: its thread crashed (the cause is what was thrown there), or exited. */
+  /**
+   * Null if the loop was closed. Otherwise a `TRANSFER` error: its thread exited, or crashed; then `error.cause` is
+   * what was thrown.
+   */
   readonly error: AsyncSocketError | null;
 }
 
-/** An exception that has ended a thread. Anything can be thrown, `undefined` too. */
+/** An exception that has ended a thread. The value is wrapped, since anything can be thrown, even `undefined`. */
 interface Crash {
   readonly thrown: unknown;
 }
@@ -67,19 +73,20 @@ interface Crash {
 let spawned = 0;
 
 /**
- * The event loop of a thread, on which sockets live. `RunLoop.spawn` starts a thread for sockets; those that are sent to
- * it (`wantsRunLoopForNewSocket`, `listen({ loops })`, `moveTo`) are told there to `RunLoop.current.onSocket`.
+ * The event loop of one thread, on which sockets live. `RunLoop.spawn` starts a thread for sockets. Sockets that are
+ * sent to it (by `wantsRunLoopForNewSocket`, `listen({ loops })` or `moveTo`) are given to the handler that the thread
+ * has set with `RunLoop.current.onSocket`.
  *
- * A loop that was spawned keeps the process alive while it has sockets, or some are on their way to it.
+ * A spawned loop keeps the process alive while it has sockets, or sockets are on their way to it.
  */
 export class RunLoop extends Loop {
-  /** As it was spawned; `"main"` of the first thread. */
+  /** The name with which the loop was spawned; `"main"` for the main thread. */
   override readonly name: string;
-  /** Node's number of its thread. */
+  /** The `threadId` that Node gives the thread. */
   readonly threadId: number;
-  /** Its thread; null of the loop that one is on, and of the one that spawned it. */
+  /** The worker of the loop; null for the current loop, and for the loop that spawned it. */
   readonly worker: Worker | null;
-  /** Of the current loop: the one that spawned it, to send sockets back to; null where there is none. */
+  /** For the current loop: the loop that spawned it, to which sockets can be sent back; null if there is none. */
   readonly parent: RunLoop | null;
   #state: RunLoopState = "running";
   #link: Link | null;
@@ -103,16 +110,17 @@ export class RunLoop extends Loop {
     this.#link = port === null ? null : new Link(port, this.#owner);
   }
 
-  /** The loop of this thread. */
+  /** The loop of the current thread. */
   static get current(): RunLoop {
     RunLoop.#current ??= new RunLoop(threadId === 0 ? "main" : `thread ${threadId}`, threadId, null, null, null);
     return RunLoop.#current;
   }
 
   /**
-   * Starts a thread, and on it this module (an absolute URL, or path), which is to call `RunLoop.current.onSocket`.
-   * `workerData` is there as in any worker. Fails with `TRANSFER` where the module cannot be run to its end; what it
-   * threw is the cause.
+   * Starts a thread and runs a module on it, given by an absolute URL or path. The module should call
+   * `RunLoop.current.onSocket`. `workerData` is available as in any worker. The promise settles when the module has
+   * been evaluated. It rejects with `TRANSFER` if the module cannot be evaluated to its end; `error.cause` is what the
+   * module threw.
    */
   static async spawn(moduleUrl: URL | string, options?: RunLoopOptions): Promise<RunLoop> {
     const module = checkModule(moduleUrl);
@@ -134,7 +142,10 @@ export class RunLoop extends Loop {
     return loop;
   }
 
-  /** Starts so many threads of one module, as `spawn` does; `name` gets a number. */
+  /**
+   * Starts `size` threads that run the same module, as `spawn` does. Each loop's name is `name` and a number. If one of
+   * them cannot start, the others are closed and the promise rejects.
+   */
   static async pool(moduleUrl: URL | string, size: number, options?: RunLoopPoolOptions): Promise<RunLoopPool> {
     checkInteger("size", size, 1, 1024);
     const given = checkOptions(options) ?? {};
@@ -161,17 +172,23 @@ export class RunLoop extends Loop {
     return this.#state;
   }
 
-  /** Whether it is the loop of this thread. */
+  /** Whether this is the loop of the current thread. */
   override get isCurrent(): boolean {
     return this === RunLoop.#current;
   }
 
-  /** How many connections it has, those on their way to it included. Of another thread: as it told last. */
+  /**
+   * How many connections the loop has, those on their way to it included. For another thread it is the number that it
+   * last reported.
+   */
   override get sockets(): number {
     return this.isCurrent ? openSocketsHere() : (this.#link?.sockets ?? 0);
   }
 
-  /** Settles when its thread has ended, however that came; of the first thread never. Never fails. */
+  /**
+   * A request that is done when the thread has ended, for whatever reason. It never fails, and for the main thread it
+   * never settles.
+   */
   get closed(): SocketRequest<RunLoopEnd> {
     return this.#closedRequest;
   }
@@ -183,9 +200,10 @@ export class RunLoop extends Loop {
   // ------------------------------------------------------------------ asked for
 
   /**
-   * Who is told of sockets that come from other threads; the last one counts. They wait until there is one. Set
-   * `socket.delegate` there, or queue reads: nothing is lost before the call returns.
-   * @throws BAD_STATE unless it is the loop of this thread
+   * Sets the function that receives sockets from other threads; it replaces an earlier one. Sockets that arrive before
+   * there is a handler wait. Set `socket.delegate` or queue reads within the handler: no event and no byte is lost
+   * before the handler has returned.
+   * @throws BAD_STATE unless this is the loop of the current thread
    */
   onSocket(handler: SocketHandler): void {
     if (typeof handler !== "function") throw wrongType("handler", "a function", handler);
@@ -194,10 +212,11 @@ export class RunLoop extends Loop {
   }
 
   /**
-   * Takes no more sockets, lets those that were sent to it finish, closes what has not within `graceMs`, and ends the
-   * thread. Gives how many of them finished by themselves from now on, and how many were closed; a second call gives the
-   * first one's. Fails with `TRANSFER` where the thread ends by itself meanwhile.
-   * @throws BAD_STATE of a thread that no run loop was spawned for
+   * Takes no more sockets, gives the sockets that were sent to the loop `graceMs` to finish, closes the others, and
+   * ends the thread. The request gives how many sockets finished by themselves after this call, and how many were
+   * closed. A second call returns the request of the first. Fails with `TRANSFER` if the thread ends by itself
+   * meanwhile.
+   * @throws BAD_STATE for a thread that was not started by `RunLoop.spawn`
    */
   override close(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
     const graceMs = checkGrace(options);
@@ -229,7 +248,7 @@ export class RunLoop extends Loop {
     return sending;
   }
 
-  /** @internal Why it takes no sockets; null: it does. */
+  /** @internal The reason why the loop takes no sockets; null if it does. */
   override get _refusal(): string | null {
     if (this.#state === "running" && this.#link !== null) return null;
     return `the run loop ${JSON.stringify(this.name)} is ${this.#state === "running" ? "no other thread's" : this.#state}`;
@@ -240,7 +259,7 @@ export class RunLoop extends Loop {
     return (this.#link as Link).send(handle, state, sender);
   }
 
-  /** @internal Has it listen by itself, on a port that is shared. */
+  /** @internal Lets the loop listen by itself, on a shared port. */
   override _listen(
     options: SharedOptions,
     owner: SharedPortOwner,
@@ -254,33 +273,33 @@ export class RunLoop extends Loop {
     if (this.#state === "running") this.#link?.post({ kind: "unlisten", id });
   }
 
-  /** @internal What it listens to by itself is secured by these from now on. */
-  override _resecure(id: number, secrets: PortableTLS): void {
+  /** @internal Replaces the TLS options of a shared port. */
+  override _resecure(id: number, tls: PortableTLS): void {
     const link = this.#link;
-    if (this.#state === "running") link?.post({ kind: "resecure", id, secrets: link.sendTLS(secrets) });
+    if (this.#state === "running") link?.post({ kind: "resecure", id, tlsId: link.sendTLS(tls) });
   }
 
-  /** @internal Of a socket that it has accepted by itself. */
+  /** @internal Makes the sender's record of a socket that the loop has accepted by itself. */
   override _sentBy(id: number, sender: Sender): Sent {
     return (this.#link as Link).sentBy(id, sender);
   }
 
-  /** @internal By which number the secrets are known there. */
-  override _sendTLS(secrets: PortableTLS): number {
-    return (this.#link as Link).sendTLS(secrets);
+  /** @internal Sends TLS options. @returns the number by which the other thread knows them */
+  override _sendTLS(tls: PortableTLS): number {
+    return (this.#link as Link).sendTLS(tls);
   }
 
   /** @internal */
-  override _forgetTLS(secrets: PortableTLS): void {
-    if (this.#state === "running") this.#link?.forgetTLS(secrets);
+  override _forgetTLS(tls: PortableTLS): void {
+    if (this.#state === "running") this.#link?.forgetTLS(tls);
   }
 
-  /** @internal Why it ended, where nobody had asked for it. */
+  /** @internal The error with which the loop ended by itself; null if it has not, or was closed. */
   override get _wasLost(): AsyncSocketError | null {
     return this.#error;
   }
 
-  /** @internal Called when it has ended. @returns what stops that */
+  /** @internal Calls `told` when the loop has ended. @returns a function that takes this back */
   override _whenEnded(told: () => void): () => void {
     this.#watchers.add(told);
     return () => this.#watchers.delete(told);
@@ -324,7 +343,7 @@ export class RunLoop extends Loop {
   }
 
   #didExit(code: number, crash: Crash | null): void {
-    // What it said last may say that it was closed.
+    // The last messages of the thread, which `lose` handles, may say that the loop was closed.
     const why = crash === null ? `its thread exited with ${code}` : inWords(crash.thrown);
     const words = `The run loop ${JSON.stringify(this.name)} ended: ${why}`;
     const error = socketError("TRANSFER", "run loop", words, crash?.thrown);
@@ -336,7 +355,7 @@ export class RunLoop extends Loop {
     const closing = this.#closing;
     if (closing !== null) settle(closing, result === null ? "failed" : "done", result ?? error);
     settle(this.#closedRequest, "done", { error: this.#error });
-    // Nobody else may be there to hear of an exception.
+    // The exception is emitted as a warning, since nothing else may report it.
     if (crash !== null && this.#whenReady === null) process.emitWarning(error);
   }
 
@@ -375,16 +394,22 @@ const sending: Sending = {
   move: depart,
 };
 
-/** Which loop of a pool a new socket goes to: by the loop itself, or its place in `loops`. */
+/** A function that chooses the loop of a pool for a new socket. It returns the loop, or its index in `loops`. */
 export type PoolChooser = Chooser<RunLoop>;
 
-/** `"round-robin"`: in turns; `"least-connections"`: to the one with the fewest sockets. */
+/**
+ * How a pool chooses a loop for a new socket. `"round-robin"`: each loop in turn; `"least-connections"`: the loop with
+ * the fewest sockets.
+ */
 export type PoolPolicy = Policy<RunLoop>;
 
-/** Several run loops of one module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
+/** Several run loops that run the same module. Wherever a socket can be sent to a loop, it can be sent to a pool. */
 export class RunLoopPool extends Pool<RunLoop> {}
 
-/** @internal Makes this thread a run loop's. @returns what tells that its module has run */
+/**
+ * @internal Makes this thread the thread of a run loop.
+ * @returns a function that reports that the module has been evaluated
+ */
 export function enterRunLoop(name: string, port: MessagePort): () => void {
   return RunLoop._enter(name, port);
 }
@@ -394,7 +419,7 @@ function closedTooEarly(name: string): AsyncSocketError {
   return socketError("TRANSFER", "spawn", words);
 }
 
-/** @throws TRANSFER in a bundle of CommonJS, which does not know where this file was */
+/** Finds the bootstrap file. @throws TRANSFER in a CommonJS bundle, in which the location of this file is unknown */
 function bootstrapUrl(): URL {
   const here = import.meta.url as string | undefined;
   if (here !== undefined) return new URL("./bootstrap.js", here);
@@ -403,7 +428,7 @@ function bootstrapUrl(): URL {
   throw socketError("TRANSFER", "spawn", words);
 }
 
-/** A program given by `--eval` and its kind are no module's: a worker refuses to start with them. */
+/** The Node options to pass on to a worker: without `--eval` and similar ones, with which a worker refuses to start. */
 function inherited(): WorkerOptions {
   const { execArgv } = process;
   if (!execArgv.some((one) => one.startsWith("--input-type"))) return {};

@@ -1,6 +1,7 @@
 /**
- * Where sockets cannot be moved at all: each run loop listens by itself, on one port that they share (`reusePort`), and
- * the kernel spreads the connections. The listener here counts them, as it does those that it has sent.
+ * Used on runtimes that cannot move sockets between threads: each run loop listens by itself, on one port that they
+ * share (`reusePort`), and the kernel distributes the connections. The listener on this thread counts them like
+ * connections that it has sent.
  */
 
 import { BlockList } from "node:net";
@@ -19,27 +20,27 @@ import type { SharedPortOwner } from "./messages.js";
 import type { PortableTLS } from "./portable-tls.js";
 import type { Loop } from "./loop.js";
 
-/** What the dispatcher knows of connections that the loops have accepted. */
+/** The dispatcher, which counts the connections that the loops have accepted. */
 export interface SharedPortDispatcher {
   adopt(id: number, loop: Loop, info: AcceptInfo): void;
   portableOf(tls: ListenerTLS): PortableTLS;
 }
 
-/** Others have workers that differ in what is needed here. */
+/** Worker threads of Bun and Deno lack some of what a shared port needs. */
 const isNode = !("bun" in process.versions || "deno" in process.versions);
 
-/** Whether accepted sockets cannot be moved here, by whatever way. */
+/** Whether this runtime has no way at all to move accepted sockets. */
 export function needsSharedPort(): boolean {
   return nativeProblem() !== null && !canTransfer;
 }
 
-/** The listening end on this thread: nothing but what the loops tell. */
+/** The listener on this thread. It accepts nothing itself, and only passes on what the loops report. */
 export class SharedPort implements TransportListener {
   local: Address | undefined;
   readonly #owner: DispatcherOwner;
   readonly #dispatcher: SharedPortDispatcher;
   readonly #opened = new Map<Loop, number>();
-  /** Listening alone does not keep a loop's process alive, so this does. */
+  /** A message channel that keeps the process alive, since a run loop that only listens does not. */
   readonly #hold = new MessageChannel();
   #isClosed = false;
 
@@ -75,12 +76,12 @@ export class SharedPort implements TransportListener {
     let { port } = target;
     for (const loop of loops) {
       const { tls } = this.#owner;
-      const secrets = tls === null ? null : loop._sendTLS(this.#dispatcher.portableOf(tls));
-      const all = { ...options, allowHalfOpen, limits, host, port, backlog, ipv6Only, secrets };
+      const tlsId = tls === null ? null : loop._sendTLS(this.#dispatcher.portableOf(tls));
+      const all = { ...options, allowHalfOpen, limits, host, port, backlog, ipv6Only, tlsId };
       const { id, local } = await loop._listen(all, this.#ownerFor(loop));
       this.#opened.set(loop, id);
       if (this.#isClosed) loop._unlisten(id);
-      // They may have been changed while the other thread began to listen.
+      // The TLS options may have been replaced while the other thread began to listen.
       else if (this.#owner.tls !== null && this.#owner.tls !== tls) {
         loop._resecure(id, this.#dispatcher.portableOf(this.#owner.tls));
       }
@@ -89,7 +90,7 @@ export class SharedPort implements TransportListener {
     }
   }
 
-  /** What the loops accept from now on is secured by these options. */
+  /** Replaces the TLS options for connections that the loops accept from now on. */
   resecure(tls: ListenerTLS): void {
     for (const [loop, id] of this.#opened) loop._resecure(id, this.#dispatcher.portableOf(tls));
   }
@@ -124,7 +125,7 @@ export class SharedPort implements TransportListener {
 }
 
 function nothing(): void {
-  // Nothing is ever sent: it is there to be waited for.
+  // Nothing is ever sent: the channel only keeps the process alive.
 }
 
 function tellClosed(owner: DispatcherOwner): void {

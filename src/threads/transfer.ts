@@ -1,9 +1,9 @@
 /**
- * A connection on its way to another thread. Two ways, the better first:
- *
- * - the addon parks the descriptor under a ticket (of a socket of the runtime's a copy, which is closed here): in
- *   mid-stream, TCP and Unix-domain sockets;
- * - the runtime transfers a `net.Socket` in a message: TCP of which nothing was read or written.
+ * Moves connections between threads. There are two ways, and the first is preferred:
+ * - The addon keeps the descriptor under a number, the ticket. This works for open TCP and Unix-domain connections. For
+ * a socket of the runtime, the addon keeps a copy of the descriptor, and the socket's own is closed.
+ * - The runtime transfers a `net.Socket` in a message. This works only for TCP connections from which nothing was read
+ * or written.
  */
 
 import type { Socket } from "node:net";
@@ -16,24 +16,27 @@ import { NativeTransport } from "../transport/native/native-transport.js";
 import { NodeTransport } from "../transport/node/node-transport.js";
 import type { AcceptedTransport, Transport } from "../transport/transport.js";
 
-/** What crosses to the other thread, in a message. */
+/** What represents the connection in the message to the other thread. */
 export interface TransferHandle {
-  /** What carries it on the other thread: the native transport whatever was the first, where the addon moved it. */
+  /**
+   * The transport of the connection on the other thread. It is the native one whenever the addon moved the connection,
+   * whatever transport it had before.
+   */
   readonly carrier: "native" | "node";
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
-  /** Of the addon; null: the socket itself is in the message. */
+  /** The addon's ticket; null if the socket itself is in the message. */
   readonly ticket: number | null;
   readonly socket: Socket | null;
 }
 
-/** TransferHandle, and what had been received from the kernel and not been given. */
+/** A packed connection: its handle, and bytes that were received from the kernel and not passed on yet. */
 export interface Packed {
   readonly handle: TransferHandle;
   readonly surplus: readonly Buffer[];
 }
 
-/** Why a connection cannot go to another thread; null: it can. */
+/** The reason why a connection cannot go to another thread; null if it can. */
 export function whyStuck(transport: Transport): string | null {
   if (transport instanceof NativeTransport) return null;
   if (!(transport instanceof NodeTransport)) return "only TCP and Unix-domain sockets of the system can be moved";
@@ -48,8 +51,9 @@ export function whyStuck(transport: Transport): string | null {
 }
 
 /**
- * Takes a connection from this thread, for which `whyStuck` knew no reason. Not to be called from inside a call that
- * tells of something received. @throws the system's error; the transport is then as it was
+ * Takes a connection off this thread. `whyStuck` must have returned null for it. It must not be called from inside an
+ * event of the transport.
+ * @throws the system's error; the transport is then unchanged
  */
 export function pack(transport: Transport): Packed {
   if (transport instanceof NativeTransport) {
@@ -60,7 +64,8 @@ export function pack(transport: Transport): Packed {
   if (!(transport instanceof NodeTransport)) throw new Error("this transport has nothing to move");
   const from = transport;
   const { local, remote, socket } = from;
-  // What has destroyed it, a reset that a write has met, is told of a tick later.
+  // The event for an error that has destroyed the socket, such as a reset met by a write, comes a tick later; so it is
+  // checked here.
   if (socket.destroyed || (socket.errored ?? null) !== null) {
     throw socket.errored ?? new Error("it was closed underneath");
   }
@@ -73,21 +78,21 @@ export function pack(transport: Transport): Packed {
   for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
     surplus.push(chunk);
   }
-  // The connection lives on in the copy: closing one of two descriptors sends no FIN.
+  // The copy of the descriptor keeps the connection open: closing one of two descriptors sends no FIN.
   socket.destroy();
   return { handle: { carrier: "native", local, remote, ticket, socket: null }, surplus };
 }
 
-/** The runtime's socket, which has nobody to be told of errors any more: unheard, they would end the process. */
+/** Detaches the runtime's socket. It gets an error listener, since an error without one would end the process. */
 function left(transport: NodeTransport): Socket {
   return transport.leave().on("error", ignore);
 }
 
 function ignore(): void {
-  // Nothing that happens to it matters any more.
+  // Errors of a detached socket do not matter.
 }
 
-/** Makes it a connection of this thread's. @throws where it is gone, or cannot be carried here */
+/** Makes a transport on this thread. @throws if the connection is gone, or cannot be used on this thread */
 export function unpack({ ticket, socket, local, remote }: TransferHandle): AcceptedTransport {
   if (ticket !== null) return NativeTransport.taken(ticket, local, remote);
   if (socket === null) throw new Error("there is neither a ticket nor a socket");
@@ -98,22 +103,25 @@ export function unpack({ ticket, socket, local, remote }: TransferHandle): Accep
   return transport;
 }
 
-/** Nobody will take it any more: the connection is reset. Of what was taken meanwhile, nothing is touched. */
+/**
+ * Called by the sender when no thread will take the connection: it is reset. If the other thread has taken it
+ * meanwhile, nothing happens.
+ */
 export function drop({ ticket, socket }: TransferHandle): void {
   if (ticket !== null) dropTicket(ticket);
   else socket?.destroy();
 }
 
-/** It has come here, and nobody takes it. What the addon has parked, its sender drops. */
+/** Called by the receiver when it does not take the connection. A ticket is left to the sender, which drops it. */
 export function turnAway({ socket }: TransferHandle): void {
   socket?.destroy();
 }
 
-/** What of a connection travels besides its descriptor. All of it can be cloned. */
+/** The state of a connection that goes with its descriptor. All of it can be cloned. */
 export interface TransferState {
-  /** Received and not read. */
+  /** Bytes that were received and not read. */
   readonly ahead: Uint8Array;
-  /** Without those. */
+  /** How many bytes were read, without those in `ahead`. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly allowHalfOpen: boolean;
@@ -122,21 +130,21 @@ export interface TransferState {
   readonly isReferenced: boolean;
   readonly host: string | undefined;
   readonly proxied: ProxiedAddresses | null;
-  /** Whether our FIN is out. */
+  /** Whether this side has sent its FIN. */
   readonly hasFinished: boolean;
   readonly userData: unknown;
-  /** By which secrets it is encrypted from its start; null: it is not. */
-  readonly secrets: number | null;
+  /** The number of the TLS options with which the receiver starts a handshake; null if there is none. */
+  readonly tlsId: number | null;
 }
 
 export interface Transfer {
-  /** The sender's number for it. */
+  /** The sender's number for this connection. */
   readonly id: number;
   readonly handle: TransferHandle;
   readonly state: TransferState;
 }
 
-/** What of a connection goes along. */
+/** The state to send for a connection. `counted` bytes of `ahead` were already counted as read. */
 export function stateOf(
   { socket, limits, isAccepted, isReferenced, host, proxied, bytesRead, writing }: Connection,
   ahead: Uint8Array,
@@ -155,11 +163,11 @@ export function stateOf(
     proxied,
     hasFinished: writing.finSent,
     userData,
-    secrets: null,
+    tlsId: null,
   };
 }
 
-/** In memory of their own: what is sent takes all of its memory along. */
+/** Joins bytes in a new memory of exact size, because a transferred view brings all of its memory along. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;

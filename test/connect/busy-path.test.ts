@@ -55,7 +55,7 @@ describe("a path whose listener is busy", () => {
       stage.failLast();
       stage.clock.advance(50);
     }
-    assert.match(stage.error.message, /^Cannot connect to \/s: .*too many connections wait \(EAGAIN\)$/);
+    assert.match(stage.error.message, /^Cannot connect to \/s: .*\(EAGAIN\)$/);
     assert.equal((stage.error.cause as NodeJS.ErrnoException).code, "EAGAIN");
     const tookMs = stage.clock.now() - start;
     assert.ok(tookMs >= 10_000 && tookMs <= 10_100, `${tookMs}`);
