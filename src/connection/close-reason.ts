@@ -2,32 +2,35 @@ import { inspect } from "node:util";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { Destination } from "./destination.js";
 
-/** Why, and in which condition, a connection came to its end. */
+/** The reason why a connection has ended, and its byte counts at the end. */
 export type CloseReason = {
-  /** Received, unread ones included. */
+  /** The number of bytes received, unread ones included. */
   readonly bytesRead: number;
-  /** Taken by the operating system. */
+  /** The number of bytes that the operating system has taken. */
   readonly bytesWritten: number;
-  /** Received, and never read. Not enumerable, so that no log shows what the peer sent. */
+  /**
+   * The bytes that were received and never read. The property is not enumerable, so that logs do not show what the peer
+   * sent.
+   */
   readonly unread: Buffer;
-  /** How many were queued, and never taken by the operating system. */
+  /** The number of queued bytes that the operating system has never taken. */
   readonly unsentBytes: number;
 } & (
   | {
       /** `"local"`: this side closed. `"remote"`: the peer ended the stream. */
       readonly by: "local" | "remote";
       readonly error: null;
-      /** The run loop that has the connection now, of a socket that was moved. */
+      /** The run loop to which `moveTo` has moved the connection. */
       readonly movedTo?: Destination;
     }
   | {
-      /** Something went wrong; `error` says what. */
+      /** The connection has ended because of `error`. */
       readonly by: "error";
       readonly error: AsyncSocketError;
     }
 );
 
-/** What marks `unread` as hidden, and prints a reason without it even where hidden properties are to be shown. */
+/** Hides `unread`, and prints a reason without it even if hidden properties are to be shown. */
 const HIDDEN: PropertyDescriptorMap = {
   unread: { enumerable: false },
   [inspect.custom]: {
@@ -37,7 +40,7 @@ const HIDDEN: PropertyDescriptorMap = {
   },
 };
 
-/** @internal Makes `unread` a property that nothing shows which prints or serializes the reason. */
+/** @internal Hides `unread` from everything that prints or serializes the reason. */
 export function withoutPayload<R extends CloseReason>(reason: R): R {
   return Object.defineProperties(reason, HIDDEN);
 }

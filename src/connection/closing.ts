@@ -1,4 +1,4 @@
-/** How a connection ends: when a graceful close begins and is over, and who is told of the end, in which order. */
+/** How a connection ends: when a graceful close begins and is done, and in which order the end is reported. */
 
 import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { settle, type SocketRequest } from "../base/request.js";
@@ -7,11 +7,11 @@ import { type CloseReason, withoutPayload } from "./close-reason.js";
 import { closeCode } from "./failures.js";
 import { notify } from "./notify.js";
 
-/** Conditions of a graceful close; they add up. */
+/** The conditions of a graceful close, as bits that can be combined. */
 export const AFTER_READING = 1;
 export const AFTER_WRITING = 2;
 
-/** The graceful close with a deadline that runs from now. */
+/** Closes gracefully, with a deadline that runs from now. */
 export function dispose(connection: ClosingOwner): SocketRequest<CloseReason> {
   const { phase, reason, timer, writing } = connection;
   if (phase === "idle" || (phase === "connecting" && writing.queue.head === null)) return connection.disconnect(false);
@@ -22,14 +22,14 @@ export function dispose(connection: ClosingOwner): SocketRequest<CloseReason> {
   return connection.disconnectAfter(AFTER_WRITING);
 }
 
-/** Closes it, also where it is on its way to another thread, and nobody there may ever take it. */
+/** Closes a connection, even if it is on its way to another thread, where it may never be taken. */
 export function endAtOnce(connection: ClosingOwner): void {
   const { moved } = connection;
   if (moved === null) void connection.disconnect(false);
   else if (moved.state === "waiting") moved.end();
 }
 
-/** Takes the next step to the end, if there is one to take. */
+/** Takes the next step towards the end, if there is one to take. */
 export function closeStep(connection: ClosingOwner): boolean {
   if (connection.reason !== null) return finishClose(connection, connection.reason);
   if (connection.phase === "idle") return closeUnused(connection);
@@ -37,7 +37,7 @@ export function closeStep(connection: ClosingOwner): boolean {
   return connection.graceful !== null && closeGracefully(connection, connection.graceful);
 }
 
-/** A socket that never connected, and has nothing to do any more. */
+/** Closes a socket that never connected and has nothing left to do. */
 function closeUnused(connection: ClosingOwner): boolean {
   const { closeWhen } = connection;
   if (closeWhen === 0 || !areMet(connection, closeWhen)) return false;
@@ -55,7 +55,7 @@ function beginGracefulClose(connection: ClosingOwner): boolean {
   const { socket, reading, writing, closeWhen } = connection;
   // A stream decides by itself when its writing side ends.
   const hasEnded = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
-  // Reads asked for before that may still be met by what is unread.
+  // Reads that were queued before may still be satisfied by unread bytes.
   const isOver = hasEnded && reading.queue.head === null;
   const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
   if (!isOver && !isAskedFor) return false;
@@ -65,7 +65,10 @@ function beginGracefulClose(connection: ClosingOwner): boolean {
   return true;
 }
 
-/** Flush, FIN, and then wait for the peer's (SwiftNIO and asyncio lost data before they came to this order). */
+/**
+ * Sends what is queued, then a FIN, and then waits for the peer's FIN (SwiftNIO and asyncio lost data before they used
+ * this order).
+ */
 function closeGracefully(connection: ClosingOwner, by: "local" | "remote"): boolean {
   const { reading, writing, timer } = connection;
   if (writing.queue.head !== null) return false;
@@ -79,8 +82,8 @@ function closeGracefully(connection: ClosingOwner, by: "local" | "remote"): bool
 }
 
 /**
- * Whether nothing but writes that are not out holds up a close, or a connection that is still to come: that lasts no longer
- * than `limits.lingerMs` without a byte.
+ * Whether a graceful close waits only for writes to be sent, or for the socket to be connected. This may last at most
+ * `limits.lingerMs` without progress.
  */
 export function isFlushing(connection: FlushingOwner): boolean {
   const { phase, closeWhen, graceful, reading, writing, timer } = connection;
@@ -91,7 +94,9 @@ export function isFlushing(connection: FlushingOwner): boolean {
   return waitsForWrites || (reading.ended && writing.endEntry !== null);
 }
 
-/** The time of a graceful close is over. That the peer is slow to end its side fails nothing: all is out. */
+/**
+ * The time of a graceful close is over. If all bytes are sent and only the peer's FIN is missing, that is no failure.
+ */
 export function endLingering(connection: FlushingOwner): void {
   const { writing, limits } = connection;
   if (writing.finDone && writing.unsentBytes === 0) {
@@ -102,7 +107,7 @@ export function endLingering(connection: FlushingOwner): void {
   connection.closeLate(socketError("LINGER_TIMEOUT", "disconnect", message));
 }
 
-/** What a connection that ends now leaves behind. */
+/** Makes the close reason of a connection that ends now. */
 export function closeReason(
   { reading, writing, bytesRead }: ClosingOwner,
   by: CloseReason["by"],
@@ -118,7 +123,7 @@ export function closeReason(
   return withoutPayload(error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts });
 }
 
-/** After `close`: tells everybody, in order, and then waits for the descriptors. */
+/** Reports the end in order, after `close`, and then waits until the descriptors are closed. */
 function finishClose(connection: ClosingOwner, reason: CloseReason): boolean {
   const { attempt, reading, writing } = connection;
   const error = reason.error ?? undefined;
@@ -144,7 +149,7 @@ function finishClose(connection: ClosingOwner, reason: CloseReason): boolean {
   return true;
 }
 
-/** A turn after the last entry has been told of. */
+/** Reports that the socket is closed, a turn after the last entry was reported. */
 function reportClosed(connection: ClosingOwner): void {
   if ((connection.toldLate || connection.hasUntold) && connection.endDelaysLeft-- > 0) {
     connection.toldLate = false;
@@ -161,8 +166,9 @@ function reportClosed(connection: ClosingOwner): void {
 }
 
 /**
- * A `connect` or `listen` has failed, and nobody hears of it: neither by the request nor by the delegate. Such a program
- * would seem to hang. What the user ended himself is no failure, and a stream has an 'error' event of its own.
+ * Emits a warning if a `connect` or `listen` has failed and neither the request nor the delegate reports it, because
+ * such a program would seem to hang. A close by the application is no failure, and a stream has an 'error' event of its
+ * own.
  */
 export function warnIfUnheard(socket: SocketFace, request: SocketRequest<unknown>, { error }: CloseReason): void {
   const isHeard = request._settlers !== null || socket.delegate?.didDisconnect !== undefined || socket._isStream;

@@ -24,18 +24,18 @@ import { ConnectionTimer } from "./timer.js";
 import type { Upgrade } from "./upgrade.js";
 import { Writing } from "./writing.js";
 
-/** The most that a transport is ever asked to deliver at once. */
+/** The most bytes that a transport is asked to deliver at once. */
 const ROOM_MAX = 64 * 1024;
-/** Bounds of one turn, so that a socket that always has work leaves others theirs. */
+/** The bounds of one turn, so that a socket that always has work leaves time for other sockets. */
 const STEPS_A_TURN = 100;
 const ENTRIES_A_TURN = 2000;
 
 /**
- * One life of a socket, from idle to closed: it ties the two sides to a transport. A socket that is used again gets a
- * new one, so nothing of the old can touch the new.
+ * One connection of a socket, from idle to closed: it connects the reading and the writing half to a transport. A socket
+ * that is used again gets a new Connection, so that nothing of the old one can affect the new one.
  *
- * Everything is done by `drain`, one loop of small steps, and each step's last act is a call to the user. Calls from
- * outside (and from inside callbacks) only change the queues and see to it that `drain` runs.
+ * All work is done by `drain`, a loop of small steps, and the last act of each step is a call to the application. Calls
+ * from outside, and from inside callbacks, only change the queues and make sure that `drain` runs.
  *
  * ```
  * idle ── connect ──> connecting ── a winner ─> open ── a condition is met, FIN in effect ──> closing, gracefully
@@ -52,51 +52,59 @@ export class Connection
   readonly writing: Writing = new Writing(this);
   readonly timer: ConnectionTimer = new ConnectionTimer(this);
   phase: Phase = "idle";
-  /** None before there is a connection. */
+  /** The transport; null before the socket is connected. */
   transport: Transport | null = null;
-  /** What was connected to, by name or address. */
+  /** The host that was connected to, by name or address. */
   host: string | undefined;
-  /** Where the connection is to be encrypted, or is. */
+  /** The upgrade to TLS; null if the connection is not to be encrypted. */
   upgrade: Upgrade | null = null;
-  /** Whose connection it is, where a proxy has told. */
+  /** The addresses that a PROXY header has reported. */
   proxied: ProxiedAddresses | null = null;
-  /** Whether it came in by a listener. */
+  /** Whether a listener accepted the connection. */
   isAccepted = false;
-  /** Where it went, of a connection that another thread has now. */
+  /** The record of the connection on another thread, if it has moved there. */
   moved: RemoteConnection | null = null;
-  /** Whether it keeps the process alive; set by `setReferenced`. */
+  /** Whether the connection keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
   attempt: Connecting | null = null;
-  /** The request of an attempt that came to nothing. */
+  /** The request of a connect that has failed. */
   failedConnect: SocketRequest<unknown> | null = null;
 
-  // How it ends: see closing.ts.
+  // The state of the end of a connection: see closing.ts.
   /** AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
-  /** Closing, but still flushing and waiting for the peer's FIN: by whom it was ended. */
+  /**
+   * During a graceful close, which still sends bytes and waits for the peer's FIN: the side that ended the connection.
+   */
   graceful: "local" | "remote" | null = null;
   reason: CloseReason | null = null;
   willDisconnectDue = false;
-  /** Those that are not closed yet: its own, and those of attempts that did not win. */
+  /** How many descriptors are open: that of the connection, and those of connect attempts that did not win. */
   descriptors = 0;
-  /** Whether all has been told, but the end itself. */
+  /** Whether everything is reported except the end itself. */
   endsSoon = false;
-  /** Whether an entry was told of since the end was due to be told: that comes a turn later, then. */
+  /** Whether an entry was reported while the report of the end was due. The end is then reported a turn later. */
   toldLate = false;
-  /** How often it may: who asks for something in every turn must not hold it up for ever. */
+  /**
+   * How many more times the report of the end may be delayed, since code that asks for something in every turn must not
+   * delay it for ever.
+   */
   endDelaysLeft = 10;
   readonly closeRequests: SocketRequest<CloseReason>[] = [];
-  /** Told when the descriptor is closed, before the delegate is. */
+  /** Called when the descriptor is closed, before the delegate is told. */
   onClosed: ((connection: Connection) => void) | null = null;
 
-  /** How many more entries may be told of before others have their turn. It counts over turns in which few are, too. */
+  /**
+   * How many more entries may be reported before other sockets have their turn. The count continues over turns in which
+   * few are reported.
+   */
   entriesLeft = ENTRIES_A_TURN;
-  /** Settled entries that nobody was told of yet. */
+  /** Failed entries that are not reported yet. */
   readonly #untold = new EntryList<Entry>();
   #draining = false;
   #scheduled = false;
-  /** Nothing is done before `resume`. */
+  /** Whether the connection does nothing until `resume` or `goOn` is called. */
   #rests = false;
   #opened = false;
   #room = ROOM_MAX;
@@ -107,27 +115,29 @@ export class Connection
     this.clock = clock;
   }
 
-  /** Whether writes go out: also while a graceful close flushes. */
+  /** Whether writes can be sent now, also during a graceful close. */
   get isCarrying(): boolean {
     return (this.phase === "open" || this.graceful !== null) && !this.isHeld;
   }
 
-  /** Whether a TLS handshake holds everything else up. */
+  /** Whether everything else waits for a TLS handshake. */
   get isHeld(): boolean {
     return this.upgrade?.isUnderWay === true;
   }
 
-  /** Whether entries have failed that nobody was told of yet. */
+  /** Whether there are failed entries that are not reported yet. */
   get hasUntold(): boolean {
     return this.#untold.head !== null;
   }
 
-  /** Whether nobody is told of anything for now: others have their turn, or what a delegate threw has to surface. */
+  /**
+   * Whether reporting is paused: other sockets have their turn, or an exception of the delegate has to surface first.
+   */
   get isPaused(): boolean {
     return this.#rests || this.entriesLeft <= 0;
   }
 
-  /** Whether reads can be served outside of the loop: nothing is under way, or asked for, that comes first. */
+  /** Whether reads can be served outside of the loop: nothing is under way or asked for that must come first. */
   get isServing(): boolean {
     const isIdle = this.phase === "open" && this.closeWhen === 0 && !this.#draining;
     return isIdle && !this.isPaused && !this.hasUntold && !this.isHeld;
@@ -169,7 +179,10 @@ export class Connection
     this.#setRoom();
   }
 
-  /** Gives the transport away, with what it has received. Nothing more happens here. Null where it is lost already. */
+  /**
+   * Gives the transport away, with the bytes it has received; this connection is over then. Null if the transport is
+   * lost already.
+   */
   release(): Reached | null {
     const { transport, reading } = this;
     if (transport === null || this.reason !== null) return null;
@@ -179,7 +192,7 @@ export class Connection
     return { transport: transport as AcceptedTransport, ahead, hasEnded: reading.peerEnded };
   }
 
-  /** Bytes that came before the transport was this one's. They are copied. */
+  /** Takes bytes that were received before this connection took over the transport. They are copied. */
   takeAhead(bytes: Buffer): void {
     this.bytesRead += bytes.length;
     this.reading.queue.buffer.borrow(bytes, bytes.length);
@@ -197,13 +210,13 @@ export class Connection
     this.onClosed?.(this);
   }
 
-  /** It is no connection of this thread's any more. */
+  /** Removes the connection from this thread's count of open connections. */
   leaveOpenCount(): void {
     if (this.#opened) socketClosed();
     this.#opened = false;
   }
 
-  /** Of a socket that listened, and does no more: what is asked of it now fails with CLOSED. */
+  /** Marks the connection as closed without any report. Operations called from now on fail with CLOSED. */
   retire(reason: CloseReason): void {
     this.leaveOpenCount();
     this.phase = "closed";
@@ -217,7 +230,7 @@ export class Connection
     return this.whenClosed("disconnect");
   }
 
-  /** Closes gracefully, once the conditions are met, those of earlier calls included. */
+  /** Closes gracefully once the conditions are met, together with those of earlier calls. */
   disconnectAfter(conditions: number): SocketRequest<CloseReason> {
     this.closeWhen |= conditions;
     this.schedule();
@@ -237,7 +250,7 @@ export class Connection
     if (this.attempt !== null) this.close("error", this.attempt.timeoutError());
   }
 
-  /** The only place where a transport that was dialed becomes the connection's. */
+  /** Takes over the transport that a route has connected. No other method does so. */
   didConnect({ transport, ahead, hasEnded }: Reached): void {
     this.timer.disarm();
     this.timer.wasHeard = true;
@@ -272,7 +285,7 @@ export class Connection
     this.upgrade?.didHandshake(info);
   }
 
-  /** Handshake through, peer trusted. */
+  /** The handshake is done, and the peer is trusted. */
   didSecure(): void {
     this.#didConnect(true);
   }
@@ -336,7 +349,7 @@ export class Connection
 
   didClose(): void {
     this.descriptors--;
-    // When both have ended, the descriptor goes; the connection stays while bytes are unread.
+    // If both sides have ended, the descriptor may close; the connection stays while bytes are unread.
     if (this.reading.peerEnded && this.writing.finSent) this.writing.finDone = true;
     else this.close("error", socketError("CONNECTION_LOST", "connection", "Connection lost: it was closed underneath"));
     this.drain();
@@ -350,7 +363,10 @@ export class Connection
     this.clock.soon(drain, this);
   }
 
-  /** Does all that can be done now, in small steps. Never nested: calls made by callbacks leave it to the running one. */
+  /**
+   * Does everything that can be done now, in small steps. It never runs nested: a call made by a callback leaves its
+   * work to the loop that is running.
+   */
   drain(): void {
     if (this.#draining) return;
     this.#scheduled = false;
@@ -360,7 +376,7 @@ export class Connection
     this.timer.arm();
   }
 
-  /** As much as one turn may take. */
+  /** Does as many steps as one turn may have. */
   #work(): void {
     this.#draining = true;
     let steps = STEPS_A_TURN;
@@ -374,7 +390,7 @@ export class Connection
     if (steps === 0 || this.entriesLeft <= 0) this.#rest();
     if (this.reading.servedAwaited) {
       this.reading.servedAwaited = false;
-      // A tick of its own would come before the code that awaited; this way it comes behind.
+      // A tick of its own would run before the code that awaits the read; this call runs after that code.
       if (this.writing.queue.hasMore) soonest(() => this.schedule());
     }
   }
@@ -396,27 +412,30 @@ export class Connection
     return true;
   }
 
-  /** Something threw that must not: a transport of somebody else's, say. It ends this connection, and no other. */
+  /**
+   * Handles an exception from code that must not throw, such as a transport of the application's. It ends this
+   * connection and no other.
+   */
   #didBreak(error: unknown): void {
     if (this.reason !== null) surface(error);
     else this.close("error", socketError("CONNECTION_LOST", "connection", `Connection lost: ${inWords(error)}`, error));
     this.#rest();
   }
 
-  /** Leaves others their turn. */
+  /** Stops until the next turn, so that other sockets have theirs. */
   #rest(): void {
     this.#rests = true;
     this.writing.flushWaiting();
     this.clock.later(resume, this);
   }
 
-  /** A turn's rest is over. */
+  /** Continues after a turn's rest. */
   resume(): void {
     this.entriesLeft = ENTRIES_A_TURN;
     this.goOn();
   }
 
-  /** Nothing more is told until what was thrown has surfaced, which is asked for already. */
+  /** Reports nothing more until the delegate's exception has surfaced, which is scheduled already. */
   pause(): void {
     this.#rests = true;
     this.clock.soon(goOn, this);
@@ -429,13 +448,13 @@ export class Connection
 
   // ------------------------------------------------------------------ failing and closing
 
-  /** Marks an entry, which is in no queue any more, as failed; the loop tells of it. */
+  /** Marks an entry as failed that was removed from its queue; the loop reports it. */
   failEntry(entry: Entry, error: AsyncSocketError): void {
     markFailed(entry, error);
     this.#untold.push(entry);
   }
 
-  /** The end, at once. The loop then tells everybody. */
+  /** Ends the connection at once. The loop then reports it. */
   close(by: "local" | "remote", error: null, reset?: boolean): void;
   close(by: "error", error: AsyncSocketError, reset?: boolean): void;
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
@@ -446,7 +465,7 @@ export class Connection
     this.graceful = null;
     this.willDisconnectDue = this.#opened;
     this.attempt?.giveUp();
-    // A stream may close from inside this call: that waits until whoever closes here is through.
+    // A stream may report its close inside this call; the loop must not run before this method is done.
     const wasDraining = this.#draining;
     this.#draining = true;
     this.transport?.destroy(reset);
@@ -454,7 +473,10 @@ export class Connection
     this.schedule();
   }
 
-  /** A deadline has passed. What is not sent yet is not left to the system, which would keep it for a long time. */
+  /**
+   * Closes because a deadline has passed. If bytes are unsent, a RST is sent, since the system would otherwise keep
+   * them for a long time.
+   */
   closeLate(error: AsyncSocketError): void {
     this.close("error", error, this.writing.unsentBytes > 0);
   }
@@ -468,7 +490,7 @@ export class Connection
     this.timer.markActive();
   }
 
-  /** What was received already belongs to the handshake; nothing of it ever reaches a read. */
+  /** Starts TLS. Bytes that were received already belong to the handshake, and never reach a read. */
   becomeSecure(settings: SecureSettings): void {
     const { buffer } = this.reading.queue;
     const ahead = buffer.copyOut(buffer.length);
@@ -480,7 +502,7 @@ export class Connection
     this.#setRoom();
   }
 
-  /** Tells the transport how much may come: what the current read can take, and the read-ahead. */
+  /** Tells the transport how many bytes it may deliver: those for the current read, and the read-ahead. */
   #setRoom(): void {
     let room = ROOM_MAX;
     if (this.phase === "open" || this.isHeld) {

@@ -4,53 +4,55 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { Destination } from "./destination.js";
 import type { CloseReason } from "./close-reason.js";
 
-/** What is known of a connection that never became a socket. */
+/** The addresses of an accepted connection. */
 export interface AcceptInfo {
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
-  /** Whose connection it is, where a PROXY header has told. */
+  /** The addresses that a PROXY header has reported; undefined without one. */
   readonly proxied?: ProxiedAddresses | undefined;
 }
 
 /**
- * Whoever is told what happens. Every method is optional; the socket comes first; `this` is the delegate. One delegate
- * may serve any number of sockets, and may be changed at any time: the delegate of that moment is told.
+ * The methods that a socket calls when something happens. Every method is optional. The first argument is always the
+ * socket, and `this` is the delegate. One delegate may serve any number of sockets. A socket's delegate may be changed
+ * at any time; each event goes to the delegate that is set at that moment.
  *
- * No method is ever called from inside a call that you make, and one that throws surfaces as an uncaught exception
- * while the socket goes on.
+ * No method is called before a call that you make into the library has returned. An exception thrown by a method
+ * becomes an uncaught exception; the socket itself continues.
  */
 export interface SocketDelegate<Socket, Tag = unknown> {
   /**
-   * To which run loop a new connection goes, behind its PROXY header and before its TLS handshake: its `onSocket` is
-   * told of it in place of `didAccept`. Null or undefined: it stays on this thread. Where it cannot go there,
-   * `didFailAccept` is told, with `TRANSFER`, and the connection is reset.
+   * Chooses the run loop for a new connection, after its PROXY header has arrived and before its TLS handshake. On that
+   * loop, `onSocket` receives the socket in place of `didAccept`. If the answer is null or undefined, the connection
+   * stays on this thread. If the connection cannot be sent there, it is reset, and `didFailAccept` is called with
+   * `TRANSFER`.
    */
   wantsRunLoopForNewSocket?(listener: Socket, info: AcceptInfo): Destination | null | undefined;
   /**
-   * A new socket, connected, with the listener's class, delegate, limits and options; behind its PROXY header, and
-   * before its TLS handshake: what is queued here waits for that.
+   * A connection was accepted. The new socket has the listener's class, delegate, limits and options. This is called
+   * after the PROXY header has arrived, and before the TLS handshake; operations queued here wait for the handshake.
    */
   didAccept?(listener: Socket, socket: Socket): void;
   /**
-   * A connection that never became a socket: an accept error, a limit, the block list (`ACCEPT`), its PROXY header
-   * (`PROXY_PROTOCOL`), a run loop that it did not get to (`TRANSFER`); also once where a run loop ends that has
-   * connections of this listener's. The listener goes on.
+   * A connection did not become a socket, because of an error or limit while accepting, or the block list (`ACCEPT`),
+   * its PROXY header (`PROXY_PROTOCOL`), or because it did not arrive on its run loop (`TRANSFER`). It is also called
+   * once when a run loop ends by itself that has connections of this listener. The listener continues.
    */
   didFailAccept?(listener: Socket, error: AsyncSocketError, info: AcceptInfo): void;
   /**
-   * The connection asked for by `connect` is there, with `tls` its handshake through. Entries queued before start after
-   * this.
+   * The socket is connected; with the option `tls`, its handshake is done and the peer trusted. Operations that were
+   * queued before start after this call.
    */
   didConnect?(socket: Socket): void;
 
-  /** The TLS handshake is through, and the peer trusted. What was queued behind it starts after this. */
+  /** The TLS handshake is done, and the peer is trusted. Operations queued after `startTLS` start after this call. */
   didSecure?(socket: Socket): void;
   /**
-   * Whether the owner of this certificate is to be trusted; asked once a handshake, where the method exists and the
-   * peer has shown a certificate. The handshake waits for the answer, which may be a promise, within
-   * `limits.handshakeMs`. It is the last word, whatever the options say: anything but true closes the connection with
-   * `TLS`, a promise that fails as well. It is asked also where the socket has become a stream meanwhile.
-   * @param error - what the checks found wrong; null: nothing
+   * Decides whether the peer with this certificate is trusted. It is called once for each handshake in which the peer
+   * has presented a certificate, also if the socket has become a stream meanwhile. The handshake waits for the answer,
+   * which may be a promise, until `limits.handshakeMs` is over. The answer overrides the options: true trusts the peer;
+   * any other value, an exception or a rejected promise closes the connection with `TLS`.
+   * @param error - the problem that the checks of the certificate found; null if there is none
    */
   shouldTrustPeer?(
     socket: Socket,
@@ -58,39 +60,49 @@ export interface SocketDelegate<Socket, Tag = unknown> {
     error: Error | null,
   ): boolean | Promise<boolean>;
 
-  /** A read that gives bytes is satisfied. They are yours. For a `skip` this is called with an empty buffer. */
+  /** A read of bytes is done. The library does not use the buffer any more. For a `skip`, the buffer is empty. */
   didRead?(socket: Socket, data: Buffer, tag: Tag | undefined): void;
   /**
-   * A read that gives text (a line, or with an encoding) is satisfied. Where there is no such method, `didRead` is told,
-   * with the bytes as they came (of a line without its ending).
+   * A read of text (a line, or a read with an encoding) is done. If the delegate has no such method, `didRead` is
+   * called with the bytes of the text; for a line, these do not include the line ending.
    */
   didReadText?(socket: Socket, text: string, tag: Tag | undefined): void;
-  /** A `readMessage` is satisfied whose framing decodes to neither bytes nor text. */
+  /** A `readMessage` is done, and its framing has decoded a value that is neither bytes nor text. */
   didReadMessage?(socket: Socket, message: unknown, tag: Tag | undefined): void;
-  /** What has come for the current read since the last report; only while it is unfinished. */
+  /**
+   * Bytes have arrived for the current read, which is not done yet. `byteCount` is their number since the last report.
+   */
   didReadPartial?(socket: Socket, byteCount: number, tag: Tag | undefined): void;
-  /** The operating system has every byte of a write. */
+  /** The operating system has taken every byte of a write. */
   didWrite?(socket: Socket, tag: Tag | undefined): void;
-  /** What has gone of the current write since the last report; only while it is unfinished. */
+  /**
+   * Bytes of the current write, which is not done yet, were taken by the operating system. `byteCount` is their number
+   * since the last report.
+   */
   didWritePartial?(socket: Socket, byteCount: number, tag: Tag | undefined): void;
 
   /**
-   * The current read's time is up. `elapsed` ms have passed since it became current, `bytesDone` bytes have come for
+   * The timeout of the current read is over. It became current `elapsed` ms ago, and `bytesDone` bytes have arrived for
    * it.
-   * @returns ms to add to its timeout; 0 or less lets it expire
+   * @returns ms to add to the timeout; with 0 or less, the read fails with `READ_TIMEOUT`
    */
   shouldExtendReadTimeout?(socket: Socket, tag: Tag | undefined, elapsed: number, bytesDone: number): number;
-  /** The same for the current write. */
+  /** The timeout of the current write is over. The answer has the same meaning as for `shouldExtendReadTimeout`. */
   shouldExtendWriteTimeout?(socket: Socket, tag: Tag | undefined, elapsed: number, bytesDone: number): number;
-  /** A read has failed, for whatever reason. No byte was taken. */
+  /**
+   * A read has failed, for whatever reason. It has consumed no bytes, except a `skip` longer than `limits.readAhead`.
+   */
   didFailRead?(socket: Socket, error: AsyncSocketError, tag: Tag | undefined): void;
-  /** A write has failed; `error.bytesDone` of its bytes are out. */
+  /** A write has failed. The operating system has taken `error.bytesDone` of its bytes. */
   didFailWrite?(socket: Socket, error: AsyncSocketError, tag: Tag | undefined): void;
 
-  /** The peer has ended its side, and all that it sent has been read (or cannot satisfy the current read). */
+  /** The peer has ended its side, and all bytes that it sent have been read, or cannot satisfy the current read. */
   didEndReading?(socket: Socket): void;
-  /** The connection is about to be closed, or lost. Unread bytes are still there. */
+  /** The connection is being closed, or was lost. Unread bytes can still be seen in `unread`. */
   willDisconnect?(socket: Socket, reason: CloseReason): void;
-  /** Once, last, after the descriptor is closed; also after a connect that failed. The socket may connect again. */
+  /**
+   * The socket is closed, and so is its descriptor. This is the last call, and is made once, also after a connect that
+   * failed. The socket may connect again.
+   */
   didDisconnect?(socket: Socket, reason: CloseReason): void;
 }

@@ -1,14 +1,14 @@
-/** Where connections go that another thread is to have: a run loop, or a pool of them. */
+/** The destination of connections that are sent to another thread: a run loop, or a pool of run loops. */
 export interface Destination {
-  /** How many connections it has. */
+  /** How many connections the destination has. */
   readonly sockets: number;
-  /** @internal What sends connections there. The room of threads makes it, and knows what it is. */
+  /** @internal The object that sends connections there. It is made and understood by the folder `threads`. */
   readonly _sending: object;
 }
 
-/** A connection that another thread has, or is to have, as this thread knows it. */
+/** A connection that is on another thread, or on its way there, as this thread knows it. */
 export interface RemoteConnection {
   readonly state: "waiting" | "there" | "over";
-  /** Closes it there at once, also where nobody may ever take it. */
+  /** Closes the connection on the other thread at once, even if that thread never takes it. */
   end(): void;
 }

@@ -1,4 +1,4 @@
-/** The words of every failure of an entry, in one place. */
+/** Makes the errors with which reads and writes fail, and their messages. */
 
 import { inWords } from "../base/errno.js";
 import { AsyncSocketError, isCode, type ShortCode } from "../base/errors.js";
@@ -6,10 +6,12 @@ import type { ReadEntry } from "../pump/read-entry.js";
 import type { ReadQueue } from "../pump/read-queue.js";
 import type { WriteEntry } from "../pump/write-queue.js";
 
-/** What a read fails with by itself. */
+/** The codes of failures that a read itself causes. */
 export type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME" | "BAD_STATE";
 
-/** An error for a read. Its bytes, if it is the current one, are copied into `partial`. */
+/**
+ * Makes the error of a read. If the read is the current one, the bytes that arrived for it are copied into `partial`.
+ */
 export function readError(queue: ReadQueue, entry: ReadEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
   const isCurrent = queue.head === entry && entry._state === "current";
   const partial = isCurrent ? queue.partial(entry) : undefined;
@@ -68,12 +70,12 @@ function commonWords(code: ShortCode, cause: unknown): string {
   return `failed: the socket is closed${why}`;
 }
 
-/** @param cause the error of the connection, which says why after the same words */
+/** @param cause the error of the connection, whose message continues after the same first words */
 function whyLost(cause: unknown): string {
   return cause instanceof Error ? `: ${cause.message.replace(/^Connection lost: /, "")}` : "";
 }
 
-/** What entries fail with that a close takes along. */
+/** The code with which queued entries fail when the connection closes. */
 export function closeCode(error: AsyncSocketError | null): "CLOSED" | "CONNECTION_LOST" {
   return error !== null && isCode(error, "CONNECTION_LOST") ? "CONNECTION_LOST" : "CLOSED";
 }

@@ -1,6 +1,7 @@
 /**
- * Telling the user: the delegate's method first, then the promise. Each of these is the last thing a step does, since
- * anything may be called from inside. What a delegate throws surfaces as an uncaught exception, as from an EventEmitter.
+ * Reports events to the application: first to the delegate's method, then to the request. Each report is the last act
+ * of a step, since a callback may call anything. An exception thrown by a delegate becomes an uncaught exception, as
+ * with an EventEmitter.
  */
 
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
@@ -19,13 +20,13 @@ type MethodName = keyof Delegate;
 type Rest<M extends MethodName> =
   NonNullable<Delegate[M]> extends (socket: SocketFace, ...rest: infer R) => unknown ? R : never;
 
-/** What a delegate has thrown. It is told nothing more of this socket before that has surfaced. */
+/** Handles an exception of a delegate. Nothing more is reported about this socket before the exception has surfaced. */
 function surfaceOf(socket: SocketFace, error: unknown): void {
   surface(error);
   socket._connection.pause();
 }
 
-/** Calls one of the delegate's methods, if it has it. */
+/** Calls a method of the delegate, if it has that method. */
 export function notify<M extends MethodName>(socket: SocketFace, method: M, ...rest: Rest<M>): unknown {
   const { delegate } = socket;
   if (delegate === null) return undefined;
@@ -38,7 +39,7 @@ export function notify<M extends MethodName>(socket: SocketFace, method: M, ...r
   }
 }
 
-/** Whether the delegate has a method: it may have it by a getter, and that may throw. */
+/** Whether the delegate has a method. The method may be defined by a getter, which may throw. */
 export function hears(socket: SocketFace, method: MethodName): boolean {
   try {
     return socket.delegate?.[method] !== undefined;
@@ -48,12 +49,15 @@ export function hears(socket: SocketFace, method: MethodName): boolean {
   }
 }
 
-/** Whether the delegate has no method for text, but one for bytes: it is told of text by that, rather than not at all. */
+/** Whether the delegate has a method for bytes but none for text: then it is given the bytes of a text. */
 export function wantsBytes(socket: SocketFace): boolean {
   return hears(socket, "didRead") && !hears(socket, "didReadText");
 }
 
-/** @param told what the delegate is given: the value, or the bytes that became a text */
+/**
+ * Reports a read that is done.
+ * @param told what the delegate is given: the value, or the bytes that were decoded to it
+ */
 export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, told: unknown): void {
   entry._state = "done";
   entry._outcome = value;
@@ -86,7 +90,7 @@ export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   entry._tell();
 }
 
-/** Marks an entry as failed; `tellFailed` says so. */
+/** Marks an entry as failed; `tellFailed` reports it later. */
 export function markFailed(entry: Entry, error: AsyncSocketError): void {
   entry._state = error.code === "ERR_ASYNCSOCKET_CANCELED" ? "canceled" : "failed";
   entry._outcome = error;
@@ -98,13 +102,13 @@ export function markFailed(entry: Entry, error: AsyncSocketError): void {
 export function tellFailed(socket: SocketFace, entry: Entry): void {
   const error = entry._outcome as AsyncSocketError;
   if (entry.kind === "startTLS") {
-    // It closes the connection: the reason tells.
+    // A failed startTLS closes the connection, and the close reason reports the error.
   } else if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
   else if (entry.kind !== "end") notify(socket, "didFailWrite", error, entry.tag);
   entry._tell();
 }
 
-/** Asks the delegate for more time. What is no positive number is no. */
+/** Asks the delegate to extend a timeout. An answer that is no positive number means no. */
 export function askForTime(
   socket: SocketFace,
   method: "shouldExtendReadTimeout" | "shouldExtendWriteTimeout",
@@ -112,7 +116,7 @@ export function askForTime(
   elapsedMs: number,
 ): number {
   const more = notify(socket, method, entry.tag, elapsedMs, entry.bytesDone);
-  // The deadline is now: an answer that comes later is none, and whoever gives one has to learn of it.
+  // The answer is needed now, so a promise cannot count; a delegate that returns one has to learn that.
   if (typeof (more as PromiseLike<unknown> | undefined | null)?.then === "function") {
     surface(new TypeError(`Expected ${method} to return a number of milliseconds at once, got a promise`));
   }

@@ -1,4 +1,4 @@
-/** How many connections this thread has open, over whatever transport. */
+/** Counts the open connections of this thread, over all transports. */
 
 let open = 0;
 let changed: (() => void) | null = null;
@@ -17,7 +17,7 @@ export function openSocketsHere(): number {
   return open;
 }
 
-/** Called with each change, from now on. */
+/** Sets the function that is called at each change of the count. */
 export function onOpenCount(told: () => void): void {
   changed = told;
 }

@@ -1,4 +1,7 @@
-/** What the parts of a connection see of it, and of each other: no more than they need. */
+/**
+ * The interfaces through which the parts of a connection see the connection and each other. Each has only what its part
+ * needs.
+ */
 
 import type { Clock } from "../base/clock.js";
 import type { AsyncSocketError } from "../base/errors.js";
@@ -13,51 +16,54 @@ import type { CloseReason } from "./close-reason.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { RemoteConnection } from "./destination.js";
 
-/** Where a connection stands. */
+/** The phase of a connection. */
 export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
 
-/** What a connection knows of the socket whose life it is: whom to tell, and how. */
+/** The parts of a socket that its connection uses: the delegate to tell, and some properties. */
 export interface SocketFace {
-  /** The delegate of the moment. */
+  /** The present delegate. */
   readonly delegate: SocketDelegate<SocketFace> | null;
   readonly allowHalfOpen: boolean;
-  /** Whether it was turned into a stream, which decides by itself when its writing side ends. */
+  /** Whether the socket was turned into a stream, which decides by itself when its writing side ends. */
   readonly _isStream: boolean;
-  /** One line of facts, for prints. */
+  /** The facts about the socket, for JSON and printing. */
   toJSON(): object;
-  /** The present life, which tells nothing more of itself until an exception of the delegate has surfaced. */
+  /** The present connection. After `pause`, it reports nothing more until an exception of the delegate has surfaced. */
   readonly _connection: { pause(): void };
 }
 
-/** What every part sees. */
+/** What every part of a connection sees. */
 interface Owner {
   readonly socket: SocketFace;
   readonly clock: Clock;
   readonly limits: FullLimits;
   readonly phase: Phase;
-  /** Why it ends; null: it does not. */
+  /** The reason why the connection ends or has ended; null before that. */
   readonly reason: CloseReason | null;
-  /** Sees to it that the loop runs soon. */
+  /** Lets the connection's loop (`drain`) run soon. */
   schedule(): void;
-  /** Runs the loop, unless it is running. */
+  /** Runs the connection's loop, unless it is running already. */
   drain(): void;
   close(by: "error", error: AsyncSocketError): void;
-  /** The end because a deadline has passed: with a RST where bytes are unsent, as the system would keep them. */
+  /**
+   * Closes because a deadline has passed. If bytes are unsent, a RST is sent, since the system would otherwise keep
+   * them.
+   */
   closeLate(error: AsyncSocketError): void;
 }
 
-/** What the two halves see besides. */
+/** What the reading and the writing half see in addition. */
 interface HalfOwner extends Owner {
   readonly isEnding: boolean;
-  /** Whether nobody is told of anything for now. */
+  /** Whether reporting is paused. */
   readonly isPaused: boolean;
-  /** How many more entries may be told of before others have their turn. */
+  /** How many more entries may be reported before other sockets have their turn. */
   entriesLeft: number;
-  /** Marks an entry, which is in no queue any more, as failed; the loop tells of it. */
+  /** Marks an entry as failed that was removed from its queue; the loop reports it. */
   failEntry(entry: Entry, error: AsyncSocketError): void;
 }
 
-/** What the receiving half sees. */
+/** What the reading half sees. */
 export interface ReadingOwner extends HalfOwner {
   /** Whether reads can be served outside of the loop. */
   readonly isServing: boolean;
@@ -67,9 +73,9 @@ export interface ReadingOwner extends HalfOwner {
   readonly upgrade: { readsReached(): boolean; didEnd(): void } | null;
 }
 
-/** What the sending half sees. */
+/** What the writing half sees. */
 export interface WritingOwner extends HalfOwner {
-  /** Whether writes go out. */
+  /** Whether writes can be sent now. */
   readonly isCarrying: boolean;
   readonly transport: Transport | null;
   readonly timer: { markSent(): void };
@@ -77,15 +83,15 @@ export interface WritingOwner extends HalfOwner {
   readonly upgrade: { writesReached(): boolean; forgetGate(): void } | null;
 }
 
-/** What the deadlines see of a half. */
+/** What the timer sees of each half. */
 interface TimedHalf {
-  /** The entry whose time is running. */
+  /** The entry whose timeout is running. */
   readonly waiting: Entry | null;
   readonly wait: Wait;
   expire(now: number): void;
 }
 
-/** What the deadlines see. */
+/** What the timer sees. */
 export interface TimerOwner extends FlushingOwner {
   readonly transport: Transport | null;
   readonly isReferenced: boolean;
@@ -100,18 +106,18 @@ export interface TimerOwner extends FlushingOwner {
 export interface UpgradeOwner extends Owner {
   readonly host: string | undefined;
   readonly isEnding: boolean;
-  /** The connect under way. */
+  /** The connect under way; null if there is none. */
   readonly attempt: unknown;
   readonly timer: { arm(): void };
   readonly reading: { readonly queue: ReadQueue; enqueue(entry: Entry, signal: undefined): void };
   readonly writing: { readonly queue: WriteQueue; enqueue(entry: Entry, signal: undefined): void };
   failEntry(entry: Entry, error: AsyncSocketError): void;
-  /** What was received already belongs to the handshake. */
+  /** Starts TLS. Bytes that were received already belong to the handshake. */
   becomeSecure(settings: SecureSettings): void;
   didSecure(): void;
 }
 
-/** The halves, as their end sees them. */
+/** What closing sees of the reading half. */
 interface EndingReads {
   readonly queue: ReadQueue;
   readonly peerEnded: boolean;
@@ -130,7 +136,7 @@ interface EndingWrites {
   failAll(code: "CLOSED" | "CONNECTION_LOST", cause?: unknown): void;
 }
 
-/** What decides whether a close waits for writes. */
+/** What is needed to decide whether a close waits for writes. */
 export interface FlushingOwner extends Owner {
   readonly closeWhen: number;
   readonly graceful: "local" | "remote" | null;
@@ -141,7 +147,7 @@ export interface FlushingOwner extends Owner {
   close(by: "error", error: AsyncSocketError): void;
 }
 
-/** What the end of a connection sees, and what it keeps there. */
+/** What closing sees of the connection, and the state that it keeps there. */
 export interface ClosingOwner extends FlushingOwner {
   phase: Phase;
   graceful: "local" | "remote" | null;
@@ -160,6 +166,6 @@ export interface ClosingOwner extends FlushingOwner {
   readonly timer: { readonly connectDueAt: number; arm(): void; disarm(): void; lingerFromNow(): void };
   disconnect(reset: boolean): SocketRequest<CloseReason>;
   disconnectAfter(conditions: number): SocketRequest<CloseReason>;
-  /** Nothing of it is left: its count and whoever waits for that are told, before the delegate is. */
+  /** Removes the connection from the count of open ones and calls `onClosed`, before the delegate is told. */
   leave(): void;
 }

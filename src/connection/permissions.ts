@@ -3,16 +3,17 @@ import { AFTER_READING, AFTER_WRITING } from "./closing.js";
 import type { Connection } from "./connection.js";
 
 /**
- * What each state allows: the table "Every state and call" of docs/semantics.md. A call that can never be right throws
- * BAD_STATE; one that comes too late, on a socket that is closing or closed, fails with CLOSED when it is carried out.
+ * Says what each state allows: this is the table "Every state and call" of docs/semantics.md. A call that can never be
+ * right throws BAD_STATE. A call that comes too late, because the socket is closing or closed, gives a request that
+ * fails with CLOSED.
  */
 
-/** What the rules ask of a socket. */
+/** The properties of a socket that the rules use. */
 export interface Standing {
   readonly state: string;
   readonly pendingReads: number;
   readonly pendingWrites: number;
-  /** Whether it was turned into a stream. */
+  /** Whether the socket was turned into a stream. */
   readonly _isStream: boolean;
   readonly _connection: Connection;
 }

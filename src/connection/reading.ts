@@ -10,19 +10,25 @@ import { readError, type ReadFailure } from "./failures.js";
 import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
 import type { ReadingOwner } from "./owner.js";
 
-/** The receiving half of a connection: serves the reads, and knows how the peer's FIN takes effect. */
+/** The receiving half of a connection: it serves the reads, and decides when the peer's FIN takes effect. */
 export class Reading implements RequestOwner {
   readonly queue = new ReadQueue();
   readonly wait = new Wait();
-  /** The peer's FIN has come; it takes effect in its turn. */
+  /** The peer's FIN has arrived. It takes effect only after the bytes before it. */
   peerEnded = false;
   /** The peer's FIN has taken effect. */
   ended = false;
-  /** Reads wait for the next turn: after a failure that leaves the connection open, and before the FIN takes effect. */
+  /**
+   * Whether reads wait for the next turn: after a failure that leaves the connection open, and before the FIN takes
+   * effect.
+   */
   held = false;
-  /** In this drain a read was served that code awaits: it goes on when the drain is through. */
+  /** Whether a read that code awaits was served in this run of the loop. That code continues when the loop is done. */
   servedAwaited = false;
-  /** The FIN has come, or bytes before it were given, since code that awaits them had a turn. */
+  /**
+   * Whether the FIN has arrived, or bytes before it were given to a read, and code that awaits those bytes has not run
+   * since.
+   */
   #owesTurn = false;
   readonly #connection: ReadingOwner;
 
@@ -46,8 +52,9 @@ export class Reading implements RequestOwner {
   }
 
   /**
-   * Serves an iterator by what is here already: where nobody is before it, nothing is to be told, and no signal is asked.
-   * @returns whether it did; else the entry is as it was
+   * Serves a read of an iterator at once from bytes that have arrived. This is possible only if no other read is
+   * queued, nothing has to be reported first, and the delegate has no method for reads.
+   * @returns whether the read was served; if not, the entry is unchanged
    */
   takeNow(entry: ReadEntry): boolean {
     const { queue } = this;
@@ -68,7 +75,7 @@ export class Reading implements RequestOwner {
     return true;
   }
 
-  /** Whether the delegate is told of reads. */
+  /** Whether the delegate has a method for reads. */
   get #isHeard(): boolean {
     const { socket } = this.#connection;
     return hears(socket, "didRead") || hears(socket, "didReadText") || hears(socket, "didReadMessage");
@@ -80,14 +87,17 @@ export class Reading implements RequestOwner {
     try {
       entry._outcome = queue.draw(entry);
     } catch {
-      return false; // The loop finds the same, and says so.
+      return false; // The loop meets the same error, and reports it.
     }
     if (!this.#isWanted(entry)) return false;
     queue.take(entry);
     return true;
   }
 
-  /** Whether a framing of the user's, which was just asked, has left the read and the connection as they were. */
+  /**
+   * Whether the entry is still the current read of an open connection. A framing of the application, which was just
+   * called, may have changed that.
+   */
   #isWanted(entry: ReadEntry): boolean {
     return entry === this.queue.head && this.#connection.phase === "open";
   }
@@ -112,7 +122,7 @@ export class Reading implements RequestOwner {
     this.#connection.schedule();
   }
 
-  /** Satisfies reads while that can be done now, or fails the current one. */
+  /** Serves reads as long as bytes for them have arrived, or fails the current one. */
   step(): boolean {
     const connection = this.#connection;
     const { queue } = this;
@@ -130,7 +140,7 @@ export class Reading implements RequestOwner {
     }
   }
 
-  /** Gives a read what there is for it. */
+  /** Serves a read from the bytes that have arrived. */
   #serve(entry: ReadEntry): void {
     const connection = this.#connection;
     const { queue } = this;
@@ -157,7 +167,7 @@ export class Reading implements RequestOwner {
     return this.peerEnded ? this.#end() : this.#connection.upgrade?.readsReached() === true;
   }
 
-  /** The current read cannot be satisfied: it waits, unless it may not. */
+  /** Handles a current read that cannot be served: it waits, unless it must fail. */
   #cannot(entry: ReadEntry, attempt: ReadAttempt): boolean {
     if (attempt === "wait") {
       if (this.peerEnded) return this.#end();
@@ -167,7 +177,9 @@ export class Reading implements RequestOwner {
     return true;
   }
 
-  /** The peer's FIN takes effect; where it has already, it does so for reads queued since. */
+  /**
+   * Lets the peer's FIN take effect: all queued reads fail with END_OF_STREAM. Reads queued later fail in the same way.
+   */
   #end(): boolean {
     if (!this.peerEnded || (this.ended && this.queue.head === null)) return false;
     if (this.#owesTurn) {
@@ -183,7 +195,7 @@ export class Reading implements RequestOwner {
     return true;
   }
 
-  /** The FIN has come. Code that awaited the last bytes gets its turn before they become the last. */
+  /** The FIN has arrived. Code that awaits bytes before it has its turn before the FIN takes effect. */
   peerDidEnd(): void {
     this.peerEnded = true;
     this.#owesTurn = true;
@@ -200,13 +212,13 @@ export class Reading implements RequestOwner {
     this.#connection.drain();
   }
 
-  /** Takes a read off the queue; no byte goes with it. */
+  /** Removes a read from the queue and fails it. It consumes no bytes. */
   fail(entry: ReadEntry, error: AsyncSocketError): void {
     this.queue.remove(entry);
     this.#connection.failEntry(entry, error);
   }
 
-  /** Every read, but not an upgrade: what is queued behind that must not go in the clear. */
+  /** Cancels every read, but not a startTLS: operations queued after that must not be carried out unencrypted. */
   cancelAll(): number {
     let count = 0;
     for (let entry = this.queue.head; entry !== null;) {
@@ -226,7 +238,10 @@ export class Reading implements RequestOwner {
     }
   }
 
-  /** A read fails by itself: that closes the connection, unless it is to fail alone. */
+  /**
+   * Fails a read because of a timeout or limit. That closes the connection, unless the read has `onFailure:
+   * "continue"`.
+   */
   #lose(entry: ReadEntry, code: ReadFailure, cause?: unknown): void {
     const error = readError(this.queue, entry, code, cause);
     this.fail(entry, error);
@@ -235,14 +250,17 @@ export class Reading implements RequestOwner {
     else this.#connection.close("error", error);
   }
 
-  /** The read whose time is running. */
+  /** The read whose timeout is running. */
   get waiting(): ReadEntry | null {
     const { head } = this.queue;
     const isWaiting = head?._state === "current" && head.kind !== "startTLS" && this.#connection.phase === "open";
     return isWaiting ? head : null;
   }
 
-  /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */
+  /**
+   * Fails the current read because its timeout is over, unless the delegate extends it. If the timer was so late that
+   * the extended timeout is over, too, the delegate is asked again.
+   */
   expire(now: number): void {
     const { wait } = this;
     for (let entry = this.waiting; entry !== null && now >= wait.dueAt(entry); entry = this.waiting) {
@@ -255,7 +273,7 @@ export class Reading implements RequestOwner {
     }
   }
 
-  /** Tells the delegate what has come for the current read since it was told last. */
+  /** Tells the delegate how many bytes have arrived for the current read since the last report. */
   report(): boolean {
     const { socket, phase } = this.#connection;
     const entry = this.queue.head;
@@ -272,7 +290,10 @@ function release(side: Reading): void {
   side.release();
 }
 
-/** Text can be too long for the runtime, the caller's memory gone, and what seemed a message none. */
+/**
+ * Says why bytes could not be turned into a value: the text is too long for the runtime, the framing threw, or the
+ * caller's memory is gone.
+ */
 function whyNotDrawn(entry: ReadEntry, error: unknown): ReadFailure {
   if (reasonOf(error) === "ERR_STRING_TOO_LONG") return "READ_LIMIT";
   return entry.kind === "readMessage" ? "BAD_FRAME" : "BAD_STATE";

@@ -5,30 +5,33 @@ import { endLingering, isFlushing } from "./closing.js";
 import type { TimerOwner } from "./owner.js";
 
 /**
- * A passed deadline waits for a turn of the event loop in which nothing comes for the connection, so that bytes count which
- * came while the thread was busy. At most for so many: who sends on and on cannot put it off for ever.
+ * After a deadline has passed, the timer waits for a turn of the event loop in which nothing arrives for the
+ * connection, so that bytes count that arrived while the thread was busy. It waits at most this many turns, so that a
+ * peer that never stops sending cannot postpone the deadline for ever.
  */
 const TURNS_MAX = 100;
-/** How often, in the time that a connection may be idle, the system is asked whether the peer takes what was sent. */
+/** How many times within the idle or linger time the system is asked whether the peer has taken bytes. */
 const LOOKS = 8;
 
-/** All that can become too late for one connection, as one sleeper of the thread's deadlines. */
+/** All deadlines of one connection, as one sleeper of the thread's deadlines. */
 export class ConnectionTimer implements Sleeper {
   heapIndex = -1;
   wakeAt = Infinity;
-  /** `connect` and its `timeout`. */
+  /** When the `timeout` of `connect` is over. */
   connectDueAt = Infinity;
   #lingerDueAt = Infinity;
-  /** When a byte went either way; kept only where `idleMs` asks for it. */
+  /** When a byte last went in either direction; kept only if `idleMs` is set. */
   #activeAt = 0;
-  /** While a close waits for writes: when a byte last got out, or the wait began. -1: none does. */
+  /**
+   * While a close waits for writes: when a byte was last sent, or when the wait began. -1 if no close waits for writes.
+   */
   #flushedAt = -1;
-  /** When to look next whether the peer takes what was sent, and how much was on its way at the last look. */
+  /** When to check next whether the peer takes bytes, and how many bytes were on their way at the last check. */
   #lookAt = Infinity;
   #outflow = 0;
-  /** Something was told of the connection since a deadline passed. */
+  /** Whether an event of the connection has come since a deadline passed. */
   wasHeard = false;
-  /** A deadline has passed, and strikes after so many turns at the latest. 0: none has. */
+  /** After a deadline has passed: the number of turns after which it strikes at the latest. 0 if none has passed. */
   #turnsLeft = 0;
   #armedIn: Deadlines | null = null;
   readonly #connection: TimerOwner;
@@ -37,18 +40,21 @@ export class ConnectionTimer implements Sleeper {
     this.#connection = connection;
   }
 
-  /** While connecting, a name lookup of the caller's own may be all there is: the timeout has to come all the same. */
+  /**
+   * Chooses deadlines that keep the process alive, or not. While a connect waits only for the caller's own `lookup`, no
+   * descriptor keeps the process alive, so the timer must.
+   */
   #choose(): Deadlines {
     const { clock, transport, isReferenced } = this.#connection;
     return deadlinesOf(clock, transport === null ? isReferenced : !transport.holdsProcess);
   }
 
-  /** Bytes came. */
+  /** Notes that bytes have arrived. */
   markActive(): void {
     if (this.#connection.limits.idleMs !== Infinity) this.#activeAt = this.#connection.clock.now();
   }
 
-  /** Bytes got out. */
+  /** Notes that bytes were sent. */
   markSent(): void {
     const { limits, clock } = this.#connection;
     if (limits.idleMs === Infinity && this.#flushedAt < 0) return;
@@ -62,7 +68,7 @@ export class ConnectionTimer implements Sleeper {
     this.#lingerDueAt = Math.min(this.#lingerDueAt, this.#connection.clock.now() + this.#connection.limits.lingerMs);
   }
 
-  /** Sees to it that the connection is woken when the first of its deadlines passes. */
+  /** Sets the timer so that it wakes the connection when the first of its deadlines passes. */
   arm(): void {
     if (this.#connection.reason !== null || this.#turnsLeft > 0) return;
     const dueAt = Math.min(this.#firstDueAt(), this.#lookAt);
@@ -87,14 +93,20 @@ export class ConnectionTimer implements Sleeper {
     return phase === "open" ? Math.min(dueAt, this.#activeAt + limits.idleMs) : dueAt;
   }
 
-  /** An entry's time runs from when it has to wait as the current one. */
+  /**
+   * Starts the timeout of an entry, which runs from the moment when it has to wait as the current one.
+   * @returns when it is over
+   */
   #start(entry: Entry | null, wait: Wait): number {
     if (entry === null || entry.timeoutMs === NO_TIMEOUT) return Infinity;
     if (wait.startedAt < 0) wait.startedAt = this.#connection.clock.now();
     return wait.dueAt(entry);
   }
 
-  /** A flush's time runs from when it begins, and anew from each byte. */
+  /**
+   * The deadline of a close that waits for writes. It runs from when that wait begins, and starts anew with each byte
+   * sent.
+   */
   #flushDueAt(): number {
     const { clock, limits, writing } = this.#connection;
     if (!isFlushing(this.#connection)) this.#flushedAt = -1;
@@ -111,7 +123,10 @@ export class ConnectionTimer implements Sleeper {
     return (this.#flushedAt < 0 ? idleMs : Math.min(idleMs, lingerMs)) / LOOKS;
   }
 
-  /** Looks whether the peer has taken anything of what the system has to send: that is traffic, and nobody tells of it. */
+  /**
+   * Checks whether the peer has taken bytes that the system had still to send. That counts as activity, but causes no
+   * event.
+   */
   #look(now: number): void {
     const { transport, writing } = this.#connection;
     writing.account();
@@ -135,13 +150,19 @@ export class ConnectionTimer implements Sleeper {
     this.#askOnceMore();
   }
 
-  /** Timers come first in a turn of the event loop: what came while the thread was busy comes behind them. */
+  /**
+   * Waits for another turn. Timers come first in a turn of the event loop, so bytes that arrived while the thread was
+   * busy are reported after this timer.
+   */
   #askOnceMore(): void {
     this.wasHeard = false;
     this.#connection.clock.later(strike, this);
   }
 
-  /** A turn has passed. What it brought may bring more: the answer of a name, an attempt to connect. */
+  /**
+   * A turn has passed since a deadline did. If it brought events, it may soon bring more, such as the answer to a name
+   * lookup.
+   */
   strike(): void {
     const connection = this.#connection;
     if (connection.reason !== null) return;

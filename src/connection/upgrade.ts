@@ -13,7 +13,7 @@ import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { SocketFace, UpgradeOwner } from "./owner.js";
 
-/** An upgrade as it stands in the queue of reads. */
+/** The entry of a startTLS in the queue of reads. */
 export class UpgradeEntry extends ReadEntry<TLSInfo> {
   constructor(tag: unknown, owner: RequestOwner, timeoutMs: number) {
     super("startTLS", tag, owner, timeoutMs, exactly(0), 0);
@@ -24,7 +24,7 @@ export class UpgradeEntry extends ReadEntry<TLSInfo> {
   }
 }
 
-/** The same upgrade as it stands in the queue of writes: it holds up what is behind. */
+/** The entry of the same startTLS in the queue of writes. Writes after it wait for it. */
 export class UpgradeGate extends WriteEntry {
   readonly entry: UpgradeEntry;
 
@@ -36,19 +36,19 @@ export class UpgradeGate extends WriteEntry {
 
 /**
  * ```
- * queued ── both queues have come to it ──> shaking ── didHandshake, a turn ──> deciding ── trusted ──> secure
- *   (a connection that is secured from its start begins here, without an entry) └── asked ──┘
+ * queued ── both queues have reached it ──> handshaking ──> handshakeDone ── a turn ──> deciding ──> trusted ──> secure
+ *   (a connection encrypted from its start begins here, without an entry)                  └─ askingDelegate ─┘
  * ```
- * Whatever goes wrong closes the connection: what was queued behind must never go in the clear.
+ * Any failure closes the connection: operations queued after the upgrade must never be carried out unencrypted.
  */
 type UpgradeState = "queued" | "handshaking" | "handshakeDone" | "deciding" | "askingDelegate" | "trusted" | "secure";
 
-/** The way of one connection from the clear to TLS: at most once in its life. */
+/** The upgrade of one connection to TLS. A connection has at most one. */
 export class Upgrade implements RequestOwner {
   state: UpgradeState = "queued";
   info: SecureInfo | null = null;
   readonly settings: SecureSettings;
-  /** Null where the connection is secured from its start. */
+  /** The startTLS in the read queue; null if the connection is encrypted from its start. */
   entry: UpgradeEntry | null = null;
   #gate: UpgradeGate | null = null;
   #keptJudge: SocketDelegate<SocketFace> | null = null;
@@ -63,7 +63,7 @@ export class Upgrade implements RequestOwner {
     this.settings = settings;
   }
 
-  /** From the begin of the handshake until the peer is trusted nothing else goes on. */
+  /** Whether the handshake has begun and the peer is not trusted yet. Reads and writes wait during this time. */
   get isUnderWay(): boolean {
     return this.state !== "queued" && this.state !== "secure";
   }
@@ -112,13 +112,13 @@ export class Upgrade implements RequestOwner {
     this.#connection.schedule();
   }
 
-  /** The queue of reads has come to the upgrade. @returns whether that began the handshake */
+  /** The queue of reads has reached the startTLS. @returns whether that began the handshake */
   readsReached(): boolean {
     this.#readsAreHere = true;
     return this.#reached();
   }
 
-  /** The same of the queue of writes. */
+  /** The queue of writes has reached the startTLS. @returns whether that began the handshake */
   writesReached(): boolean {
     this.#writesAreHere = true;
     return this.#reached();
@@ -132,14 +132,14 @@ export class Upgrade implements RequestOwner {
     }
     if (!this.#readsAreHere || !this.#writesAreHere || this.state !== "queued") return false;
     this.#expectHandshake();
-    // Not from inside the call that has just delivered bytes.
+    // The handshake must not begin inside the transport's call that has just delivered bytes.
     clock.soon(start, this);
     return true;
   }
 
   // ------------------------------------------------------------------ the handshake
 
-  /** Of a connection that is secured from its start. */
+  /** Begins the handshake of a connection that is encrypted from its start. */
   begin(): void {
     this.#expectHandshake();
     this.start();
@@ -160,7 +160,9 @@ export class Upgrade implements RequestOwner {
     else this.fail("TLS", "startTLS needs a servername: the name that the peer's certificate must be for is not known");
   }
 
-  /** The peer's FIN has taken effect, in the clear, with the upgrade still to come: no way is left to it. */
+  /**
+   * Closes the connection if the peer's FIN has taken effect before the handshake, since no handshake is possible then.
+   */
   didEnd(): void {
     if (this.state !== "queued") return;
     const message = "The peer ended the stream before the TLS handshake";
@@ -180,7 +182,7 @@ export class Upgrade implements RequestOwner {
     this.#connection.drain();
   }
 
-  /** @returns whether it got further; each step's last act is a call to the user */
+  /** Takes the next step. Its last act is a call to the application. @returns whether there was a step to take */
   step(): boolean {
     if (this.state === "deciding") this.#decide();
     else if (this.state === "trusted") this.#finish();
@@ -204,8 +206,8 @@ export class Upgrade implements RequestOwner {
   }
 
   /**
-   * The socket is turned into a stream, and has no delegate any more. Whoever was to decide about the peer still does:
-   * else anybody would be let in by a server that makes streams of what it accepts.
+   * Keeps the delegate of a socket that becomes a stream, for `shouldTrustPeer` alone. Otherwise, a server that makes
+   * streams of the sockets it accepts would let in any peer.
    */
   keepJudge(delegate: SocketDelegate<SocketFace> | null): void {
     this.#keptJudge = delegate;
@@ -232,14 +234,14 @@ export class Upgrade implements RequestOwner {
     this.#connection.schedule();
   };
 
-  /** Whoever was to answer could not: that is a refusal, and the error tells why. */
+  /** Refuses the peer because shouldTrustPeer failed; the error is the cause. */
   readonly #fault = (error: unknown): void => {
     if (!this.#isAsked) return;
     this.#refuse(`shouldTrustPeer failed: ${inWords(error)}`, error);
     this.#connection.schedule();
   };
 
-  /** Whether the answer still counts. */
+  /** Whether the delegate's answer still counts. */
   get #isAsked(): boolean {
     return this.state === "askingDelegate" && this.#connection.reason === null;
   }
@@ -261,7 +263,7 @@ export class Upgrade implements RequestOwner {
 
   // ------------------------------------------------------------------ failing
 
-  /** Whether the stream has ended without close_notify, and must not. */
+  /** Whether the stream has ended without close_notify although the options require one. */
   get isCutShort(): boolean {
     return this.settings.requireCloseNotify && this.info?.truncated === true;
   }
@@ -284,14 +286,14 @@ export class Upgrade implements RequestOwner {
     return this.state === "askingDelegate" ? "shouldTrustPeer has not answered" : "the peer was not through with it";
   }
 
-  /** What the upgrade waits for, in words. */
+  /** The operation that the upgrade waits for, in words. */
   #holdUp(): string {
     const { reading, writing } = this.#connection;
     const before = this.#readsAreHere ? writing.queue.head : reading.queue.head;
     return `the ${this.#readsAreHere ? "write" : "read"} before it (${before?.kind ?? "none"})`;
   }
 
-  /** The end of the connection, and of the upgrade first of all. */
+  /** Fails the upgrade, and then closes the connection. */
   fail(code: "TLS" | "TLS_TIMEOUT" | "CANCELED", message: string, cause?: unknown): void {
     const { entry } = this;
     const connection = this.#connection;
@@ -303,7 +305,7 @@ export class Upgrade implements RequestOwner {
     else connection.close("error", error);
   }
 
-  /** The queue of writes has dropped it. */
+  /** The entry in the queue of writes was removed. */
   forgetGate(): void {
     this.#gate = null;
   }

@@ -6,28 +6,31 @@ import { writeError } from "./failures.js";
 import { askForTime, hears, notify, tellWritten } from "./notify.js";
 import type { WritingOwner } from "./owner.js";
 
-/** Writes go out before the reads at hand are through, once so much has gathered. */
+/** Once this many bytes have gathered, writes are sent even while more reads can be served. */
 const FLUSH_BYTES = 64 * 1024;
 
 /**
- * Where small writes are joined. When the operating system has taken them at once, as it nearly always does, the memory
- * is free again; when it has not, the memory goes with them.
+ * Memory in which small writes are joined. If the operating system takes the bytes at once, as it nearly always does,
+ * the memory is used again; otherwise it belongs to the write under way, and new memory is allocated.
  */
 let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
 
-/** The sending half of a connection: hands batches to the transport, one at a time, and the FIN behind the last. */
+/**
+ * The sending half of a connection: it hands batches of writes to the transport, one at a time, and the FIN after the
+ * last.
+ */
 export class Writing implements RequestOwner {
   readonly queue = new WriteQueue();
   readonly wait = new Wait();
   /** Whether the transport has a batch in hand. */
   isBusy = false;
   #bytesWritten = 0;
-  /** `end` was called, by this entry: no more writes. */
+  /** The entry of `end`, after which nothing can be written; null if `end` was not called. */
   endEntry: WriteEntry | null = null;
   finSent = false;
-  /** The operating system has the FIN, too. */
+  /** Whether the operating system has taken the FIN. */
   finDone = false;
-  /** Whether the last batch was out at once: a socket that has to wait gets memory of its own. */
+  /** Whether the operating system took the last batch at once. If not, the next batch is given memory of its own. */
   #wasImmediate = true;
   readonly #connection: WritingOwner;
 
@@ -40,7 +43,7 @@ export class Writing implements RequestOwner {
     if (connection.isEnding) {
       connection.failEntry(entry, writeError(entry, "CLOSED", connection.reason?.error ?? undefined));
     } else if (this.queue.cost + entry.cost > connection.limits.writeQueue && !entry.isMark) {
-      // Without it the stream would have a hole, which is worse than an end.
+      // The connection closes, since a stream with a missing write is worse than an end.
       const error = writeError(entry, "QUEUE_FULL");
       connection.failEntry(entry, error);
       connection.close("error", error);
@@ -51,7 +54,7 @@ export class Writing implements RequestOwner {
     connection.schedule();
   }
 
-  /** Bytes that the operating system has. */
+  /** The number of bytes that the operating system has taken. */
   get bytesWritten(): number {
     this.account();
     return this.#bytesWritten;
@@ -61,7 +64,7 @@ export class Writing implements RequestOwner {
     this.#bytesWritten = count;
   }
 
-  /** Bytes that it does not have yet. */
+  /** The number of bytes that the operating system has not taken yet. */
   get unsentBytes(): number {
     this.account();
     return this.queue.unsentBytes;
@@ -91,11 +94,11 @@ export class Writing implements RequestOwner {
     this.#connection.schedule();
   }
 
-  /** Tells of a finished write, or hands on what waits. */
+  /** Reports writes that are done, or hands waiting writes to the transport. */
   step(): boolean {
     const { queue } = this;
     const { isCarrying } = this.#connection;
-    // Without a connection not even an empty write is done.
+    // Without a connection, not even an empty write is done.
     const done = isCarrying || queue.head?.total !== 0 ? queue.nextDone() : null;
     if (done !== null) {
       this.#tell(done);
@@ -110,22 +113,26 @@ export class Writing implements RequestOwner {
     return queue.head !== null && this.#mark(queue.head);
   }
 
-  /** The head of the queue is no write. */
+  /** Handles a head of the queue that is no write: `end` or `startTLS`. */
   #mark(entry: WriteEntry): boolean {
     this.wait.enter(entry);
     return entry.isEnd ? this.#end(entry) : this.#connection.upgrade?.writesReached() === true;
   }
 
   /**
-   * Whether more may be written before the next turn: code that awaits its reads, of which more can be served, answers
-   * one after the other, and a system call for each answer would cost more than all the rest.
+   * Whether it is better to wait for more writes before the next turn. Code that awaits its reads answers one message
+   * after the other while more messages can be served, and a system call for each answer would cost more than
+   * everything else.
    */
   get #mayGather(): boolean {
     const { servedAwaited, queue } = this.#connection.reading;
     return servedAwaited && queue.buffer.length > 0 && this.queue.unsentBytes < FLUSH_BYTES;
   }
 
-  /** All that landed with a batch, in one step: what a callback does meanwhile cannot undo it. */
+  /**
+   * Reports all writes that were completed by a batch in one step, so that a call made by one callback cannot affect
+   * the others.
+   */
   #tell(first: WriteEntry): void {
     const connection = this.#connection;
     for (let entry: WriteEntry | null = first; entry !== null;) {
@@ -133,7 +140,7 @@ export class Writing implements RequestOwner {
       tellWritten(connection.socket, entry);
       entry = connection.isPaused ? null : this.queue.nextDone();
     }
-    // More was handed on than is told of, where much gathered while reads were served.
+    // More writes were handed on than are reported, if many gathered while reads were served.
     const { head } = this.queue;
     if (head?.handedOn === true) this.wait.enter(head);
   }
@@ -146,17 +153,17 @@ export class Writing implements RequestOwner {
     return true;
   }
 
-  /** Hands on before the reads at hand are through, when much has gathered. */
+  /** Hands waiting writes to the transport even while more reads can be served, if many bytes have gathered. */
   flushIfMuch(): void {
     if (this.queue.unsentBytes >= FLUSH_BYTES && !this.isBusy && this.#connection.isCarrying) this.flush();
   }
 
-  /** Hands on what waits when the reads at hand take more than a turn. */
+  /** Hands waiting writes to the transport when serving reads takes more than one turn. */
   flushWaiting(): void {
     if (this.queue.hasMore && !this.isBusy && this.#connection.isCarrying) this.flush();
   }
 
-  /** Hands the next batch on. */
+  /** Hands the next batch to the transport. */
   flush(): void {
     const { queue } = this;
     const parts = queue.gather(this.#wasImmediate ? scratch : null);
@@ -175,13 +182,13 @@ export class Writing implements RequestOwner {
     if (head.timeoutMs === 0 && this.isBusy && !isOut(head)) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
   }
 
-  /** The batch in flight is out. */
+  /** The operating system has taken the batch in flight. */
   didWrite(): void {
     this.isBusy = false;
     if (!this.failChanged()) this.#land(this.queue.inFlight);
   }
 
-  /** Takes into account what the operating system has taken by now of the batch in hand. */
+  /** Counts the bytes of the present batch that the operating system has taken by now. */
   account(): void {
     const { transport, reason } = this.#connection;
     const { inFlight } = this.queue;
@@ -192,7 +199,7 @@ export class Writing implements RequestOwner {
     if (head !== null && isOut(head)) this.#connection.schedule();
   }
 
-  /** Where the memory of a write under way has changed, that ends the connection. @returns whether it has */
+  /** Ends the connection if the memory of a write under way was transferred or resized. @returns whether it was */
   failChanged(): boolean {
     const changed = this.queue.findChanged();
     if (changed !== null) this.fail(changed, writeError(changed, "BAD_STATE"));
@@ -212,10 +219,13 @@ export class Writing implements RequestOwner {
     this.#connection.transport?.end();
   }
 
-  /** Takes a write off the queue. Once a byte of it is on its way, that takes the connection with it. */
+  /**
+   * Removes a write from the queue and fails it. If any of its bytes was handed to the system, the connection closes,
+   * too.
+   */
   fail(entry: WriteEntry, error: AsyncSocketError): void {
     if (entry.kind === "startTLS") {
-      // Its twin in the queue of reads is the one that fails.
+      // The entry of the same startTLS in the read queue is the one that fails.
       this.queue.remove(entry);
       this.#connection.upgrade?.forgetGate();
       return;
@@ -234,13 +244,16 @@ export class Writing implements RequestOwner {
     }
   }
 
-  /** The write whose time is running. */
+  /** The write whose timeout is running. */
   get waiting(): WriteEntry | null {
     const { head } = this.queue;
     return head?._state === "current" && this.#connection.isCarrying && !isOut(head) ? head : null;
   }
 
-  /** Its time is up, unless the delegate gives it more. It is asked again where the timer was so late that this, too, is over. */
+  /**
+   * Fails the current write because its timeout is over, unless the delegate extends it. If the timer was so late that
+   * the extended timeout is over, too, the delegate is asked again.
+   */
   expire(now: number): void {
     const { wait } = this;
     this.account();
@@ -254,13 +267,13 @@ export class Writing implements RequestOwner {
     }
   }
 
-  /** Tells the delegate what has gone of the current write since it was told last. */
+  /** Tells the delegate how many bytes of the current write were sent since the last report. */
   report(): boolean {
     const { socket, isCarrying } = this.#connection;
     const entry = this.queue.head;
     if (!isCarrying || entry === null || !hears(socket, "didWritePartial")) return false;
     this.account();
-    if (isOut(entry)) return true; // told of in the next step
+    if (isOut(entry)) return true; // The next step reports the whole write.
     const count = entry.sent - this.wait.reported;
     if (count <= 0) return false;
     this.wait.reported = entry.sent;
@@ -269,7 +282,10 @@ export class Writing implements RequestOwner {
   }
 }
 
-/** Whether it is done, and nobody was told yet. An empty write is so in its turn. */
+/**
+ * Whether all bytes of a write are sent, but it is not reported yet. An empty write counts as sent only when its turn
+ * comes.
+ */
 function isOut(entry: WriteEntry): boolean {
   return entry.total > 0 && entry.sent === entry.total;
 }

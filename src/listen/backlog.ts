@@ -30,7 +30,7 @@ export class Backlog<Socket extends { disconnect(): unknown }> {
     return new Promise<Result<Socket>>((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** The listener closes: nobody will be told of these any more. */
+  /** Closes the sockets that wait, because the listener closes and will not hand them out any more. */
   disconnectAll(): void {
     for (const socket of this.#sockets.splice(0)) void socket.disconnect();
   }

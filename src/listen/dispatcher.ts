@@ -1,4 +1,7 @@
-/** What a listener and a socket ask of other threads. Run loops and pools bring it along: nothing here knows them. */
+/**
+ * The interfaces through which listeners and sockets use other threads. Run loops and pools implement them; nothing in
+ * this folder depends on threads.
+ */
 
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import type { AsyncSocketError } from "../base/errors.js";
@@ -12,7 +15,7 @@ import type { SecureSettings } from "../tls/settings.js";
 import type { ListenTarget, SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
 
-/** How a listener's connections are encrypted from their start: as the user said it, and checked. */
+/** The TLS options of a listener: as the user gave them, and checked. */
 export interface ListenerTLS {
   readonly options: TLSOptions;
   readonly settings: SecureSettings;
@@ -24,9 +27,9 @@ export interface DispatcherOwner {
   readonly allowHalfOpen: boolean;
   readonly tls: ListenerTLS | null;
   readonly local: Address | undefined;
-  /** A connection from there is one of the listener's from now on, or is no more. */
+  /** Counts a connection from an address as one of the listener's, or counts it no more. */
   count(remote: Address | undefined, change: 1 | -1): void;
-  /** One of its connections is closed on its thread. */
+  /** Called when a connection has closed on its thread. */
   didEndOne(isForced: boolean): void;
   didFailAcceptWith(error: AsyncSocketError, info: AcceptInfo): void;
   didListen(): void;
@@ -34,20 +37,20 @@ export interface DispatcherOwner {
   didClose(): void;
 }
 
-/** What loops that listen by themselves have to know. */
+/** The options for loops that listen by themselves. */
 export interface SharedListening {
   readonly settings: SocketSettings;
   readonly blockList: unknown;
   readonly proxyProtocol: boolean;
 }
 
-/** Sends a listener's connections to other threads, and keeps count of those that are there. */
+/** Sends a listener's connections to other threads, and counts those that are there. */
 export interface Dispatcher {
-  /** Connections that are on other threads, or on their way. */
+  /** The number of connections that are on other threads, or on their way there. */
   readonly size: number;
   /**
-   * @param destination what the delegate has chosen; undefined: the option `loops` decides
-   * @returns whether the connection is not this thread's any more
+   * @param destination the run loop or pool that the delegate has chosen; undefined if the option `loops` decides
+   * @returns whether the connection now belongs to another thread, or was closed because it could not get there
    */
   send(
     transport: AcceptedTransport,
@@ -56,30 +59,30 @@ export interface Dispatcher {
     info: AcceptInfo,
     destination: unknown,
   ): boolean;
-  /** A connection of the listener's that has moved. */
+  /** Counts a connection of the listener that has moved to another thread. */
   follow(connection: Connection, moved: RemoteConnection, isForced: boolean): void;
   /** The listener's TLS options are about to be replaced. @throws TypeError for what cannot go to another thread */
   replaceTLS(fresh: ListenerTLS): void;
-  /** No more will be sent. */
+  /** Sends no more connections. */
   stop(): void;
-  /** Closes those on other threads at once. @returns how many */
+  /** Closes the connections on other threads at once. @returns how many they are */
   endAll(): number;
-  /** Where sockets cannot be moved, the loops listen by themselves. Null: they can. */
+  /** Lets the loops listen by themselves if sockets cannot be moved between threads. Returns null if they can. */
   listen(target: ListenTarget, options: SharedListening): TransportListener | null;
 }
 
-/** What a destination can do with sockets of this thread. */
+/** What a destination does with sockets of this thread. */
 export interface Sending {
   /**
    * @param loops the option of that name; undefined: the delegate decides on each connection
    * @throws TypeError for what is no list of loops, and for TLS options that cannot go to another thread
    */
   dispatcher(owner: DispatcherOwner, loops: unknown): Dispatcher;
-  /** Moves a live connection. @throws BAD_STATE where it cannot leave as it is */
+  /** Moves an open connection. @throws BAD_STATE if it cannot leave in its present state */
   move(connection: Connection, state: string, destination: unknown, userData: unknown): SocketRequest<void>;
 }
 
-/** What sends connections to a destination, or to the first of a list; null for anything else. */
+/** Returns the object that sends connections to a destination, or to the first of a list; null for anything else. */
 export function sendingOf(given: unknown): Sending | null {
   const one: unknown = Array.isArray(given) ? given[0] : given;
   const sending = (one as { readonly _sending?: unknown } | null | undefined)?._sending;

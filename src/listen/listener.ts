@@ -31,7 +31,7 @@ import type { ProxyHeader } from "./proxy-protocol.js";
 const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
 
-/** What a listener knows of the socket whose life it is, and of those that it makes. */
+/** The parts of a listening socket that the listener uses. */
 export interface ListeningFace extends SocketFace {
   /** Makes a socket of a connection that was accepted. */
   _adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection };
@@ -39,26 +39,32 @@ export interface ListeningFace extends SocketFace {
   disconnect(): unknown;
 }
 
-/** One life of a listening socket: accepts, guards, and knows the connections it made. */
+/**
+ * The listener of a socket: it accepts connections, applies limits and filters, and knows the connections that it has
+ * accepted.
+ */
 export class Listener implements ListenerSink, HeaderOwner, RequestOwner, DispatcherOwner {
   phase: "listening" | "closing" | "closed" = "listening";
   reason: CloseReason | null = null;
   transport: TransportListener | null = null;
-  /** How connections are encrypted from their start. */
+  /** The TLS options of new connections; null without TLS. */
   tls: ListenerTLS | null;
-  /** Where connections go that are not this thread's; null until one is to go. */
+  /** Sends connections to other threads; null until one is to be sent. */
   #dispatcher: Dispatcher | null = null;
   /** Whether the option `loops` was given. */
   #isSpread = false;
   /** Whether every connection begins with a PROXY header. */
   expectsHeader = false;
-  /** Accepted sockets that nobody was told of: for `connections()`. */
+  /** Accepted sockets for `connections()`, if the delegate has no `didAccept`. */
   readonly backlog = new Backlog<ListeningFace>();
   readonly #socket: ListeningFace;
   readonly limits: FullLimits;
   readonly #clock: Clock;
   readonly #filter: AddressFilter | undefined;
-  /** Each with the address that it counts for: what the connection itself knows may change in a handshake. */
+  /**
+   * The open connections, each with the address that it counts for, since the connection's own information may change
+   * in a handshake.
+   */
   readonly #connections = new Map<Connection, Address | undefined>();
   /** Connections whose PROXY header has not come yet. */
   readonly #headerReaders = new Set<ProxyHeaderReader>();
@@ -95,7 +101,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     return this.transport?.local;
   }
 
-  /** Connections that are on other threads, or on their way. */
+  /** The number of connections that are on other threads, or on their way there. */
   get #elsewhere(): number {
     return this.#dispatcher?.size ?? 0;
   }
@@ -103,8 +109,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   // ------------------------------------------------------------------ asked for
 
   /**
-   * Connections go to these loops from now on, unless the delegate decides on each.
-   * @throws TypeError for what is no list of loops, and for TLS options that cannot go to another thread
+   * Sends connections to these loops from now on, unless the delegate decides on each.
+   * @throws TypeError if `loops` is no list of loops, or the TLS options cannot go to another thread
    */
   spread(loops: unknown): void {
     const sending = sendingOf(loops);
@@ -113,7 +119,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.#isSpread = true;
   }
 
-  /** Begins to listen: by a server of the factory's, or by the loops themselves where sockets cannot be moved. */
+  /**
+   * Begins to listen, with a server of the transport factory, or with the loops themselves if sockets cannot be moved.
+   */
   listen(factory: TransportFactory, target: ListenTarget, options: SharedListening): void {
     const isOfTheSystem = factory.isOfTheSystem === true;
     const mayShare = isOfTheSystem && this.#isSpread && !hears(this.#socket, "wantsRunLoopForNewSocket");
@@ -125,12 +133,12 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
         : factory.listen(target, options.settings, this));
   }
 
-  /** Stops accepting. Connections live on, but for those that nobody was told of. */
+  /** Stops accepting. Connections stay open, except those that were not handed to the application yet. */
   close(): void {
     this.#close({ by: "local", error: null, unread: NOTHING, ...NO_BYTES });
   }
 
-  /** Stops accepting; when the grace is over, closes what is left. */
+  /** Stops accepting, and closes the connections that are still open when the grace period is over. */
   shutdown(graceMs: number): SocketRequest<ShutdownResult> {
     if (this.#shutdown !== null) throw badState("shutdown", "it is under way already");
     const request = new SocketRequest<ShutdownResult>("shutdown", undefined, nobody);
@@ -143,7 +151,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     return request;
   }
 
-  /** New connections are secured by these from now on. */
+  /** Replaces the TLS options for connections accepted from now on. */
   setTLS(tls: ListenerTLS): void {
     this.#dispatcher?.replaceTLS(tls);
     this.tls = tls;
@@ -195,7 +203,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     notify(this.#socket, "didFailAccept", error, { local, remote });
   }
 
-  /** @param ahead bytes that came already; they are copied. `hasEnded`: the FIN has come, too */
+  /**
+   * @param ahead bytes that were already received; they are copied
+   * @param hasEnded whether the peer's FIN has arrived, too
+   */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
     if (this.#sends(transport, proxied, ahead)) return;
     const adopted = this.#adopt(transport);
@@ -218,7 +229,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     connection.drain();
   }
 
-  /** @returns whether another thread has the connection, as the delegate or the option `loops` decides */
+  /**
+   * Sends the connection to another thread if the delegate or the option `loops` says so.
+   * @returns whether it was sent
+   */
   #sends(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): boolean {
     const { local, remote } = transport;
     const info: AcceptInfo = proxied === null ? { local, remote } : { local, remote, proxied };
@@ -242,7 +256,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.#dispatcher?.follow(connection, moved, this.#forced.has(connection));
   }
 
-  /** A class of the user's own may fail to make a socket. */
+  /** Makes a socket. A subclass written by the user may throw in its constructor. */
   #adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection } | null {
     try {
       return this.#socket._adopt(transport);
@@ -271,7 +285,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   // ------------------------------------------------------------------ guarding
 
-  /** @param remote whose connection it is: behind a proxy, who connected to that */
+  /** @param remote the address of the client; behind a proxy, the address that connected to the proxy */
   #refuses(transport: AcceptedTransport, remote: Address | undefined): boolean {
     let refusal: string | null;
     try {
@@ -308,7 +322,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     return `limits.connectionsPerAddress, ${connectionsPerAddress}, are open from ${remote.address}`;
   }
 
-  /** One more from there, or one less. */
+  /** Counts one connection more or less from an address. */
   count(remote: Address | undefined, change: 1 | -1): void {
     if (this.limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
     const count = (this.#perAddress.get(remote.address) ?? 0) + change;
@@ -320,12 +334,12 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.count(this.#connections.get(connection), -1);
     this.#connections.delete(connection);
     const { moved } = connection;
-    // It is on another thread, and still one of this listener's.
+    // The connection is on another thread now, but still counts as one of this listener's.
     if (moved !== null && moved.state !== "over") this.#follow(connection, moved);
     else this.didEndOne(this.#forced.has(connection));
   };
 
-  /** One of its connections is closed, on whatever thread. */
+  /** Called when a connection has closed, on this thread or on another one. */
   didEndOne(isForced: boolean): void {
     if (this.#shutdown === null) return;
     if (!isForced) this.#shutdown.result.finished++;
@@ -338,7 +352,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   #force(): void {
     for (const connection of this.#connections.keys()) {
-      // Those that are closing already have finished by themselves, but for those that move.
+      // Connections that are closing already count as finished by themselves, except those that are moving.
       if (connection.reason !== null && !("movedTo" in connection.reason)) continue;
       this.#forced.add(connection);
       endAtOnce(connection);

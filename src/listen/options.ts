@@ -13,53 +13,69 @@ import type { TLSOptions } from "../tls/options.js";
 import { checkPath, type ListenTarget, type TcpOptions } from "../transport/options.js";
 
 export interface ListenOptions extends TcpOptions {
-  /** 0: any free port. */
+  /** The port; 0 chooses any free port. */
   port?: number | undefined;
-  /** A name or an address; one with several addresses is listened on at all of them. @default both families */
+  /**
+   * The host to listen on: a name or an address. For a name with several addresses, the socket listens on all of them.
+   * @default all addresses of both families
+   */
   host?: string | undefined;
-  /** A Unix-domain socket instead. A stale socket file is replaced, anything else there is not. */
+  /**
+   * The path of a Unix-domain socket, instead of host and port. A stale socket file is replaced; if anything else
+   * exists at the path, the listen fails.
+   * @default none
+   */
   path?: string | undefined;
-  /** Connections that the kernel queues. @default 511 */
+  /** How many connections the kernel queues before they are accepted. @default 511 */
   backlog?: number | undefined;
-  /** IPv6 alone, where both would be taken. @default false */
+  /** Whether to accept IPv6 only, where IPv4 would be accepted as well. @default false */
   ipv6Only?: boolean | undefined;
-  /** Share the port with other listeners that ask for it too. Fails where the runtime cannot. @default false */
+  /**
+   * Whether to share the port with other listeners that set this option. The listen fails if the runtime does not
+   * support it.
+   * @default false
+   */
   reusePort?: boolean | undefined;
-  /** Connections from these addresses are reset, and told to `didFailAccept` with `ACCEPT`. @default none */
+  /** Addresses whose connections are reset; each one is reported to `didFailAccept` with `ACCEPT`. @default none */
   blockList?: AddressFilter | undefined;
   /**
-   * Every connection comes by way of a proxy that tells whose it is by a PROXY header, of version 1 or 2 (HAProxy's
-   * proxy-protocol.txt): `socket.proxied`. Without a header, or with a wrong one, a connection is reset, and told to
-   * `didFailAccept` with `PROXY_PROTOCOL`; the header has `limits.handshakeMs` to come. The block list and
-   * `limits.connectionsPerAddress` heed the address it tells, too. Only for listeners that nobody else can reach:
-   * whoever can, may claim any address. @default false
+   * Whether every connection comes from a proxy that sends a PROXY header, of version 1 or 2 (HAProxy's
+   * proxy-protocol.txt), with the address of the client: see `socket.proxied`. A connection without a valid header is
+   * reset, and reported to `didFailAccept` with `PROXY_PROTOCOL`. The header must arrive within `limits.handshakeMs` of
+   * the accept. The block list and `limits.connectionsPerAddress` apply to the address in the header, too. Use this
+   * only if no one else can reach the listener: any peer could claim any address.
+   * @default false
    */
   proxyProtocol?: boolean | undefined;
   /**
-   * Encrypt every connection from its start. `limits.handshakeMs` bounds the handshake; one that fails closes its own
-   * connection alone, with `TLS`, and is told to its delegate. @default false
+   * Encrypts every connection from its start. `limits.handshakeMs` bounds the handshake. A handshake that fails closes
+   * only its own connection, with `TLS`, which the delegate of that connection is told.
+   * @default false
    */
   tls?: TLSOptions | false | undefined;
   /**
-   * The threads that connections go to: a pool, which picks by its policy, or run loops, in turns. `onSocket` is told
-   * of them there, in place of `didAccept` here. A `wantsRunLoopForNewSocket` of the delegate's has precedence. Keys
-   * and certificates of `tls` must then be such as can go to another thread: no functions and contexts. @default none
+   * The threads to which connections go: a pool, which chooses by its policy, or run loops, which are used in turn.
+   * There, `onSocket` receives each socket in place of `didAccept` on this thread. The delegate's
+   * `wantsRunLoopForNewSocket` takes precedence. The options in `tls` must then be ones that can be sent to another
+   * thread, without functions or SecureContexts.
+   * @default none
    */
   loops?: Destination | readonly Destination[] | undefined;
 }
 
-/** Whether connections from an address are refused; `net.BlockList` is one. */
+/** Decides whether connections from an address are refused; `net.BlockList` is one. */
 export interface AddressFilter {
   check(address: string, family: "ipv4" | "ipv6"): boolean;
 }
 
 export interface ShutdownOptions {
-  /** Ms that connections may take to finish before they are closed. @default Infinity */
+  /** The time in ms that connections have to finish before they are closed. @default Infinity */
   graceMs?: number | undefined;
 }
 
 /**
- * How a listener's shutdown went: connections that finished by themselves, and those closed at the end of the grace.
+ * The result of a shutdown: how many connections finished by themselves, and how many were closed when the grace period
+ * was over.
  */
 export interface ShutdownResult {
   finished: number;
@@ -83,7 +99,7 @@ export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
 
 const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { graceMs: true };
 
-/** Ms; `Infinity` where there is no end to the grace. */
+/** Checks the grace period. @returns ms, or `Infinity` */
 export function checkGrace(options: ShutdownOptions | undefined): number {
   const given = checkOptions(options) ?? {};
   checkNames("options of shutdown", given, SHUTDOWN_OPTIONS);

@@ -11,12 +11,15 @@ import { SocketFile } from "./unix-path.js";
 
 type IpTarget = Extract<ListenTarget, { path: null }>;
 
-/** A family that the machine lacks does not keep a name with several addresses from being listened on. */
+/**
+ * Errors for an address of a family that the machine lacks. They do not keep a name with several addresses from being
+ * listened on.
+ */
 const ABSENT = ["EADDRNOTAVAIL", "EAFNOSUPPORT"];
-/** A free port of one address may be taken on the next. */
+/** How often a free port is chosen anew: a port that is free on one address may be in use on the next. */
 const PORT_TRIES = 10;
 
-/** A target to listen on: one place, or all addresses of a name on one port. */
+/** Listens on a target: on one place, or on all addresses of a name with one port. */
 export class PortListener implements TransportListener, AcceptSink {
   local: Address | undefined;
   readonly #target: ListenTarget;
@@ -101,7 +104,10 @@ export class PortListener implements TransportListener, AcceptSink {
     return { path, boundPath, backlog: this.#target.backlog };
   }
 
-  /** The primary process of a cluster listens once for all workers that ask for the same path, and owns its file. */
+  /**
+   * In a cluster, the primary process listens once for all workers that ask for the same path, and owns the socket
+   * file.
+   */
   async #listenByPrimary(path: string): Promise<void> {
     try {
       await this.#listen(this.#pathPlace(path, path));
@@ -131,7 +137,7 @@ export class PortListener implements TransportListener, AcceptSink {
   didAccept(transport: AcceptedTransport): void {
     if (transport.remote !== undefined) this.#sink.didAccept(transport);
     else {
-      // Who has reset the connection already has no address any more, and could not be held to any rule.
+      // A connection that was reset already has no address, so no rule could be applied to it.
       transport.destroy(true);
       this.#sink.didFailAccept(lostPeer());
     }
@@ -151,7 +157,8 @@ export class PortListener implements TransportListener, AcceptSink {
     this.#isClosed = true;
     this.#stopLookingUp?.();
     this.#closeAll();
-    // The runtime's own 'close' event waits for the connections; the descriptor is closed by the next turn.
+    // The runtime's own 'close' event waits for the connections to close, but the descriptor is closed by the next
+    // turn.
     realClock.later(tellClosed, this.#sink);
   }
 

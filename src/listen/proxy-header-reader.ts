@@ -4,18 +4,20 @@ import { type AsyncSocketError, socketError } from "../base/errors.js";
 import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
 import { parseProxyHeader, type ProxyHeader, V2_MAX_BYTES } from "./proxy-protocol.js";
 
-/** Who waits for the headers of accepted connections. */
+/** The owner of header readers: the listener. */
 export interface HeaderOwner {
-  /** `rest` came behind the header, and then, perhaps, the FIN. */
-  didReadHeader(intake: ProxyHeaderReader, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
-  /** The connection is being closed. */
-  didFailHeader(intake: ProxyHeaderReader, error: AsyncSocketError): void;
+  /**
+   * The header is complete. `rest` are the bytes that came after it; `hasEnded` tells whether the FIN has come, too.
+   */
+  didReadHeader(reader: ProxyHeaderReader, header: ProxyHeader, rest: Buffer, hasEnded: boolean): void;
+  /** The header was invalid or late; the connection is being closed. */
+  didFailHeader(reader: ProxyHeaderReader, error: AsyncSocketError): void;
 }
 
-/** How many turns of the event loop a header that is late may still have, where the system has news of its connection. */
+/** For how many turns of the event loop a late header is still awaited while the system has news of the connection. */
 const TURNS_MAX = 100;
 
-/** An accepted connection while its PROXY header is awaited: no socket yet. */
+/** Reads the PROXY header of an accepted connection, which is no socket yet. */
 export class ProxyHeaderReader implements TransportSink {
   readonly transport: AcceptedTransport;
   readonly #owner: HeaderOwner;
@@ -39,7 +41,10 @@ export class ProxyHeaderReader implements TransportSink {
     transport.adopt(this);
   }
 
-  /** Its time was over a turn ago: what came while the thread was busy has been told since, or will be. */
+  /**
+   * Fails the header, unless more bytes may come. Its time was over a turn ago; bytes that arrived while the thread was
+   * busy have been reported since, or will be.
+   */
   strike(): void {
     if (this.#isOver || this.#header !== null) return;
     const mayCome = this.transport.hasNews() && --this.#turnsLeft > 0;
@@ -47,7 +52,7 @@ export class ProxyHeaderReader implements TransportSink {
     else this.#fail(`it took more than limits.handshakeMs, ${this.#timeoutMs} ms`);
   }
 
-  /** Closes the connection without a word. */
+  /** Closes the connection without any report. */
   cancel(): void {
     if (this.#end()) this.transport.destroy(true);
   }
@@ -62,7 +67,7 @@ export class ProxyHeaderReader implements TransportSink {
     else {
       this.#header = result.header;
       this.#received = Buffer.from(bytes.subarray(result.length));
-      // Not from inside the call that has just delivered bytes: a handshake may follow.
+      // This must not happen inside the transport's call that has just delivered bytes, since a handshake may follow.
       this.#clock.soon(handOver, this);
     }
   }
@@ -109,10 +114,10 @@ export class ProxyHeaderReader implements TransportSink {
   }
 }
 
-function strike(intake: ProxyHeaderReader): void {
+function strike(reader: ProxyHeaderReader): void {
   intake.strike();
 }
 
-function handOver(intake: ProxyHeaderReader): void {
+function handOver(reader: ProxyHeaderReader): void {
   intake.handOver();
 }

@@ -16,17 +16,17 @@ import { realClock } from "../base/clock.js";
 import { reasonOf } from "../base/errno.js";
 import { socketError } from "../base/errors.js";
 
-/** Somebody may be stopped in the middle of it. */
+/** How long to wait for another process, which may be stopped in the middle of its turn. */
 const PATIENCE_MS = 10_000;
 const PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 80;
 
-/** A name that nobody else has. */
+/** Makes a name that no other process has. */
 export function randomName(kind: string): string {
   return `.${kind}${randomBytes(6).toString("base64url")}`;
 }
 
-/** What a connect to a path comes to: an errno, or "connected". */
+/** Connects to a path. @returns an errno code, or "connected" */
 export function probe(path: string): Promise<string> {
   return new Promise((done) => {
     const socket = connect({ path });
@@ -38,7 +38,7 @@ export function probe(path: string): Promise<string> {
   });
 }
 
-/** Does it while nobody else does, of those who mean the same path. @throws LISTEN where that cannot be had */
+/** Runs a task while no other process runs one for the same path. @throws LISTEN if its turn does not come in time */
 export async function inTurns(folder: string, target: string, shown: string, task: () => Promise<void>): Promise<void> {
   const claim = await Claim.make(folder, basename(target));
   try {
@@ -65,7 +65,7 @@ class Claim {
     this.#hidden = hidden;
   }
 
-  /** It listens before it can be seen. */
+  /** Makes the claim. Its socket listens before its name can be seen. */
   static async make(folder: string, of: string): Promise<Claim> {
     const hidden = randomName("new");
     const server = createServer((socket) => socket.destroy());
@@ -94,11 +94,11 @@ class Claim {
     try {
       renameSync(join(this.#folder, from), join(this.#folder, to));
     } catch (error) {
-      if (reasonOf(error) !== "ENOENT") throw error; // It has that name already.
+      if (reasonOf(error) !== "ENOENT") throw error; // The claim has that name already.
     }
   }
 
-  /** The living ones. */
+  /** Finds the claims of other living processes, and removes those of dead ones. */
   async #others(): Promise<string[]> {
     const names = readdirSync(this.#folder).filter((name) => name.startsWith(this.#prefix) && name !== this.#shown);
     const answers = await Promise.all(names.map((name) => probe(join(this.#folder, name))));
@@ -111,11 +111,11 @@ class Claim {
     try {
       unlinkSync(join(this.#folder, name));
     } catch {
-      // Gone, or another user's; it is dead in any case.
+      // The file is gone, or another user's; its process is dead in any case.
     }
   }
 
-  /** The name goes first: as long as it can be seen, it lives. */
+  /** Ends the claim. The name is removed first, because a claim whose name can be seen must be alive. */
   close(): void {
     this.#remove(this.#shown);
     this.#remove(this.#hidden);

@@ -1,11 +1,14 @@
-/** Pieces are joined in blocks of so much, so that they take memory by their bytes. */
+/**
+ * Small pieces are joined in blocks of this size, so that the memory used depends on the bytes and not on the number of
+ * pieces.
+ */
 const JOINED = 4096;
 
 interface Segment {
-  /** Those up to `length`; behind them there may be room. */
+  /** The bytes up to `length`; after them there may be free room. */
   block: Buffer;
   length: number;
-  /** When it arrives. */
+  /** The time at which the bytes arrive. */
   readonly dueAt: number;
 }
 
@@ -16,7 +19,7 @@ export class ByteQueue {
   #head = 0;
   #offset = 0;
 
-  /** When the next byte arrives; `Infinity`: there is none. */
+  /** The time at which the next byte arrives; `Infinity` if there is none. */
   get nextDueAt(): number {
     return this.#segments[this.#head]?.dueAt ?? Infinity;
   }
@@ -78,7 +81,7 @@ export class ByteQueue {
   #next(): void {
     this.#offset = 0;
     this.#head++;
-    // Now and then, so that it costs nothing by the byte.
+    // This is done only now and then, so that it costs little for each byte.
     if (this.#head * 2 < this.#segments.length) return;
     this.#segments = this.#segments.slice(this.#head);
     this.#head = 0;

@@ -2,20 +2,20 @@ import type { Clock, Timer } from "../base/clock.js";
 import { ByteQueue } from "./byte-queue.js";
 import type { Link } from "./link.js";
 
-/** @internal What a direction needs of the connection that it is one of. */
+/** @internal The parts of a connection that one of its directions uses. */
 export interface FlowHost {
   readonly clock: Clock;
   readonly link: Link;
-  /** Whether nothing gets through at present. */
+  /** Whether no bytes get through at present. */
   readonly isCut: boolean;
   /** Breaks the connection for both ends. To be called from the event loop only. */
   break(code: string): void;
 }
 
-/** What a direction needs of the transports at its two ends. */
+/** The parts of the transports at both ends that a direction uses. */
 export interface FlowEnd {
   readonly isOver: boolean;
-  /** Null until somebody has taken the transport. */
+  /** The receiver of events; null until the transport is adopted. */
   readonly sink: unknown;
   /** How many more bytes the sink takes. */
   readonly room: number;
@@ -34,7 +34,7 @@ export interface FlowEnd {
  * ```
  */
 export class MemoryFlow {
-  /** Bytes that the receiver has taken. */
+  /** The number of bytes that the receiver has taken. */
   bytesDelivered = 0;
   readonly #host: FlowHost;
   readonly #sender: FlowEnd;
@@ -46,7 +46,7 @@ export class MemoryFlow {
   #offset = 0;
   #isWriting = false;
   #lastDueAt = 0;
-  /** When the wire is free for the next chunk. */
+  /** The time at which the wire is free for the next chunk. */
   #freeAt = 0;
   #finDueAt = Infinity;
   #resetDueAt = Infinity;
@@ -78,20 +78,23 @@ export class MemoryFlow {
 
   // ------------------------------------------------------------------ faults
 
-  /** Nothing arrives any more, no FIN and no RST either, until `resume`. What is sent fills the buffers. */
+  /**
+   * Stops the direction: nothing arrives any more, no FIN and no RST either, until `resume`. Bytes that are sent fill
+   * the buffers.
+   */
   stall(): void {
     this.#isStalled = true;
   }
 
-  /** Ends `stall`: all goes on where it stood. */
+  /** Ends `stall`: everything continues. */
   resume(): void {
     this.#isStalled = false;
     this.plan();
   }
 
   /**
-   * Breaks the connection, for both ends, once the receiver has been given so many bytes of this direction in all, and not
-   * one more. At once, where it has been.
+   * Breaks the connection for both ends once the receiver has been given this many bytes of this direction in all, and
+   * not one more. If it already has been, the connection breaks at once.
    */
   breakAfter(bytes: number, code = "ECONNRESET"): void {
     this.#breakAt = bytes;
@@ -111,13 +114,13 @@ export class MemoryFlow {
     return isOut;
   }
 
-  /** @internal FIN, behind everything. */
+  /** @internal Sends a FIN after all bytes. */
   end(): void {
     this.#finDueAt = this.#dueAt();
     this.plan();
   }
 
-  /** @internal RST: what has not arrived never will. */
+  /** @internal Sends a RST: bytes that have not arrived never will. */
   reset(): void {
     this.#wire.clear();
     this.#finDueAt = Infinity;
@@ -149,7 +152,7 @@ export class MemoryFlow {
     return true;
   }
 
-  /** What is sent now arrives then: never before what was sent earlier. */
+  /** When bytes that are sent now arrive: never before bytes that were sent earlier. */
   #dueAt(): number {
     this.#lastDueAt = Math.max(this.#lastDueAt, this.#host.clock.now() + this.#host.link.latencyMs());
     return this.#lastDueAt;
@@ -177,7 +180,7 @@ export class MemoryFlow {
     return this.#receiver.isOver && (this.#sender.isOver || this.#wire.length + this.#batch.length === 0);
   }
 
-  /** When the next thing arrives at the receiver. */
+  /** When the next bytes, FIN or RST arrive at the receiver. */
   #nextAt(): number {
     if (this.#resetDueAt !== Infinity) return this.#resetDueAt;
     if (this.#wire.length === 0) return this.#receiver.sink === null ? Infinity : this.#finDueAt;
@@ -258,7 +261,8 @@ export class MemoryFlow {
     this.#freeAt = now + count / bytesPerMs;
     this.bytesDelivered += count;
     receiver.didReceive(chunk);
-    // It was lent only, and real transports fill it anew: whoever keeps a view of it has to notice.
+    // The memory was only lent. It is overwritten, as real transports overwrite theirs, so that code that keeps a view
+    // of it is noticed.
     chunk.fill(0xdd);
     if (this.bytesDelivered >= this.#breakAt) this.#host.break(this.#breakCode);
   }

@@ -1,6 +1,6 @@
 /**
- * For tests of protocols: a network inside the process, with the faults of real ones, and a clock that waits for nobody.
- *
+ * For tests of protocols: a network inside the process, with the faults of real networks, and a clock on which no real
+ * time passes.
  * @module testing
  */
 export type { MemoryConnection } from "./memory-connection.js";

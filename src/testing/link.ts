@@ -1,20 +1,27 @@
 /** A number, or two between which one is drawn each time by the network's seed, or a function that is asked each time. */
 export type Amount = number | readonly [least: number, most: number] | (() => number);
 
-/** What a way between two ends is like. */
+/** The properties of the path between two ends of a connection. */
 export interface LinkOptions {
-  /** How long bytes are under way, one way. They never overtake each other. @default 0: a turn of the event loop */
+  /**
+   * How long bytes take from one end to the other, in ms. They never overtake each other.
+   * @default 0: a turn of the event loop
+   */
   latencyMs?: Amount | undefined;
-  /** Bandwidth, of each direction. @default Infinity */
+  /** The bandwidth of each direction, in bytes per ms. @default Infinity */
   bytesPerMs?: number | undefined;
-  /** How many bytes come at once, at most; asked before each delivery. @default all there are */
+  /**
+   * The most bytes that are delivered at once. A function is asked before each delivery.
+   * @default all that have arrived
+   */
   chunkBytes?: Amount | undefined;
   /**
-   * How many bytes of a write are taken at once, at most; what is over is taken in later turns of the event loop. 0: none
-   * in the call itself, all in the next turn. @default all for which there is room
+   * The most bytes of a write that are taken at once; the rest is taken in later turns of the event loop. With 0, no
+   * bytes are taken in the call itself, and all in the next turn.
+   * @default all bytes for which there is room
    */
   writeBytes?: Amount | undefined;
-  /** What a direction holds before its sender has to wait: a socket's buffers. @default 64 KiB */
+  /** How many bytes a direction holds before its sender has to wait, like the buffers of a socket. @default 64 KiB */
   capacityBytes?: number | undefined;
 }
 

@@ -4,7 +4,7 @@ import { MemoryFlow } from "./flow.js";
 import type { Link } from "./link.js";
 import type { MemoryTransport } from "./memory-transport.js";
 
-/** An open connection of a `MemoryNetwork`, to do it harm. */
+/** An open connection of a `MemoryNetwork`, with methods that make it fail. */
 export class MemoryConnection {
   /** The end that connected. */
   readonly from: Address;
@@ -61,7 +61,10 @@ export class MemoryConnection {
     this.down.resume();
   }
 
-  /** Breaks the connection, for both ends, in the next turn of the event loop: what has not arrived by then never will. */
+  /**
+   * Breaks the connection for both ends in the next turn of the event loop. Bytes that have not arrived by then never
+   * will.
+   */
   reset(code = "ECONNRESET"): void {
     this.clock.later(() => this.break(code), undefined);
   }

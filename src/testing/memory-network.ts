@@ -20,13 +20,13 @@ import { MemoryTransport, systemError } from "./memory-transport.js";
 import { type Answer, answerName } from "./names.js";
 import { seededRandom } from "./random.js";
 
-/** How a network behaves. What `LinkOptions` it has count for every connection that `links` says nothing else of. */
+/** The options of a network. The `LinkOptions` among them apply to every connection for which `links` has no others. */
 export interface MemoryNetworkOptions extends LinkOptions {
-  /** Of all that is drawn by lot: the same seed, the same run. @default 1 */
+  /** The seed of all random numbers: the same seed gives the same run. @default 1 */
   seed?: number | undefined;
-  /** The time that sockets on this network live by. @default the real one */
+  /** The clock of the sockets on this network. @default the real one */
   clock?: Clock | undefined;
-  /** The ways to single addresses, where they differ: `{ "192.0.2.1": { latencyMs: 200 } }`. */
+  /** Other link options for single addresses: `{ "192.0.2.1": { latencyMs: 200 } }`. */
   links?: Readonly<Record<string, LinkOptions>> | undefined;
   /** The addresses of names. @default 127.0.0.1 for every name that is not in it */
   hosts?: Readonly<Record<string, Answer<string>>> | undefined;
@@ -34,11 +34,11 @@ export interface MemoryNetworkOptions extends LinkOptions {
   services?: Readonly<Record<string, Answer<SrvRecord>>> | undefined;
   /** Addresses that never answer. @default none */
   silent?: readonly string[] | undefined;
-  /** Told of each connection when it comes about, before a byte of it is under way. */
+  /** Called for each new connection, before any byte is sent on it. */
   onConnection?: ((connection: MemoryConnection) => void) | undefined;
 }
 
-/** An attempt to connect, on its way. */
+/** A connect attempt that is under way. */
 interface Knock {
   readonly endpoint: Endpoint;
   readonly near: MemoryTransport;
@@ -46,14 +46,18 @@ interface Knock {
 }
 
 /**
- * A network inside one process, with names of its own, and connections without a descriptor: give it to sockets as their
- * `transport`. Who listens without a host, or on a name, is found at every address; who listens on an address, only there.
+ * A network inside one process, with names of its own and connections without descriptors. Give it to sockets as their
+ * `transport`. A socket that listens without a host, or on a name, can be reached at every address; a socket that
+ * listens on an address, only there.
  *
  * With a `VirtualClock` no real time passes, and the same seed gives the same run.
  */
 export class MemoryNetwork implements TransportFactory {
   readonly clock: Clock;
-  /** The network's own lot: numbers from 0 up to 1, by `seed`. What you draw from it changes the run, reproducibly. */
+  /**
+   * The network's random numbers, from 0 to 1, which depend on `seed`. Numbers that a test takes from it change the
+   * run, but reproducibly.
+   */
   readonly random: () => number;
   readonly #options: MemoryNetworkOptions;
   readonly #link: Link;
@@ -63,9 +67,9 @@ export class MemoryNetwork implements TransportFactory {
   readonly #connectionOf = new WeakMap<MemoryTransport, MemoryConnection>();
   readonly #cut = new Set<string>();
   readonly #refusing = new Map<string, string>();
-  /** Attempts on their way. */
+  /** The connect attempts that are under way. */
   readonly #knocking = new Map<MemoryTransport, Timer>();
-  /** Attempts that nobody hears, since the way is cut. */
+  /** The connect attempts that are not answered, because the path is cut. */
   readonly #unheard = new Set<Knock>();
   #lastPort = 49_151;
 
@@ -81,7 +85,7 @@ export class MemoryNetwork implements TransportFactory {
 
   // ------------------------------------------------------------------ faults
 
-  /** Those that are open at one of their ends, the oldest first. */
+  /** The connections that are open at one end at least, the oldest first. */
   get connections(): readonly MemoryConnection[] {
     return [...this.#connections];
   }
@@ -97,19 +101,19 @@ export class MemoryNetwork implements TransportFactory {
   }
 
   /**
-   * Cuts the ways from and to an address (or path), as when a cable is pulled: nobody is told, nothing gets through, and
-   * attempts to connect are not answered.
+   * Cuts the paths from and to an address (or Unix path), as when a cable is pulled: no end is told, no bytes get
+   * through, and connect attempts are not answered.
    */
   partition(address: string): void {
     this.#cut.add(address);
   }
 
-  /** From now on attempts to connect to an address (or path) fail by this errno code. */
+  /** Lets connect attempts to an address (or Unix path) fail with this errno code from now on. */
   refuse(address: string, code = "ECONNREFUSED"): void {
     this.#refusing.set(address, code);
   }
 
-  /** Ends `partition` and `refuse`: what was under way goes on where it stood. */
+  /** Ends `partition` and `refuse`; everything that was under way continues. */
   heal(address: string): void {
     this.#cut.delete(address);
     this.#refusing.delete(address);
