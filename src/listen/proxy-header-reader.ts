@@ -115,9 +115,9 @@ export class ProxyHeaderReader implements TransportSink {
 }
 
 function strike(reader: ProxyHeaderReader): void {
-  intake.strike();
+  reader.strike();
 }
 
 function handOver(reader: ProxyHeaderReader): void {
-  intake.handOver();
+  reader.handOver();
 }
