@@ -1,4 +1,4 @@
-/** TLS over a stream of the runtime's, either side of it. */
+/** The TLS handshake of a client or a server over a stream of the runtime. */
 
 import type { Duplex } from "node:stream";
 import { checkServerIdentity, connect, TLSSocket, type TLSSocketOptions } from "node:tls";
@@ -8,13 +8,13 @@ import { clientProblem, stopTickets } from "../base/undocumented.js";
 import { SecureInfo } from "./info.js";
 import type { SecureSettings } from "./settings.js";
 
-/** Told how a handshake went: one of the two, once. */
+/** Receives the result of a handshake: exactly one of the two methods is called, once. */
 export interface HandshakeListener {
   didHandshake(info: SecureInfo): void;
   didFailHandshake(error: Error): void;
 }
 
-/** @param ahead bytes that were received already: they belong to the handshake */
+/** @param ahead bytes that were received already and belong to the handshake */
 export function startHandshake(
   stream: Duplex,
   settings: SecureSettings,
@@ -23,7 +23,7 @@ export function startHandshake(
 ): TLSSocket {
   stream.pause();
   if (ahead.length > 0) stream.unshift(ahead);
-  // A stream that hands on at once would bring the whole handshake about before anybody listens for it.
+  // A stream that delivers synchronously would run the whole handshake before anything listens for its events.
   stream.cork();
   realClock.soon(uncork, stream);
   const socket = settings.isServer ? serverSide(stream, settings) : clientSide(stream, settings);
@@ -42,11 +42,12 @@ function clientSide(stream: Duplex, settings: SecureSettings): TLSSocket {
   return connect({
     socket: stream,
     secureContext: context,
-    // Whom to trust is decided here, not there: what is wrong is then known in full, and the delegate can be asked.
+    // The runtime's checks are switched off, and `problemOf` makes them instead: it knows every detail of what is
+    // wrong, and the delegate can still be asked.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
     ...(identity === undefined ? {} : { host: identity }),
-    // An empty name keeps the runtime from sending one of its own.
+    // An empty name keeps the runtime from sending a name that it derives from the host.
     servername: servername ?? "",
     ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
     ...(session === undefined ? {} : { session }),
@@ -65,7 +66,7 @@ function serverSide(stream: Duplex, settings: SecureSettings): TLSSocket {
   if (protocols !== undefined) options.ALPNProtocols = [...protocols];
   if (chooseContext !== undefined) {
     options.SNICallback = (name, done) => {
-      // A promise in any case: what the chooser throws fails the handshake, and no more.
+      // Inside a promise, an exception of the chooser fails only this handshake.
       const choice = new Promise<Awaited<ReturnType<typeof chooseContext>>>((chosen) => chosen(chooseContext(name)));
       choice.then(
         (chosen) => done(null, chosen),
@@ -98,7 +99,8 @@ function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeL
     listener.didHandshake(info);
   });
   socket.on("error", fail);
-  // Where it is not a server of the runtime's that listens, what fails in TLS comes by this event alone, and ends nothing.
+  // When no `tls.Server` is involved, the runtime reports a TLS failure by this event alone, and does not end the
+  // stream.
   socket.on("_tlsError", (error: Error) => {
     if (isOver) socket.destroy(error);
     else fail(error);
@@ -106,7 +108,7 @@ function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeL
   socket.on("close", () => fail(new Error("the connection was closed during the handshake")));
 }
 
-/** Why the peer is not who it should be. */
+/** Why the peer is not trusted; null if it is. */
 function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo): Error | null {
   const { peerCertificate } = info;
   const { isServer, fingerprints, identity, checkServerIdentity: check } = settings;
@@ -119,10 +121,10 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
   }
   if (isServer) {
     if (info.resumed && !settings.mayResume) return problem("RESUMED", "");
-    // To the runtime a resumed session without a certificate is a good one.
+    // The runtime finds no fault with a resumed session that has no certificate.
     return inWords(clientProblem(socket)) ?? (peerCertificate === null ? problem("NO_CERTIFICATE", "") : null);
   }
-  // Typed as an error, it is the code of one.
+  // `authorizationError` is typed as an error, but is the code of one.
   const chain = socket.authorizationError as Error | string | null | undefined;
   if (typeof chain === "string") return problem(chain, "");
   if (chain instanceof Error) return inWords(chain);
@@ -131,13 +133,13 @@ function problemOf(socket: TLSSocket, settings: SecureSettings, info: SecureInfo
     const found: unknown = (check ?? checkServerIdentity)(identity ?? "", peerCertificate);
     return found === undefined || found === null ? null : asError(found);
   } catch (error) {
-    // Whom it cannot judge, it has not let in.
+    // A check that throws has not accepted the peer.
     return asError(error);
   }
 }
 
 const WORDS: Readonly<Record<string, string>> = {
-  RESUMED: "its session may be that of another name, which asks for other clients: it has to shake hands in full",
+  RESUMED: "its session may come from another name here, which accepts other clients; it needs a full handshake",
   NO_CERTIFICATE: "it has shown no certificate",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed, and not among those trusted",
   SELF_SIGNED_CERT_IN_CHAIN: "its chain ends in a certificate authority that is not among those trusted",

@@ -3,7 +3,7 @@ import type { TLSInfo } from "./options.js";
 import { certificateIn } from "./session.js";
 import type { SecureSettings } from "./settings.js";
 
-/** What was negotiated, as it is right after the handshake; the rest is filled in as it becomes known. */
+/** What was negotiated in the handshake. The session and `truncated` are filled in when they become known. */
 export class SecureInfo implements TLSInfo {
   readonly version: string | null;
   readonly cipher: string | null;
@@ -12,7 +12,9 @@ export class SecureInfo implements TLSInfo {
   readonly peerCertificate: DetailedPeerCertificate | null;
   readonly resumed: boolean;
   authorizationError: Error | null = null;
-  /** A secret: whoever has it can go on as this client. So it is private, and no print shows it. */
+  /**
+   * The session is a secret with which anybody can resume as this client, so the field is private and never printed.
+   */
   #session: Buffer | undefined;
   truncated = false;
 
@@ -40,7 +42,7 @@ export class SecureInfo implements TLSInfo {
   }
 }
 
-/** On a server: what the client asked for. */
+/** The name that the client asked for, on a server. */
 function nameOf(socket: TLSSocket): string | null {
   const { servername } = socket as { servername?: unknown };
   return typeof servername === "string" ? servername : null;
@@ -48,6 +50,6 @@ function nameOf(socket: TLSSocket): string | null {
 
 function certificateOf(socket: TLSSocket): DetailedPeerCertificate | null {
   const certificate = socket.getPeerCertificate(true) as DetailedPeerCertificate | null;
-  // The runtime gives an empty object where there is none.
+  // The runtime returns an empty object where there is no certificate.
   return certificate !== null && Object.keys(certificate).length > 0 ? certificate : null;
 }

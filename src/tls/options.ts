@@ -1,85 +1,104 @@
 import type { DetailedPeerCertificate, SecureContext, SecureContextOptions } from "node:tls";
 
-/** Keys and certificates of one name, as `tls.createSecureContext` takes them, or a context made of them. */
+/** The key and certificate of one name, as `tls.createSecureContext` takes them, or a context made from them. */
 export type Certificate = SecureContextOptions | SecureContext;
 
-/** A listener's certificate for the name that a client asks for; undefined: the listener's own. */
+/** Chooses the certificate for the name that a client asks for. Undefined chooses the listener's own certificate. */
 export type CertificateChooser = (name: string) => Certificate | undefined | PromiseLike<Certificate | undefined>;
 
 /**
- * How a connection is secured. What is not named here is as in Node's `tls` module: `ca`, `cert`, `key`, `pfx`,
- * `passphrase`, `crl`, `ciphers`, `sigalgs`, `ecdhCurve`, `minVersion`, `maxVersion`, `ticketKeys`, and so on.
+ * How a connection is encrypted. The options that are not listed here mean the same as in Node's `tls` module: `ca`,
+ * `cert`, `key`, `pfx`, `passphrase`, `crl`, `ciphers`, `sigalgs`, `ecdhCurve`, `minVersion`, `maxVersion`,
+ * `ticketKeys` and others.
  *
- * The peer's certificate chain and name are verified unless `rejectUnauthorized` is false. TLS 1.2 is the least.
+ * The certificate chain and the name of the peer are verified unless `rejectUnauthorized` is false. The lowest version
+ * of TLS is 1.2.
  */
 export interface TLSOptions extends Omit<SecureContextOptions, "secureProtocol" | "secureOptions" | "ALPNCallback"> {
-  /** Made beforehand, in place of certificates and keys here. */
+  /** A context that holds the certificates and keys; it replaces all such options here. */
   secureContext?: SecureContext | undefined;
   /**
-   * Client: the name that the certificate must be for, and that is asked for (SNI).
+   * Client: the name that the server's certificate must be for. A host name is also sent to the server (SNI).
    * @default the host connected to
    */
   servername?: string | undefined;
-  /** Protocols offered (client) or spoken (server), the best first. A server that shares none ends the handshake. */
+  /**
+   * The application protocols that the client offers or the server accepts, the preferred ones first. A server that
+   * finds no common protocol ends the handshake.
+   */
   ALPNProtocols?: readonly string[] | undefined;
-  /** Client: whether a server that cannot be verified ends the handshake. Server: the same of clients, see `requestCert`. @default true */
+  /**
+   * Client: whether the handshake fails when the server cannot be verified. Server: whether the handshake fails when
+   * `requestCert` is set and the client cannot be verified. @default true
+   */
   rejectUnauthorized?: boolean | undefined;
-  /** Server: ask clients for a certificate; one is required unless `rejectUnauthorized` is false. @default false */
+  /**
+   * Server: whether clients are asked for a certificate. A certificate is then required unless `rejectUnauthorized` is
+   * false. @default false
+   */
   requestCert?: boolean | undefined;
-  /** Client: in place of the check of the name. An error returned is what is wrong. */
+  /** Client: replaces the check of the server's name. A returned error rejects the server. */
   checkServerIdentity?: ((hostname: string, certificate: DetailedPeerCertificate) => Error | undefined) | undefined;
   /**
-   * SHA-256 fingerprints (hex, with or without colons), of which the peer's certificate must have one. Being that very
-   * certificate takes the place of the checks of chain and name, and is required whatever `rejectUnauthorized` says.
+   * SHA-256 fingerprints in hex, with or without colons. The peer's certificate must have one of them, whatever
+   * `rejectUnauthorized` says. This check replaces the checks of the certificate chain and the name.
    */
   fingerprints?: readonly string[] | undefined;
-  /** Client: a session to resume, from `socket.tls.session` of an earlier connection to the same server. */
+  /** Client: the session to resume, from `socket.tls.session` of an earlier connection to the same server. */
   session?: Buffer | undefined;
   /**
-   * Server: certificates by name; `*.example.org` stands for one label. Others get the listener's own. What they leave
-   * out, such as `ca`, is as here.
+   * Server: the certificates by name, or a function that chooses one. The `*` in `*.example.org` stands for one label.
+   * A client that asks for any other name gets the listener's own certificate. A certificate given as options inherits
+   * the options that it leaves out, such as `ca`, from here.
    */
   certificates?: Readonly<Record<string, Certificate>> | CertificateChooser | undefined;
-  /** Given the lines of a key log (NSS format), with which a capture can be decrypted. For debugging only. */
+  /**
+   * Called with each line of a key log (NSS format), by which captured traffic can be decrypted. For debugging only.
+   */
   keyLog?: ((line: Buffer) => void) | undefined;
-  /** Whether a FIN without close_notify (RFC 8446, section 6.1) closes with an error; `tls.truncated` tells in any case. @default false */
+  /**
+   * Whether a FIN without close_notify (RFC 8446, section 6.1) closes the connection with an error. In any case
+   * `socket.tls.truncated` is then true. @default false
+   */
   requireCloseNotify?: boolean | undefined;
 }
 
-/** What `startTLS` takes. */
+/** Options of `startTLS`. */
 export interface StartTLSOptions<Tag = unknown> extends TLSOptions {
-  /** Which side of the handshake this is. @default "client" for sockets that connected, "server" for accepted ones */
+  /** Whether this end is the server in the handshake. @default true for accepted sockets, false for all others */
   isServer?: boolean | undefined;
   /**
-   * Ms, from when the first of the two queues has come to the upgrade until it is done. `limits.handshakeMs` runs
-   * besides, from when both have. @default none
+   * How long the upgrade may take, in milliseconds. The time runs from the moment the upgrade is at the head of either
+   * the read queue or the write queue, until the upgrade is done. `limits.handshakeMs` bounds the handshake in
+   * addition, and runs from the moment the upgrade is at the head of both queues. @default none
    */
   timeout?: number | undefined;
+  /** Any value. It becomes the `tag` of the request and of its error. */
   tag?: Tag | undefined;
-  /** Aborting it before the handshake begins takes the upgrade back; later it closes the connection. */
+  /** Aborting cancels the upgrade before the handshake has begun, and closes the connection after that. */
   signal?: AbortSignal | undefined;
 }
 
-/** A secured connection, as it was negotiated. */
+/** What was negotiated for an encrypted connection. */
 export interface TLSInfo {
-  /** "TLSv1.3" or "TLSv1.2"; null if the handshake did not come so far. */
+  /** "TLSv1.3" or "TLSv1.2"; null if the handshake did not get that far. */
   readonly version: string | null;
-  /** OpenSSL's name of the cipher. */
+  /** The name of the cipher in OpenSSL. */
   readonly cipher: string | null;
-  /** The protocol that both chose, by ALPN. */
+  /** The application protocol that was negotiated (ALPN); null if none was. */
   readonly alpn: string | null;
-  /** The name asked for, by SNI. */
+  /** The name that the client asked for (SNI); null if it asked for none. */
   readonly servername: string | null;
-  /** With its issuers, unless the session was resumed; null where the peer gave none. */
+  /** The peer's certificate; null if the peer sent none. Its issuers are included unless the session was resumed. */
   readonly peerCertificate: DetailedPeerCertificate | null;
-  /** Whether the peer's certificate was verified: chain and name, or fingerprint. */
+  /** Whether the peer was verified, either by certificate chain and name or by fingerprint. */
   readonly authorized: boolean;
-  /** Why not. */
+  /** Why the peer was not verified; null if no check has failed. */
   readonly authorizationError: Error | null;
   /** Whether an earlier session was resumed. */
   readonly resumed: boolean;
-  /** Client: to resume by; undefined until the server has given one. */
+  /** Client: the session for the `session` option of a later connection; undefined until the server has sent one. */
   readonly session: Buffer | undefined;
-  /** The peer's FIN came without close_notify: someone may have cut the stream short. */
+  /** Whether the peer's FIN came without close_notify, so that an attacker may have cut the stream short. */
   readonly truncated: boolean;
 }

@@ -2,10 +2,12 @@ import { X509Certificate } from "node:crypto";
 import type { DetailedPeerCertificate } from "node:tls";
 
 const SEQUENCE = 0x30;
-/** Where OpenSSL keeps the peer's certificate in a session: [3] of SSL_SESSION_ASN1. */
+/** The tag of the peer's certificate in OpenSSL's form of a session: [3] of SSL_SESSION_ASN1. */
 const PEER = 0xa3;
 
-/** What later versions of Node (24.21 for one) put ahead of a client's session, with the name that it was verified for. */
+/**
+ * Later versions of Node (such as 24.21) put this before a client's session, followed by the name that was verified.
+ */
 const WRAPPER = Buffer.from("\0nodejs:tls:session:1\0");
 
 interface Item {
@@ -14,7 +16,7 @@ interface Item {
   readonly end: number;
 }
 
-/** One item of DER. */
+/** Parses the DER item at an offset. */
 function item(bytes: Buffer, at: number): Item {
   const tag = bytes.readUInt8(at);
   const short = bytes.readUInt8(at + 1);
@@ -23,15 +25,16 @@ function item(bytes: Buffer, at: number): Item {
   return { tag, start, end: start + bytes.readUIntBE(at + 2, short & 0x7f) };
 }
 
-/** As OpenSSL made it. */
+/** The session in OpenSSL's form, without what Node has put before it. */
 function unwrapped(session: Buffer): Buffer {
   if (session.indexOf(WRAPPER) !== 0) return session;
   return session.subarray(WRAPPER.length + 2 + session.readUInt16BE(WRAPPER.length));
 }
 
 /**
- * Whose session it is. The runtime does not tell it of a resumed connection, but a name or a fingerprint can be checked
- * by nothing else. Without its issuers: they are not kept. Null where the session holds none, or is in no known form.
+ * The peer's certificate in a session. The runtime does not reveal it on a resumed connection, but the name and the
+ * fingerprint can be checked only with it. The certificate comes without its issuers, which a session does not hold.
+ * @returns null where the session holds no certificate or has an unknown form
  */
 export function certificateIn(given: Buffer): DetailedPeerCertificate | null {
   try {
@@ -45,7 +48,7 @@ export function certificateIn(given: Buffer): DetailedPeerCertificate | null {
       at = end;
     }
   } catch {
-    // Then it is of another kind.
+    // The session has an unknown form.
   }
   return null;
 }

@@ -1,4 +1,4 @@
-/** From what callers pass as TLS options: checked at once, ready for every handshake. */
+/** Checks TLS options at once, and makes of them the settings that every handshake uses. */
 
 import { constants, createHash, type Hash } from "node:crypto";
 import { isIP } from "node:net";
@@ -18,32 +18,34 @@ import { asError } from "../base/errors.js";
 import { canonicalName, withoutFinalDot } from "../base/host-name.js";
 import type { Certificate, CertificateChooser, TLSOptions } from "./options.js";
 
-/** What every handshake made by one set of options shares. */
+/** The settings that all handshakes with the same options share. */
 export interface SecureSettings {
   readonly isServer: boolean;
   readonly context: SecureContext;
-  /** Client: sent as SNI; an address never is. */
+  /** Client: the name to send as SNI; undefined for an address, which SNI does not allow. */
   readonly servername: string | undefined;
-  /** Client: what the certificate must be for; undefined where that is not looked at. */
+  /** Client: the name or address that the certificate must be for; undefined where no name is known. */
   readonly identity: string | undefined;
   readonly protocols: readonly string[] | undefined;
   readonly rejectUnauthorized: boolean;
   readonly requestCert: boolean;
   readonly checkServerIdentity: TLSOptions["checkServerIdentity"];
-  /** In lower case, without colons. */
+  /** The fingerprints in lower case, without colons. */
   readonly fingerprints: readonly string[] | undefined;
   readonly session: Buffer | undefined;
   readonly chooseContext:
     ((name: string) => SecureContext | undefined | Promise<SecureContext | undefined>) | undefined;
   readonly keyLog: ((line: Buffer) => void) | undefined;
   readonly requireCloseNotify: boolean;
-  /** Server: whether a resumed session says anything of who the client is. */
+  /**
+   * Server: whether sessions may be resumed. False where a session could let in a client that its name would refuse.
+   */
   readonly mayResume: boolean;
 }
 
 const VERSIONS = ["TLSv1.2", "TLSv1.3"] as const;
 
-/** Newer versions of Node have more options of contexts than the types know that this is compiled with. */
+/** Context options of newer versions of Node, which the types used here do not contain. */
 const NEWER_OPTIONS = { allowPartialTrustChain: true, certificateCompression: true, groups: true } as const;
 
 const TLS_OPTIONS: OptionNames<TLSOptions> = {
@@ -80,13 +82,13 @@ const TLS_OPTIONS: OptionNames<TLSOptions> = {
   allowPartialTrustChain: true,
 };
 
-/** Known, and refused with words of their own. */
+/** Options of Node that are refused with a message of their own. */
 const REFUSED_OPTIONS = { secureProtocol: true, secureOptions: true } as const;
 
-/** What `startTLS` takes besides. */
+/** The further options of `startTLS`. */
 const UPGRADE_OPTIONS = { isServer: true, timeout: true, tag: true, signal: true } as const;
 
-/** Checks of the options besides certificates and keys, which `createSecureContext` checks. */
+/** Checks all options except certificates and keys, which `createSecureContext` checks. */
 function checkTLS(options: TLSOptions): void {
   checkOneOf("minVersion", options.minVersion, VERSIONS, undefined);
   checkOneOf("maxVersion", options.maxVersion, VERSIONS, undefined);
@@ -117,14 +119,14 @@ function contextOf(options: Certificate, common: SecureContextOptions): SecureCo
   try {
     return createSecureContext({ minVersion: "TLSv1.2", ...common, ...withoutUndefined(options) });
   } catch (error) {
-    // OpenSSL's words name what does not fit, never a key.
+    // OpenSSL's message says what is wrong and never contains a key.
     throw new TypeError(`Expected usable TLS keys and certificates, got an error: ${asError(error).message}`, {
       cause: error,
     });
   }
 }
 
-/** OpenSSL takes what is no certificate without a word. */
+/** OpenSSL silently ignores authorities that are not certificates, so they are checked here. */
 function checkAuthorities(ca: SecureContextOptions["ca"]): void {
   for (const one of [ca ?? []].flat()) {
     const isPEM = (typeof one === "string" || Buffer.isBuffer(one)) && one.includes("-----BEGIN ");
@@ -136,15 +138,15 @@ function withoutUndefined(options: SecureContextOptions): SecureContextOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** Without tickets nothing is resumed: the runtime's servers remember no sessions. */
+/** Without tickets no session is resumed, because the runtime's servers remember no sessions. */
 const NO_TICKETS: SecureContextOptions = { secureOptions: constants.SSL_OP_NO_TICKET };
 
-/** The options that say which clients are let in, besides `requestCert`. A `pfx` may bring authorities along. */
+/** The options besides `requestCert` that decide which clients are accepted. A `pfx` may contain authorities. */
 const CLIENTS_BY = ["ca", "crl", "pfx", "allowPartialTrustChain"] as const;
 
 /**
- * A session is resumed by no other server than those that ask for the same clients, even if they share ticket keys.
- * With none, OpenSSL ends every attempt to resume where clients are asked for certificates.
+ * The session id context, which keeps a session from being resumed by a server that accepts other clients, even if the
+ * servers share their ticket keys. Without one, OpenSSL fails each resumption where clients are asked for certificates.
  */
 function contextIdOf(options: TLSOptions): string {
   const hash = createHash("sha256").update(options.requestCert === true ? "clients of " : "anybody");
@@ -162,14 +164,15 @@ function addTo(hash: Hash, value: unknown): void {
 }
 
 /**
- * Whether all names of a listener let in the same clients. The runtime looks at a session before it asks for the name's
- * context, and by the listener's own: a session made under one name would be good under all, whomever they ask for.
+ * Whether all names of a listener accept the same clients. The runtime checks a session against the listener's own
+ * context, before it asks for the context of the name. So a session made under one name could be resumed under each
+ * other name, even where that name does not accept the client.
  */
 function namesAgree(options: TLSOptions): boolean {
   const { certificates, requestCert, fingerprints, secureContext } = options;
-  // A fingerprint is checked of every connection, resumed or not, and under every name.
+  // Fingerprints are checked for every connection and every name, whether the session was resumed or not.
   if (certificates === undefined || requestCert !== true || fingerprints !== undefined) return true;
-  // Whom they let in cannot be seen in a function, nor in a context.
+  // A function or a context does not reveal which clients are accepted.
   if (typeof certificates === "function" || secureContext !== undefined) return false;
   const common = sharedByNames(options);
   return Object.values(certificates).every(
@@ -187,7 +190,7 @@ function fingerprintsOf(list: unknown): readonly string[] | undefined {
   });
 }
 
-/** What the certificates of a listener by name have in common: above all, whose clients are let in. */
+/** The options that the certificates by name inherit from their listener, above all which clients are accepted. */
 function sharedByNames(options: TLSOptions): SecureContextOptions {
   return withoutUndefined({ ...options, key: undefined, cert: undefined, pfx: undefined, passphrase: undefined });
 }
@@ -232,7 +235,7 @@ function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "s
     isServer,
     context: options.secureContext ?? contextOf(options, mayResume ? common : { ...common, ...NO_TICKETS }),
     protocols: options.ALPNProtocols,
-    // Whoever names a certificate means it.
+    // A fingerprint is required whatever `rejectUnauthorized` says.
     rejectUnauthorized:
       checkBoolean("rejectUnauthorized", options.rejectUnauthorized, true) || fingerprints !== undefined,
     requestCert: checkBoolean("requestCert", options.requestCert, false),
@@ -246,7 +249,7 @@ function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "s
   };
 }
 
-/** `tls: false` is none. */
+/** Whether TLS is wanted. `tls: false` means the same as no `tls` option. */
 export function isAskedFor<T>(tls: T | false | undefined): tls is T & (object | true) {
   return tls !== undefined && tls !== false;
 }
@@ -258,13 +261,16 @@ export function clientSettings(given: TLSOptions | true): SecureSettings {
   return servername === undefined ? settings : withName(settings, checkHostName("servername", servername));
 }
 
-/** @param host in ASCII */
+/** @param host a host name in ASCII, or an address */
 function withName(settings: SecureSettings, host: string): SecureSettings {
   const identity = withoutFinalDot(host);
   return { ...settings, identity, servername: isIP(identity) === 0 ? identity : undefined };
 }
 
-/** The name to be verified is that of the host connected to, unless the options say another. Null: there is none. */
+/**
+ * Verifies the name of the host connected to, unless the options contain another name.
+ * @returns null where a name must be verified and none is known
+ */
 export function withHost(settings: SecureSettings, host: string | undefined): SecureSettings | null {
   if (settings.isServer || settings.identity !== undefined) return settings;
   if (host !== undefined) return withName(settings, host);

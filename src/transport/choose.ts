@@ -5,7 +5,10 @@ import { nativeTransports } from "./native/factory.js";
 import { nodeTransports } from "./node/factory.js";
 import type { TransportFactory } from "./transport.js";
 
-/** What carries the bytes: the best there is, `node:net`, the addon, or a network of one's own. */
+/**
+ * What carries the bytes: `"node"` is `node:net`, `"native"` is the addon, and `"auto"` is the addon where it can be
+ * loaded and `node:net` elsewhere. A factory is a network of one's own, such as the network in memory for tests.
+ */
 export type TransportChoice = "auto" | "node" | "native" | TransportFactory;
 
 export function checkTransport(transport: TransportChoice | undefined): TransportFactory {

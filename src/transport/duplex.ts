@@ -13,9 +13,9 @@ import { sendQueueOf } from "./native/addon.js";
 import { secureStream } from "./node/node-transport.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
 
-/** Any Node stream as a transport. */
+/** A transport over any Node stream. */
 export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
-  /** A stream is no descriptor: nothing but a timer may hold the process while a timeout runs. */
+  /** A stream may have no descriptor, so only a timer can keep the process alive while a timeout runs. */
   readonly holdsProcess = false;
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
@@ -23,10 +23,11 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   readonly #inlet = new Inlet(this, realClock, Infinity);
   #isPaused = false;
   #isReferenced = true;
-  /** Whether it keeps the process alive beside what the stream does. */
+  /** Whether this transport keeps the process alive, in addition to what the stream does. */
   #isHolding = false;
+  /** How many parts of the present batch the stream has not confirmed. */
   #waiting = 0;
-  /** What the stream makes of a part of it, nobody knows. */
+  /** A stream does not tell how much of a batch is out, so all of the batch counts until its end. */
   inHandBytes = 0;
 
   constructor(duplex: Duplex) {
@@ -41,7 +42,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
       this.remote = ipAddress(duplex.remoteAddress, duplex.remotePort);
     }
     this.#duplex = duplex;
-    duplex.allowHalfOpen = true; // what a FIN means is decided by the socket
+    duplex.allowHalfOpen = true; // the socket decides what to do about a FIN, not the stream
   }
 
   adopt(sink: TransportSink): void {
@@ -58,7 +59,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#duplex.on("error", this.#onError);
     this.#duplex.on("close", this.#onClose);
     if (this.#duplex instanceof Socket) rescueBeforeFailure(this.#duplex, this);
-    // Whoever had it before may have paused it.
+    // The user may have paused the stream before.
     this.#duplex.resume();
   }
 
@@ -80,7 +81,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#inlet.close();
   };
 
-  /** What a paused stream has buffered, and would throw away when it is destroyed. */
+  /** Takes what a paused stream has buffered and would drop when it is destroyed. */
   #takeRest(): void {
     const duplex = this.#duplex;
     duplex.removeListener("data", this.#onData);
@@ -158,7 +159,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
     if (this.isDestroyed) return;
     this.#stop();
     const duplex = this.#duplex;
-    // Its 'close' may have come before anybody listened.
+    // The 'close' event may have come before this transport listened for it.
     if (duplex.closed) realClock.soon(tellClosed, this.#inlet);
     else if (reset && duplex instanceof Socket && !duplex.destroyed && this.remote !== undefined)
       resetNow(duplex, duplex);
@@ -170,7 +171,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#hold();
   }
 
-  /** A socket of the runtime's, open and not reading, does not keep the process alive by itself; see `NodeTransport`. */
+  /** A `net.Socket` that is open but does not read does not keep the process alive by itself; see `NodeTransport`. */
   #hold(): void {
     const holds = this.#duplex instanceof Socket && this.#isReferenced && !this.isDestroyed;
     if (holds === this.#isHolding) return;
@@ -179,7 +180,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
     else releaseProcess();
   }
 
-  /** The batch is out. */
+  /** Tells the sink that the batch is out. */
   tellWritten(): void {
     if (!this.isDestroyed) this.#inlet.sink?.didWrite();
   }
@@ -221,7 +222,7 @@ function cannot(operation: string): never {
   throw badState(operation, "the socket was made from a stream");
 }
 
-/** A socket made from a stream neither connects nor listens; it only needs the clock. */
+/** The factory of a socket that was made from a stream: it has a clock, and refuses to connect and to listen. */
 export const duplexFactory: TransportFactory = {
   clock: realClock,
   connect: () => cannot("connect"),

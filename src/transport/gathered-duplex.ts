@@ -2,7 +2,7 @@ import { Duplex } from "node:stream";
 
 export type Done = (error?: Error | null) => void;
 
-/** A stream that sends at once what was written while it sent before. */
+/** A stream that sends everything written during one send together in the next. */
 export abstract class GatheredDuplex extends Duplex {
   protected abstract send(parts: readonly Buffer[], done: Done): void;
 

@@ -1,17 +1,17 @@
-/** Sockets that keep the process alive although no handle of theirs does. */
+/** Keeps the process alive for sockets whose own handles do not. */
 
 import * as timers from "node:timers";
 
-// As they are when this is loaded: a user's test may replace them, and put them back, later.
+// These are taken when the module is loaded, because users' tests may replace them by fake timers later.
 const { setInterval, clearInterval } = timers;
 
 const LONGEST_MS = 2 ** 31 - 1;
 
 let count = 0;
-/** One for all of the thread's sockets; it has nothing to do. */
+/** One timer for all sockets of the thread. Only its existence matters. */
 let timer: NodeJS.Timeout | null = null;
 
-/** One more socket is to keep the process alive. */
+/** Counts one more socket that keeps the process alive. */
 export function holdProcess(): void {
   if (count++ === 0) timer = setInterval(doNothing, LONGEST_MS);
 }
@@ -23,5 +23,5 @@ export function releaseProcess(): void {
 }
 
 function doNothing(): void {
-  // That the timer is there is all that counts.
+  // The timer serves only to keep the process alive.
 }

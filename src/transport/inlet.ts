@@ -4,41 +4,41 @@ import type { TransportSink } from "./transport.js";
 
 const NOTHING = Buffer.alloc(0);
 
-/** The transport of an inlet: it alone knows how the runtime is made to wait, and to go on. */
+/** The transport of an inlet, which knows how to pause and resume the runtime. */
 export interface InletOwner {
-  /** The runtime may deliver so many bytes more; 0: none. Never called while bytes are being handed over. */
+  /** The runtime may deliver so many more bytes; 0 pauses it. Never called while bytes are being handed over. */
   didChangeOpenRoom(bytes: number): void;
 }
 
 /**
- * Hands what a transport receives over to its sink: no more bytes than the sink has room for, and everything in its order.
+ * Passes what a transport receives to its sink: in order, and never more bytes than the sink has room for.
  *
- * A runtime gives more than it was asked for: a stream gives whole chunks, and a TLS engine that was told to pause still
- * gives all that it has decrypted. What exceeds the room is kept here, joined, so that it takes memory by its bytes and
- * not by its pieces. While anything is kept the runtime is paused, so the most that is kept is what the runtime had read
+ * A runtime delivers more than it was asked for: a stream delivers whole chunks, and TLS that was told to pause still
+ * delivers everything that it has decrypted. The excess is kept here, joined into one block so that many small chunks
+ * do not cost extra memory. The runtime is paused while anything is kept, so no more is kept than what it had read
  * already.
  *
  * ```
- *   runtime ── receive ──> [ kept, where it exceeds the room ] ── as far as there is room ──> sink.didReceive
- *           ── end ──────────────> waits behind what is kept ─────────────────────────────> sink.didEnd
- *           ── fail, close ──> the room no longer matters: all that is kept, and the end, go first ──> didFail, didClose
+ *   runtime ── receive ──> [ the excess is kept ] ── as far as there is room ──> sink.didReceive
+ *           ── end ──────────────> waits behind the kept bytes ────────────────> sink.didEnd
+ *           ── fail, close ──> first all kept bytes and the end, whatever the room ──> didFail, didClose
  * ```
  */
 export class Inlet {
-  /** Who is told; null before somebody has taken the transport over. */
+  /** Receives the bytes and the events; null until a sink has adopted the transport. */
   sink: TransportSink | null = null;
   /** How many more bytes the sink takes. */
   room: number;
   readonly #owner: InletOwner;
   readonly #clock: Clock;
-  /** What exceeded the room; null: nothing. */
+  /** The bytes that exceeded the room; null if there are none. */
   #kept: ReceiveBuffer | null = null;
-  /** The peer's FIN has come, and waits behind what is kept. */
+  /** The peer's FIN has come and waits behind the kept bytes. */
   #endIsKept = false;
-  /** The sink is being given bytes: it may call `setRoom` from inside that. */
+  /** The sink is inside `didReceive`, from where it may call `setRoom`. */
   #isGiving = false;
   #isScheduled = false;
-  /** The sink wants nothing more but `didClose`. */
+  /** The sink is told nothing more except `didClose`. */
   #isStopped = false;
   #isClosed = false;
 
@@ -57,12 +57,12 @@ export class Inlet {
     return this.#isClosed;
   }
 
-  /** How much the runtime may deliver now: nothing while anything is kept. */
+  /** How many bytes the runtime may deliver now: none while anything is kept. */
   get openRoom(): number {
     return this.#kept === null ? this.room : 0;
   }
 
-  /** The sink has room for so many bytes more. Bytes that are kept follow as soon as the caller has returned. */
+  /** The sink has room for so many more bytes. Kept bytes follow as soon as the running code has returned. */
   setRoom(bytes: number): void {
     this.room = bytes;
     if (this.#isGiving || this.#isStopped) return;
@@ -70,23 +70,23 @@ export class Inlet {
     else if (bytes > 0) this.#schedule();
   }
 
-  /** Nothing more is told but `didClose`. What is kept is dropped. */
+  /** From now on the sink is told nothing except `didClose`. Kept bytes are dropped. */
   stop(): void {
     this.#isStopped = true;
     this.#kept = null;
     this.#endIsKept = false;
   }
 
-  /** All that is kept, for somebody else. */
+  /** Removes and returns all kept bytes, for whoever takes the connection over. */
   takeAll(): Buffer {
     const all = this.#kept?.copyOut(this.#kept.length) ?? NOTHING;
     this.#kept = null;
     return all;
   }
 
-  // ------------------------------------------------------------------ told by the runtime, from the event loop only
+  // ------------------------------------------------------------------ called by the runtime, from the event loop only
 
-  /** `length` bytes of `chunk` from `start` on. The chunk is the caller's again when this returns. */
+  /** Receives `length` bytes of `chunk` from `start` on. The caller may reuse the chunk when this has returned. */
   receive(chunk: Buffer, start: number, length: number): void {
     if (this.#isStopped) return;
     const fitting = this.#kept === null && !this.#isGiving ? Math.min(length, this.room) : 0;
@@ -96,14 +96,16 @@ export class Inlet {
     if (this.#kept !== null) this.#giveKept();
   }
 
-  /** The peer's FIN. */
+  /** The peer's FIN has come. */
   end(): void {
     if (this.#isStopped) return;
     if (this.#kept === null) this.sink?.didEnd();
     else this.#endIsKept = true;
   }
 
-  /** Nothing more comes. What came before is told first, whatever the room: it would be lost else. */
+  /**
+   * The connection has failed. Bytes that came before are delivered first, whatever the room, or they would be lost.
+   */
   fail(error: Error): void {
     try {
       this.#flush();
@@ -112,7 +114,7 @@ export class Inlet {
     }
   }
 
-  /** The descriptor is closed. Told once, however often it is said. */
+  /** The descriptor is closed. Only the first call has an effect. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -139,12 +141,12 @@ export class Inlet {
       hasThrown = false;
     } finally {
       this.#isGiving = false;
-      // The caller does not come to ask what the room is now.
+      // The exception keeps the caller from looking at the new room, so that is done later.
       if (hasThrown) this.#schedule();
     }
   }
 
-  /** Gives of what is kept as much as there is room for, and then the end that waits behind it. */
+  /** Delivers as many kept bytes as there is room for, and then the end that waits behind them. */
   #giveKept(): void {
     for (let kept = this.#kept; kept !== null && this.room > 0 && !this.#isGiving; kept = this.#kept) {
       this.#giveSome(kept, Math.min(kept.length, this.room));
@@ -154,7 +156,8 @@ export class Inlet {
 
   #giveSome(kept: ReceiveBuffer, length: number): void {
     const { block, start } = kept;
-    // Dropped before it is given, so that it is not given twice where the sink throws. The block itself stays as it is.
+    // The bytes are dropped first, so that they are not delivered twice if the sink throws. Dropping does not change
+    // them.
     kept.drop(length);
     if (kept.length === 0) this.#kept = null;
     else kept.trim();
@@ -179,7 +182,7 @@ export class Inlet {
     this.#clock.soon(goOn, this);
   }
 
-  /** @internal The room has grown, or something was thrown where the room would have been asked for. */
+  /** @internal Goes on after the room has grown, or after the sink has thrown. */
   goOn(): void {
     this.#isScheduled = false;
     this.#giveKept();

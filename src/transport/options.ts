@@ -1,23 +1,24 @@
 import { checkBoolean, checkString, wrongRange, wrongType } from "../base/checks.js";
 
-/** Kernel settings of a connection. */
+/** Settings of a TCP connection in the operating system. */
 export interface TcpOptions {
-  /** Send small segments at once (TCP_NODELAY). @default true */
+  /** Whether small segments are sent at once (TCP_NODELAY). @default true */
   noDelay?: boolean | undefined;
   /**
-   * Idle ms before the first keepalive probe, rounded up to whole seconds, on Linux at most 32 767 of them; true: the
-   * system's own delay. @default false
+   * How many milliseconds a connection must be idle before the first keepalive probe is sent. They are rounded up to
+   * whole seconds, of which Linux takes at most 32 767. True uses the system's own delay, false sends no probes.
+   * @default false
    */
   keepAlive?: number | boolean | undefined;
 }
 
-/** Checked, with the defaults in place. */
+/** `TcpOptions` after the checks, with the defaults filled in. */
 export interface SocketSettings {
   readonly noDelay: boolean;
   readonly keepAliveMs: number | false;
 }
 
-/** Where one attempt to connect goes: a path, or an address, with no name to look up. */
+/** The target of one attempt to connect: a path, or an address that needs no lookup. */
 export type Endpoint =
   | { readonly path: string }
   | {
@@ -25,17 +26,17 @@ export type Endpoint =
       readonly address: string;
       readonly family: 4 | 6;
       readonly port: number;
-      /** The address to come from; undefined: the system's choice. */
+      /** The local address to connect from; undefined leaves the choice to the system. */
       readonly localAddress: string | undefined;
-      /** The port to come from; undefined: any. */
+      /** The local port to connect from; undefined leaves the choice to the system. */
       readonly localPort: number | undefined;
     };
 
-/** Checked, with the defaults in place. Where a transport listens. */
+/** Where a transport listens, after the checks, with the defaults filled in. */
 export type ListenTarget = { readonly backlog: number } & (
   | {
       readonly path: string;
-      /** Where that is bound, at a name beside it, which is linked to it. @default the path itself */
+      /** The path to bind the socket to. The listener makes `path` a link to that file. @default the path itself */
       readonly boundPath?: string;
     }
   | {
@@ -55,8 +56,8 @@ export function socketSettings(options: TcpOptions): SocketSettings {
 }
 
 /**
- * True is the system's own delay, which a delay of 0 stands for. Systems count in whole seconds, and leave everything as
- * it was where they are given too many: so it is rounded up here, and too many are refused.
+ * Checks a keepalive delay. True means the system's own delay, which is expressed as 0. Systems count in whole seconds,
+ * so the delay is rounded up; they silently ignore a delay that is too long, so such a delay is refused here.
  */
 export function checkKeepAlive(name: string, value: unknown): number | false {
   if (value === true) return 0;
@@ -83,8 +84,10 @@ export function checkPath(path: unknown, options: { host?: unknown; port?: unkno
   return text;
 }
 
-/** `sun_path` has 108 bytes on Linux, 104 elsewhere; some runtimes cut a longer path without a word. */
+/** `sun_path` has 108 bytes on Linux and 104 elsewhere. Some runtimes silently cut a longer path. */
 const PATH_MAX_BYTES = process.platform === "linux" ? 107 : 103;
 
-/** What Linux takes (MAX_TCP_KEEPIDLE); elsewhere what goes into 32 bits of milliseconds, as runtimes hand it on. */
+/**
+ * On Linux MAX_TCP_KEEPIDLE; elsewhere what fits into 31 bits of milliseconds, which is how runtimes pass the delay on.
+ */
 const KEEP_ALIVE_MAX_SECONDS = process.platform === "linux" ? 32_767 : 2_147_483;

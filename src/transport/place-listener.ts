@@ -5,17 +5,17 @@ import { surface } from "../base/uncaught.js";
 import type { ListenTarget, SocketSettings } from "./options.js";
 import type { AcceptedTransport, ListenerSink, TransportListener } from "./transport.js";
 
-/** Who is told of what is accepted. */
+/** Receives accepted connections and failed accepts. */
 export type AcceptSink = Pick<ListenerSink, "didAccept" | "didFailAccept">;
 
 /** One address to listen on. */
 export interface Place {
-  /** Undefined: every address of the machine, of both families unless `ipv6Only`. */
+  /** Undefined stands for every address of the machine, of both families unless `ipv6Only`. */
   readonly address: string | undefined;
   readonly port: number;
-  /** Null: an address and a port. */
+  /** The path of a unix-domain socket; null where the place is an address and a port. */
   readonly path: string | null;
-  /** Where that is bound: at a name beside it, which is linked to it. */
+  /** The path that the socket is bound to; `path` becomes a link to that file. */
   readonly boundPath: string | null;
   readonly backlog: number;
   readonly ipv6Only: boolean;
@@ -30,15 +30,15 @@ export interface Bound {
   unref(): void;
 }
 
-/** Listens on one place; from then on the sink is told of what is accepted there. */
+/** Starts to listen on one place. From then on the sink is told of the connections accepted there. */
 export type Bind = (place: Place, settings: SocketSettings, sink: AcceptSink) => Promise<Bound>;
 
-/** The one address that connections come to; undefined where that may be any of the machine's. */
+/** The local address of all connections accepted here; undefined where that may be any address of the machine. */
 export function soleAddress(bound: Address | undefined): Address | undefined {
   return bound?.family !== "unix" && ["::", "0.0.0.0"].includes(bound?.address ?? "::") ? undefined : bound;
 }
 
-/** Listens on one place, by whatever way the transport has. */
+/** A listener on one place, which `bind` opens in the way of its transport. */
 export class PlaceListener implements TransportListener {
   local: Address | undefined;
   readonly #sink: ListenerSink;
@@ -68,7 +68,7 @@ export class PlaceListener implements TransportListener {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#bound?.close();
-    // The runtime's own 'close' event waits for the connections; the descriptor is closed by the next turn.
+    // The runtime's 'close' event would wait for all connections to end, but the descriptor is closed by the next turn.
     realClock.later(tellClosed, this.#sink);
   }
 
@@ -93,7 +93,7 @@ function placeOf(target: ListenTarget): Place {
   return { address: host, port, path: null, boundPath: null, backlog, ipv6Only, reusePort };
 }
 
-/** Tells of a connection. One that nobody is told of, as an exception was in the way, must not stay open. */
+/** Offers a connection to the sink. If the sink throws, nobody owns the connection, so it must not stay open. */
 export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
   try {
     sink.didAccept(transport);
@@ -103,7 +103,9 @@ export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
   }
 }
 
-/** In the context of the runtime's server, but so that what is entered there does not stay: before Node 24 it would. */
+/**
+ * Offers a connection in an async context of its own. Before Node 24 a store entered there would stay in the server's.
+ */
 export function offerAlone(sink: AcceptSink, transport: AcceptedTransport): void {
   const resource = new AsyncResource("asyncsocket");
   resource.runInAsyncScope(offer, undefined, sink, transport);

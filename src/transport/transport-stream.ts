@@ -2,15 +2,15 @@ import { ReceiveBuffer } from "../pump/receive-buffer.js";
 import { GatheredDuplex, type Done } from "./gathered-duplex.js";
 import type { Transport, TransportSink } from "./transport.js";
 
-/** How much is held back while nobody reads the stream. */
+/** How many bytes are received while nobody reads the stream. */
 const ROOM = 65_536;
 
-/** A transport as a stream of the runtime's, for what is made to run over one. */
+/** A Node stream over a transport, for TLS and whatever else runs over a stream. */
 export class TransportStream extends GatheredDuplex implements TransportSink {
   readonly #transport: Transport;
-  /** Received, and not given to the stream's reader yet: joined, so that it takes memory by its bytes, not by its pieces. */
+  /** Bytes that the stream's reader was not given yet. They are joined, so that small chunks cost no extra memory. */
   readonly #kept = new ReceiveBuffer();
-  /** Whether the reader has asked for more than it was given. */
+  /** Whether the reader has asked for bytes that it was not given yet. */
   #isWanted = false;
   #hasEnded = false;
   #resets = false;
@@ -19,7 +19,7 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
   #whenClosed: Done | null = null;
 
   constructor(transport: Transport) {
-    // The stream is to ask for one piece after the other, and to keep none itself.
+    // With this mark the stream asks for one piece after the other, and buffers none itself.
     super({ allowHalfOpen: true, readableHighWaterMark: 1 });
     this.#transport = transport;
   }
@@ -30,7 +30,7 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
     this.#transport.setRoom(ROOM - this.#kept.length);
   }
 
-  /** All that is kept, in one piece, and the end behind it. */
+  /** Gives the reader all kept bytes in one piece, or the end when there are none. */
   #give(): void {
     const { length } = this.#kept;
     if (!this.#isWanted) return;
@@ -57,7 +57,7 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
     this.#transport.destroy(this.#resets);
   }
 
-  /** `destroy`, with a RST. */
+  /** Destroys the stream, and closes the connection with a RST. */
   reset(): void {
     this.#resets = true;
     this.destroy();

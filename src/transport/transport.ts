@@ -7,82 +7,82 @@ import type { SecureSettings } from "../tls/settings.js";
 import type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
 
 /**
- * Bytes in, bytes out: what carries one connection. It queues nothing, decides nothing, and calls its sink from the
- * event loop only, never from inside one of these methods.
+ * Carries the bytes of one connection. A transport does not queue and does not decide anything. It calls its sink only
+ * from the event loop, never from inside one of these methods.
  */
 export interface Transport {
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
   /** Whether an open connection keeps the process alive by itself. */
   readonly holdsProcess: boolean;
-  /** How many more bytes the sink will take: 0 pauses. A transport that cannot be exact stays as close as it can. */
+  /** Sets how many more bytes the sink takes; 0 pauses. Only a connection that fails or closes may deliver more. */
   setRoom(bytes: number): void;
   /**
-   * One batch at a time. The memory must be left alone until the batch is out.
-   * @returns true when the operating system has all of it already; else `didWrite` follows
+   * Writes a batch. The next batch may follow when this one is out; until then the memory must not be changed.
+   * @returns true when the operating system has taken all bytes already; otherwise `didWrite` follows
    */
   write(parts: readonly Uint8Array[]): boolean;
-  /** Bytes of the batch in hand that the operating system has not taken; where that cannot be known, all of them. */
+  /** How many bytes of the present batch the operating system has not taken; all of them where that is not known. */
   readonly inHandBytes: number;
-  /** Bytes in the operating system's send queue, which the peer's has not taken; where that cannot be known, 0. */
+  /** How many bytes in the operating system's send queue the peer's system has not acknowledged; 0 where unknown. */
   readonly underWayBytes: number;
   /**
-   * Whether the operating system has anything to tell of it. Only a transport need know that a turn of the event loop may
-   * pass by, since many others have news, too.
+   * Whether the operating system has an event for this connection that was not delivered yet. Matters only for a
+   * transport that may deliver the events of some sockets in a later turn, when very many sockets have events.
    */
   hasNews(): boolean;
-  /** FIN, behind everything written. `didFinish` follows. */
+  /** Sends a FIN behind everything written. `didFinish` follows. */
   end(): void;
-  /** Closes at once, with a RST if asked and possible. `didClose` follows; nothing else does. */
+  /** Closes at once, with a RST if `reset` is true and the transport can. Only `didClose` follows. */
   destroy(reset: boolean): void;
   /**
-   * Goes on encrypted: what this becomes is given, and this is done with. `ahead` was received already, and belongs to
-   * the handshake.
+   * Starts TLS. The returned transport takes this one's place, which must not be used any more.
+   * @param ahead bytes that were received already and belong to the handshake
    */
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport;
   setNoDelay(on: boolean): void;
-  /** Idle time before the first probe, in ms; false: off. */
+  /** Sets the idle time in milliseconds before the first keepalive probe; false turns keepalive off. */
   setKeepAlive(idleMs: number | false): void;
   ref(): void;
   unref(): void;
 }
 
-/** Who is told how an attempt to connect goes. */
+/** Receives the events of an attempt to connect. */
 export interface ConnectSink {
-  /** The connection is there; `adopt` gives it its sink, from inside this call. */
+  /** The connection is established. The receiver calls `adopt` from inside this call. */
   didOpen(): void;
-  /** It will never be. `didClose` follows. */
+  /** The attempt has failed. The receiver has to call `destroy`, and `didClose` follows. */
   didFail(error: Error): void;
-  /** The descriptor is closed. Last, and once. */
+  /** The descriptor is closed. This is the last call, and comes once. */
   didClose(): void;
 }
 
-/** Who is told what happens to a connected transport. */
+/** Receives the events of a connected transport. */
 export interface TransportSink {
-  /** `length` bytes of `chunk` from `start` on. The chunk is the transport's again when this returns. */
+  /** `length` bytes have come, in `chunk` from `start` on. The transport reuses the chunk when this has returned. */
   didReceive(chunk: Buffer, start: number, length: number): void;
-  /** The peer's FIN. */
+  /** The peer's FIN has come. */
   didEnd(): void;
-  /** The batch given to `write` is out. */
+  /** The operating system has taken all of the batch given to `write`. */
   didWrite(): void;
-  /** The FIN asked for by `end` is out. */
+  /** The FIN that `end` asked for was handed to the operating system. */
   didFinish(): void;
-  /** Nothing more can be done with the connection. `didClose` follows. */
+  /** The connection has failed. The receiver has to call `destroy`, and `didClose` follows. */
   didFail(error: Error): void;
-  /** The descriptor is closed. Last, and once. */
+  /** The descriptor is closed. This is the last call, and comes once. */
   didClose(): void;
 }
 
-/** Who is told of a transport that begins with a TLS handshake. */
+/** Receives the events of a transport that begins with a TLS handshake. */
 export interface SecureSink extends TransportSink {
-  /** It is through. Whether the peer is to be trusted, `info` tells; nothing may be sent before that is decided. */
+  /** The handshake is done. `info` says whether the peer was verified; nothing may be sent before that is judged. */
   didHandshake(info: SecureInfo): void;
 }
 
-/** A listening socket, or several on one port. */
+/** A listening socket. */
 export interface TransportListener {
   readonly local: Address | undefined;
-  /** `didClose` follows. Connections live on. */
+  /** Stops listening. `didClose` follows. Accepted connections stay open. */
   close(): void;
   ref(): void;
   unref(): void;
@@ -90,42 +90,42 @@ export interface TransportListener {
 
 export interface ListenerSink {
   didListen(): void;
-  /** The sink for the new connection is given by `adopt`; without one the connection must be destroyed. */
+  /** A connection was accepted. The receiver must either give it a sink by `adopt`, or destroy it. */
   didAccept(transport: AcceptedTransport): void;
-  /** One accept failed; the listener goes on. */
+  /** Accepting one connection has failed; the listener goes on. */
   didFailAccept(error: Error): void;
-  /** It never listened. `didClose` follows. */
+  /** Listening could not be started. `didClose` follows after `close`. */
   didFail(error: Error): void;
   didClose(): void;
 }
 
-/** A transport whose sink comes later: it was accepted, or it is one of several attempts to connect. */
+/** A transport that gets its sink later, because it was accepted or is one of several attempts to connect. */
 export interface AcceptedTransport extends Transport {
-  /** The connection's sink. Nothing is received before. Another one may take it over from the first. */
+  /** Sets the sink. Nothing is received before the first call. A later call replaces the sink. */
   adopt(sink: TransportSink): void;
 }
 
-/** Makes transports. One serves any number of sockets. */
+/** Makes transports. One factory serves any number of sockets. */
 export interface TransportFactory {
   readonly clock: Clock;
-  /** One attempt to connect to one address. */
+  /** Starts one attempt to connect to one address or path. */
   connect(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): AcceptedTransport;
   /**
-   * Listens on one place. Where `isOfTheSystem`, that is one address, all of them, or one path; names, ports that are
-   * shared by several addresses, and files that were left behind are the listener's.
+   * Listens on one place. If `isOfTheSystem` is true, the place is one address, all addresses, or one path: the
+   * listener has resolved names before, opens one place per address, and removes socket files that were left behind.
    */
   listen(target: ListenTarget, settings: SocketSettings, sink: ListenerSink): TransportListener;
-  /** Whether its addresses and paths are those of the machine. @default false */
+  /** Whether the addresses and paths of this network are those of the machine. @default false */
   readonly isOfTheSystem?: boolean | undefined;
-  /** The names of this network, asked for one family at a time. @default the system's, `dns.lookup` */
+  /** Looks up host names in this network, for one address family per call. @default `dns.lookup` */
   readonly lookup?: LookupFunction | undefined;
-  /** The services of this network. @default the system's name servers */
+  /** Looks up SRV records in this network. @default the name servers of the system */
   readonly resolveSrv?: ResolveSrv | undefined;
 }
 
 /**
  * Asks for the SRV records of a name, as `dns.resolveSrv` does.
- * @returns what gives the question up; the answer may come all the same
+ * @returns a function that gives the query up; `done` may be called nevertheless
  */
 export type ResolveSrv = (
   name: string,

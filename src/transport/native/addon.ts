@@ -1,4 +1,4 @@
-/** The addon in `native/`: where it is, what it can do, and what it tells of which socket. */
+/** Loads the addon in `native/`, describes its functions, and passes its events to the sockets that they belong to. */
 
 import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
@@ -6,7 +6,7 @@ import { apart } from "../../base/apart.js";
 import { inWords, systemError } from "../../base/errno.js";
 import { surface } from "../../base/uncaught.js";
 
-/** What happened, as asyncsocket.cc numbers it. */
+/** The kinds of events, numbered as in asyncsocket.cc. */
 export const DATA = 0;
 export const END = 1;
 export const FAILED = 2;
@@ -16,17 +16,17 @@ export const ACCEPTED = 5;
 export const ACCEPT_FAILED = 6;
 const RECORD = 4;
 
-/** Settings of a socket, likewise. */
+/** The settings of a socket, numbered as in asyncsocket.cc. */
 export const NO_DELAY = 0;
 export const KEEP_ALIVE = 1;
 export const REFERENCED = 2;
 
-/** Who is told of a socket. */
+/** Receives the events of a socket. */
 interface Owner {
   didHappen(what: number, a: number, b: number): void;
 }
 
-/** Sockets are numbers, as errors are, below 0. */
+/** The functions of the addon. Sockets are numbers from 0 on; a result below 0 is the number of an error. */
 interface Addon {
   readonly records: ArrayBuffer;
   readonly memory: ArrayBuffer;
@@ -49,16 +49,16 @@ interface Addon {
   addressOf(socket: number, ofPeer: boolean): string | undefined;
 }
 
-/** Where names are looked up; see lookup.h. */
+/** Looks up names; see lookup.h. */
 export interface LookupDesk {
   ask(id: number, host: string, family: number): void;
-  /** Whether it keeps the process alive. */
+  /** Sets whether pending lookups keep the process alive. */
   hold(on: boolean): void;
 }
 
 interface AddonModule {
   open(deliver: (count: number) => void): Addon | number;
-  /** Builds from before there was one are as good otherwise. */
+  /** Missing in older builds of the addon, which work otherwise. */
   readonly lookups?: (deliver: (id: number, failure: string, addresses: string) => void) => LookupDesk | number;
 }
 
@@ -69,20 +69,20 @@ const PLACES = [
   `../../../native/prebuilds/${process.platform}-${process.arch}.node`,
 ];
 
-/** Not there before `nativeProblem` was found to be null. */
+/** Defined only after `nativeProblem` has returned null. */
 export let addon: Addon;
 let records: Int32Array;
-/** Where all that is received lies. */
+/** The memory into which all sockets of the thread receive. */
 export let memory: Buffer;
-/** By the numbers of their sockets. */
+/** The owners of the sockets, indexed by the sockets' numbers. */
 export const owners: (Owner | null)[] = [];
 
-/** Null: it is there. Else why it is not. Undefined: not tried yet. */
+/** Why the addon cannot be used; null if it can. Undefined until it was tried. */
 let problem: string | null | undefined;
 
-/** Why there is no native transport; null if there is. */
+/** Why the native transport cannot be used; null if it can. */
 export function nativeProblem(): string | null {
-  // Not in the context of whoever is first: the loop would keep it.
+  // The addon keeps the async context in which it is opened, so that must not be the context of its first user.
   if (problem === undefined) apart(() => (problem = open()), undefined, undefined);
   return problem as string | null;
 }
@@ -98,13 +98,13 @@ function open(): string | null {
   return null;
 }
 
-/** The addon, or why there is none. */
+/** Loads the addon. @returns the addon, or why it cannot be loaded */
 export function loadAddon(): AddonModule | string {
   if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
-  // Loading an addon can end their process: there is nothing to probe.
+  // On these runtimes loading an addon can crash the process, so it is not even tried.
   if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
   const here = import.meta.url as string | undefined;
-  if (here === undefined) return "asyncsocket is part of a CommonJS bundle, and its addon is not: leave it out of that";
+  if (here === undefined) return "asyncsocket cannot find its addon in a CommonJS bundle: mark it as external";
   const load = createRequire(here);
   const problems: string[] = [];
   for (const place of PLACES) {
@@ -126,7 +126,7 @@ function deliver(count: number): void {
   }
 }
 
-/** What one of them throws is no reason to keep from the others what is theirs. */
+/** An exception of one owner must not keep the others from their events. */
 function tell(owner: Owner, at: number): void {
   try {
     owner.didHappen(records[at] as number, records[at + 2] as number, records[at + 3] as number);
@@ -135,27 +135,27 @@ function tell(owner: Owner, at: number): void {
   }
 }
 
-/** Of a listener that was closed a moment ago. */
+/** Drops an event of a socket without an owner. A connection accepted by a listener that was just closed is reset. */
 function discard(at: number): void {
   if (records[at] === ACCEPTED) addon.close(records[at + 2] as number, true);
 }
 
-/** A copy of a descriptor, parked for another thread. */
+/** Parks a copy of a descriptor for another thread. @returns the ticket by which that thread takes it */
 export function parkDescriptor(descriptor: number): number {
   const ticket = addon.parkCopy(descriptor);
   if (ticket < 0) throw systemError(ticket, "dup");
   return ticket;
 }
 
-/** Bytes in the operating system's send queue of a descriptor; 0 without the addon. */
+/** How many bytes are in the operating system's send queue of a descriptor; 0 without the addon. */
 export function sendQueueOf(descriptor: number): number {
   return descriptor < 0 || nativeProblem() !== null ? 0 : addon.sendQueueOf(descriptor);
 }
 
-/** The socket of a ticket, this thread's from then on. */
+/** Takes the parked socket of a ticket over to this thread. */
 export function takeTicket(ticket: number): number {
   const problem = nativeProblem();
-  if (problem !== null) throw new Error(`the addon is not there on this thread: ${problem}`);
+  if (problem !== null) throw new Error(`the addon cannot be used on this thread: ${problem}`);
   const id = addon.take(ticket);
   if (id < 0) throw systemError(id, "move");
   return id;

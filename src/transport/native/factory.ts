@@ -22,7 +22,10 @@ function connectNative(endpoint: Endpoint, settings: SocketSettings, sink: Conne
   return transport;
 }
 
-/** Of a cluster's worker, the primary process listens, and hands on what it accepts: as the runtime's own servers have it. */
+/**
+ * Transports by the addon. In a worker of `node:cluster` the primary process listens and passes connections on, as for
+ * every `net.Server`, so listening is left to `node:net` there.
+ */
 export const nativeTransports: TransportFactory = {
   clock: realClock,
   connect: connectNative,

@@ -1,6 +1,6 @@
 /**
- * Names looked up by the addon, in threads of its own: a name without an answer holds up no other, nor, once nobody waits
- * for it, the end of the process. The runtime's own lookup does both.
+ * Looks up names in threads of the addon. A name server that does not answer then delays no other lookup, and does not
+ * keep the process from ending once nobody waits for the answer. The runtime's own lookup does both.
  */
 
 import dns from "node:dns";
@@ -8,7 +8,7 @@ import type { LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 import { loadAddon, type LookupDesk } from "./addon.js";
 
-/** Told once, never from inside the call that asks. */
+/** Called once with the result, never from inside the call that starts the lookup. */
 export type FoundOrFailed = (error: Error | null, found: LookupAddress[]) => void;
 
 interface Asker {
@@ -16,12 +16,12 @@ interface Asker {
   readonly done: FoundOrFailed;
 }
 
-/** Null: there is none. Undefined: not tried yet. */
+/** What looks up names; null where the addon cannot, undefined until it was tried. */
 let desk: LookupDesk | null | undefined;
 const askers = new Map<number, Asker>();
 let lastId = 0;
 
-/** Whether names can be looked up here. */
+/** Whether the addon can look up names here. */
 export function canLookUp(): boolean {
   if (desk === undefined) desk = openDesk();
   return desk !== null;
@@ -34,14 +34,17 @@ function openDesk(): LookupDesk | null {
   return typeof opened === "object" ? opened : null;
 }
 
-/** Asks for the addresses of one family, or (0) of both. By itself that does not keep the process alive. */
+/**
+ * Looks up the addresses of one family, or of both if `family` is 0. A lookup does not keep the process alive by
+ * itself.
+ */
 export function lookUpNatively(host: string, family: number, done: FoundOrFailed): void {
   lastId = lastId === 2 ** 31 - 1 ? 1 : lastId + 1;
   askers.set(lastId, { host, done });
   desk?.ask(lastId, host, family);
 }
 
-/** Whether the process is kept alive until there are answers. */
+/** Sets whether pending lookups keep the process alive. */
 export function holdForLookups(on: boolean): void {
   desk?.hold(on);
 }
@@ -53,7 +56,7 @@ function deliver(id: number, failure: string, addresses: string): void {
   else asker?.done(lookupError(failure, asker.host), []);
 }
 
-/** In the system's order, unless the runtime was told otherwise. */
+/** The addresses in the order of the system, unless Node was given another default order. */
 function inOrder(addresses: readonly string[]): LookupAddress[] {
   const found = addresses.map((address) => ({ address, family: isIP(address) }));
   const order: string = dns.getDefaultResultOrder();
@@ -62,7 +65,7 @@ function inOrder(addresses: readonly string[]): LookupAddress[] {
   return found;
 }
 
-/** As the runtime has it. */
+/** An error with the message and the properties of a failed `dns.lookup`. */
 function lookupError(code: string, hostname: string): Error {
   return Object.assign(new Error(`getaddrinfo ${code} ${hostname}`), { code, syscall: "getaddrinfo", hostname });
 }

@@ -58,7 +58,7 @@ class NativeServer implements Bound {
   }
 }
 
-/** Every address of the machine: both families by one descriptor, or IPv4 alone where there is no other. */
+/** Listens on every address of the machine: on both families with one descriptor, or on IPv4 where IPv6 is missing. */
 function bindAll({ port, backlog, ipv6Only, reusePort }: Place): number {
   const id = addon.listen("::", port, backlog, ipv6Only, reusePort);
   const isAbsent = id < 0 && ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(getSystemErrorName(id));
@@ -76,5 +76,7 @@ export function bindNative(place: Place, settings: SocketSettings, sink: AcceptS
   return Promise.reject(systemError(id, "listen", where));
 }
 
-/** After an accept that failed for want of descriptors or memory: at once, it would fail again. */
+/**
+ * How long accepting pauses after it has failed for want of descriptors or memory, since it would fail again at once.
+ */
 const ACCEPT_PAUSE_MS = 100;

@@ -1,6 +1,7 @@
 /**
- * Connections by the addon in `native/`: a batch of everything that happened to all sockets of the thread crosses from
- * it in one call, and what is asked for is done at once. TLS is the node transport's: `secure` hands the descriptor over.
+ * Connections by the addon in `native/`. The addon delivers the events of all sockets of the thread in batches, with
+ * one call per batch; calls to the addon take effect at once. For TLS, `secure` hands the descriptor to the node
+ * transport.
  */
 
 import { Socket } from "node:net";
@@ -31,10 +32,10 @@ import {
 
 const ROOM_MAX = 2 ** 31 - 1;
 export const PATH = -1;
-/** What a transport has in place of a socket's number. No error has it. */
+/** Stands in place of the socket's number once the transport is closed. It differs from every error's number. */
 const CLOSED = -(2 ** 31);
 
-/** A connection. */
+/** A connection by the addon. */
 export class NativeTransport implements AcceptedTransport, InletOwner {
   readonly holdsProcess = true;
   #id: number;
@@ -44,16 +45,16 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
   #remote: Address | undefined;
   #toldRoom = 0;
   #isReferenced = true;
-  /** What is being written, how far it is, and how much is left. */
+  /** The batch that is being written, and below: how many bytes are left, and the part and offset that come next. */
   #parts: readonly Uint8Array[] | null = null;
   inHandBytes = 0;
   #part = 0;
   #offset = 0;
-  /** An error's number, and the call that met it: to be told. */
+  /** The number of an error that the sink is still to be told of, and the system call that failed. */
   #failed = 0;
   #call = "";
 
-  /** @param id below 0: the error that it met at once */
+  /** @param id the socket's number; below 0 the number of the error with which the attempt failed at once */
   constructor(id: number, local: Address | undefined, remote: Address | undefined, sink: ConnectSink | null) {
     this.#id = id;
     this.#local = local;
@@ -75,7 +76,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return (this.#remote ??= this.#addressOf(true));
   }
 
-  /** They are to be told of after the close, too. */
+  /** Remembers both addresses, because they can be asked for after the close as well. */
   #findAddresses(): void {
     this.#local ??= this.#addressOf(false);
     this.#remote ??= this.#addressOf(true);
@@ -97,7 +98,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     this.#tellRoom();
   }
 
-  // ------------------------------------------------------------------ told by the addon
+  // ------------------------------------------------------------------ called by the addon
 
   didHappen(what: number, a: number, b: number): void {
     if (what === DATA) this.#didReceive(a, b);
@@ -116,13 +117,13 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     if (bytes !== this.#toldRoom && this.#inlet.sink !== null) this.#tellRoom();
   }
 
-  /** Nothing more is received. */
+  /** The connection has failed, and nothing more is received. */
   #didBreak(status: number): void {
     if (this.#inlet.sink === null) this.#fail(status, "connect");
     else this.#fail(status, this.#parts === null ? "read" : "write");
   }
 
-  // ------------------------------------------------------------------ asked for
+  // ------------------------------------------------------------------ called by the connection
 
   setRoom(bytes: number): void {
     this.#inlet.setRoom(Math.min(bytes, ROOM_MAX));
@@ -142,7 +143,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return this.#writeOn();
   }
 
-  /** @returns whether all of it is out */
+  /** @returns whether the operating system has taken all of the batch */
   #writeOn(): boolean {
     const parts = this.#parts ?? [];
     const only = parts.length === 1 ? parts[0] : undefined;
@@ -166,11 +167,11 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
   }
 
   #goOnWriting(): void {
-    // Whoever gave the memory finds that it has changed, and ends the connection.
+    // If the memory has changed its length, `didWrite` lets the write queue find that and close the connection.
     if (this.#parts !== null && (this.#hasChanged(this.#parts) || this.#writeOn())) this.#inlet.sink?.didWrite();
   }
 
-  /** Whether what is being written is longer or shorter than it was: it was transferred, or resized. */
+  /** Whether the memory of the batch has changed its length, because the user has transferred or resized it. */
   #hasChanged(parts: readonly Uint8Array[]): boolean {
     let left = -this.#offset;
     for (let i = this.#part; i < parts.length; i++) left += (parts[i] as Uint8Array).length;
@@ -181,14 +182,14 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return this.#id < 0 ? 0 : addon.sendQueue(this.#id);
   }
 
-  /** Of a thousand sockets that have news, a turn of the event loop may bring those of some. */
+  /** When very many sockets have events, one turn of the event loop delivers only those of some. */
   hasNews(): boolean {
     return this.#id >= 0 && addon.hasNews(this.#id);
   }
 
   end(): void {
     const status = addon.shutdown(this.#id);
-    // Of a connection that was reset the reading side tells.
+    // ENOTCONN means that the connection was reset, which receiving reports.
     if (status < 0 && getSystemErrorName(status) !== "ENOTCONN") this.#failSoon(status, "shutdown");
     else realClock.soon(tellFinished, this);
   }
@@ -215,12 +216,16 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return secureStream(socket, settings, all, sink, this);
   }
 
-  /** A connection that another thread has parked. @throws the system's error, ENOENT where it is gone */
+  /** Takes a connection that another thread has parked. @throws the system's error; ENOENT where the ticket is void */
   static taken(ticket: number, local: Address | undefined, remote: Address | undefined): NativeTransport {
     return new NativeTransport(takeTicket(ticket), local, remote, null);
   }
 
-  /** Parks the descriptor for another thread. Not from inside a batch that may still speak of it. @throws what has failed */
+  /**
+   * Parks the descriptor for another thread. Not to be called while a batch of events is being delivered, which may
+   * still hold events of this socket. `surplus` are the bytes that the sink had no room for.
+   * @throws the error of the connection, if it has failed
+   */
   park(): { ticket: number; surplus: readonly Buffer[] } {
     if (this.#failed !== 0) throw systemError(this.#failed, this.#call);
     if (this.#id < 0) throw systemError(-constants.errno.ENOTCONN, "move");
@@ -230,7 +235,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return { ticket, surplus: [this.#leave()] };
   }
 
-  /** Nothing more is told. @returns what was received beyond the room that there was */
+  /** Stops telling the sink anything. @returns the bytes that the sink had no room for */
   #leave(): Buffer {
     this.#id = CLOSED;
     const kept = this.#inlet.takeAll();
@@ -264,9 +269,9 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     if (this.#id >= 0) addon.set(this.#id, what, value);
   }
 
-  // ------------------------------------------------------------------ telling
+  // ------------------------------------------------------------------ telling the sink
 
-  /** Not from inside what was asked for. */
+  /** Reports a failure as soon as the running code has returned, since a sink is never called from inside a method. */
   #failSoon(status: number, call: string): void {
     if (this.#failed !== 0) return;
     this.#failed = status;

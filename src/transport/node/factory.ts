@@ -24,7 +24,7 @@ function connectOptions(endpoint: Endpoint, settings: SocketSettings): SocketCon
 }
 
 function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): NodeTransport {
-  // Not every runtime calls it with the socket as `this`.
+  // A closure is needed, because not every runtime calls the function with the socket as `this`.
   const receive = (length: number, chunk: Buffer): boolean => made.receive(chunk, length);
   const options = {
     ...connectOptions(endpoint, settings),
@@ -35,7 +35,7 @@ function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: Connect
   return made;
 }
 
-/** `node:net`: there everywhere. */
+/** Transports on `node:net`, which every runtime has. */
 export const nodeTransports: TransportFactory = {
   clock: realClock,
   connect: connectNode,

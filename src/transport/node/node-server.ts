@@ -5,7 +5,7 @@ import type { SocketSettings } from "../options.js";
 import { type AcceptSink, type Bound, offerAlone, type Place, soleAddress } from "../place-listener.js";
 import { NodeTransport } from "./node-transport.js";
 
-/** Listens by a server of the runtime's. */
+/** Listens on one place with a `net.Server`. */
 export async function bindNode(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
   const { noDelay, keepAliveMs } = settings;
   const server = createServer({
@@ -37,14 +37,14 @@ function listening(server: Server, options: ListenOptions): Promise<void> {
 function listenOptions({ boundPath, address, port, backlog, ipv6Only, reusePort }: Place): ListenOptions {
   if (boundPath !== null) return { path: boundPath, backlog };
   const options: ListenOptions & { reusePort?: boolean } = { port, backlog, ipv6Only };
-  // Without a host Node takes both families; asked for IPv6 alone it must not fall back to IPv4.
+  // Without a host Node listens for both families, or for IPv4 alone. With `ipv6Only` it must not fall back to IPv4.
   const host = address ?? (ipv6Only ? "::" : undefined);
   if (host !== undefined) options.host = host;
   if (reusePort) options.reusePort = true;
   return options;
 }
 
-/** Some runtimes take the option and do nothing: then a second listener on the port fails. */
+/** Some runtimes ignore the option `reusePort`. A second listener on the same port, opened as a test, then fails. */
 async function checkReusePort(server: Server, place: Place, address: Address | undefined): Promise<void> {
   const probe = createServer();
   const port = address !== undefined && address.family !== "unix" ? address.port : place.port;

@@ -31,7 +31,7 @@ import type { AcceptedTransport, ConnectSink, SecureSink, Transport, TransportSi
 
 const transportOf = Symbol("asyncsocket transport");
 
-/** A runtime's socket that knows its transport, so that its listeners are shared functions and not closures. */
+/** A `net.Socket` that holds its transport, so that its event listeners can be shared functions instead of closures. */
 interface OwnedSocket extends Socket {
   [transportOf]: NodeTransport;
 }
@@ -43,27 +43,27 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   holdsProcess = true;
   local: Address | undefined;
   remote: Address | undefined;
-  /** Of a connecting one: told until there is a sink. */
+  /** Receives the events of a connecting socket until `adopt` is called. */
   #connectSink: ConnectSink | null = null;
-  /** What came of the handshake; null on a connection in the clear. */
+  /** The result of the TLS handshake; null before it is done, and on a connection without TLS. */
   info: SecureInfo | null = null;
-  /** Whether it was ended by a FIN without close_notify. */
+  /** Whether a FIN without close_notify ended the TLS stream. */
   isCutShort = false;
   readonly #socket: Socket;
-  /** What is below TLS. */
+  /** The stream below TLS; null on a connection without TLS. */
   readonly #below: Duplex | null;
   readonly #inlet = new Inlet(this, realClock, Infinity);
   readonly #window = new ReceiveWindow();
-  /** Whether it receives into the thread's one buffer. */
+  /** Whether the socket receives into the buffer that the sockets of the thread share. */
   #usesMemory = false;
   /** Whether the runtime was told to deliver nothing for now. */
   #isPaused = false;
-  /** A write or a read has failed. */
+  /** Whether a write or a read has failed. */
   #isFailing = false;
   #isReferenced = true;
-  /** Whether it keeps the process alive beside what its handle does. */
+  /** Whether this transport keeps the process alive, in addition to what its handle does. */
   #isHolding = false;
-  /** The length of the batch in hand. */
+  /** How many bytes the present batch has; 0 when it is out. */
   #inHand = 0;
   #onWritten: ((error?: Error | null) => void) | null = null;
 
@@ -78,8 +78,8 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 
   /**
-   * An accepted connection. Reading starts with `adopt`.
-   * @param bound the one address that connections come to, where the listener has but one: it need not be asked for
+   * Makes the transport of an accepted connection. Reading starts with `adopt`.
+   * @param bound the local address, where the listener is bound to a single one, so that the socket need not be asked
    */
   static accepted(socket: Socket, path: string | null, bound: Address | undefined): NodeTransport {
     const transport = new NodeTransport(socket);
@@ -95,12 +95,12 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return secureStream(socket, settings, all, sink, this);
   }
 
-  /** What was received beyond the room that there was, for somebody else. */
+  /** Removes and returns the bytes that the sink had no room for, for whoever takes the connection over. */
   takeKept(): Buffer {
     return this.#inlet.takeAll();
   }
 
-  /** Gives the runtime's socket away. Nothing more is told of it. */
+  /** Gives the `net.Socket` away. The sink is told nothing more. */
   leave(): Socket {
     const socket = this.#socket;
     socket.removeListener("end", onEnd);
@@ -121,7 +121,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return this.#below !== null;
   }
 
-  /** Whether nothing was read or written yet. */
+  /** Whether nothing was received or sent yet. */
   get isFresh(): boolean {
     return this.#socket.bytesRead === 0 && this.#socket.bytesWritten === 0;
   }
@@ -139,7 +139,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#socket.resume();
   }
 
-  /** They have to be asked for while the descriptor is open. */
+  /** Remembers both addresses, because the socket reveals them only while its descriptor is open. */
   findAddresses(localPath: string | null, remotePath: string | null): void {
     const socket = this.#socket;
     if (localPath !== null || remotePath !== null) {
@@ -151,7 +151,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.remote = ipAddress(socket.remoteAddress, socket.remotePort);
   }
 
-  /** A connecting socket, which has the shared memory by the public option. Reading starts with `adopt`. */
+  /** Makes the transport of a connecting socket, which has the option `onread`. Reading starts with `adopt`. */
   static connecting(socket: Socket, sink: ConnectSink, path: string | null): NodeTransport {
     const transport = new NodeTransport(socket);
     transport.#connectSink = sink;
@@ -172,7 +172,9 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     else this.#inlet.fail(told);
   }
 
-  /** A write has failed, or a read: what has come before is received first. What there is no room for waits for `fail`. */
+  /**
+   * A write or a read has failed. What had come before is received first; what exceeds the room follows with `fail`.
+   */
   rescue(): boolean {
     if (this.isDestroyed) return false;
     this.#isFailing = true;
@@ -194,24 +196,25 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return this.#inlet.isStopped;
   }
 
-  /** Hands a chunk on. @returns whether more may come */
+  /** Passes a chunk on. @returns whether the runtime may deliver more */
   receive(chunk: Buffer, length: number): boolean {
     if (this.isDestroyed) return true;
     const filled = filledBy(chunk);
     if (length > filled.length) {
-      this.#socket.destroy(new Error(`the runtime told of ${length} bytes received, and gave ${filled.length}`));
+      this.#socket.destroy(new Error(`the runtime reported ${length} received bytes in a buffer of ${filled.length}`));
       return false;
     }
     this.#inlet.receive(filled, 0, length);
     const room = this.#inlet.openRoom;
-    // Only who is asked next where the next chunk is to go may answer: else another socket would be answered.
+    // The runtime asks for the next buffer right after this call. At any other time another socket would get the
+    // answer.
     if (this.#usesMemory && !this.#inlet.isStopped) this.#window.adjust(this.isSecure ? Infinity : room);
     this.#isPaused = room === 0;
     return room > 0;
   }
 
   didEnd(): void {
-    // A write that has failed takes the reset with it, and leaves what looks like an end.
+    // A failed write consumes the error of the reset in the kernel, so that the reset now looks like a FIN.
     if (this.#isFailing) return;
     if (this.info !== null) this.info.truncated = this.isCutShort;
     this.#inlet.end();
@@ -229,7 +232,9 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     this.#isPaused = bytes === 0;
   }
 
-  /** Over TLS it would cut each record into pieces of that size, and a call for each. */
+  /**
+   * Over TLS a small window would cut each record into pieces of that size, with a call for each, so it is not used.
+   */
   #narrow(room: number): void {
     const buffer = this.#usesMemory && !this.isSecure ? this.#window.narrow(room) : null;
     if (buffer !== null) refill(this.#socket, buffer);
@@ -253,12 +258,12 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     if (socket.writableLength === 0 && !isRefused) return true;
     this.#inHand = byteCount(parts);
     if (isRefused) return false;
-    // A callback on the write itself would cost each write that is out at once, as nearly all are.
+    // Nearly all writes are out at once. A callback on the write itself would make all of them slower.
     socket.write(NOTHING, this.#whenWritten);
     return false;
   }
 
-  /** TLS is never done at once, and an empty write would be one more for it to do. */
+  /** Writes over TLS are never out at once, so the last part has the callback instead of an additional empty write. */
   #writeSecurely(parts: readonly Uint8Array[]): boolean {
     const socket = this.#socket;
     this.#inHand = byteCount(parts);
@@ -280,7 +285,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return this.#onWritten;
   }
 
-  /** What TLS has in hand it has encrypted: how far that is out, it does not tell. */
+  /** TLS does not tell how much of a batch is out, so all of it counts there until the end of the batch. */
   get inHandBytes(): number {
     if (this.#inHand === 0 || this.#below !== null || hasFailed(this.#socket)) return this.#inHand;
     return Math.min(this.#inHand, writeQueueSize(this.#socket) ?? this.#inHand);
@@ -291,7 +296,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : 0;
   }
 
-  /** A turn of the runtime's event loop asks for the news of all. */
+  /** The runtime delivers the events of all sockets in each turn, so none is outstanding. */
   hasNews(): boolean {
     return false;
   }
@@ -307,7 +312,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     else this.#socket.destroy();
   }
 
-  /** Unix-domain sockets have no RST; other streams neither. */
+  /** Only TCP has a RST; unix-domain sockets and other streams are destroyed without one. */
   #reset(stream: Duplex): void {
     if (stream instanceof TransportStream) stream.reset();
     if (stream instanceof Socket && !stream.connecting && !stream.destroyed && this.remote?.family !== "unix") {
@@ -315,15 +320,15 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     } else this.#socket.destroy();
   }
 
-  /** Nothing more is told but the close. */
+  /** From now on the sink is told nothing except `didClose`. */
   #stop(): void {
     this.#inlet.stop();
     this.#hold();
   }
 
   /**
-   * An open socket keeps the process alive unless it was told not to. The runtime's handle does so only while it reads: not
-   * while it is paused, nor once the peer's FIN has come.
+   * An open socket keeps the process alive unless `unref` was called. The runtime's handle does so only while it reads,
+   * so not while it is paused, and not after the peer's FIN has come.
    */
   #hold(): void {
     const isOfKernel = this.holdsProcess || this.#below instanceof Socket;
@@ -359,12 +364,15 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 }
 
-/** A write that was refused at once is told a tick later, when `writableLength` no longer counts it. */
+/**
+ * Whether the socket has failed. A write that fails at once leaves `writableLength` 0, and its error comes a tick
+ * later.
+ */
 function hasFailed(socket: Socket): boolean {
   return socket.destroyed || (socket.errored ?? null) !== null;
 }
 
-/** Goes on encrypted over a stream of the runtime's. What `whose` is to the process and the network, it stays. */
+/** Starts TLS over a stream. The addresses and the hold on the process are taken over from `whose`. */
 export function secureStream(
   stream: Duplex,
   settings: SecureSettings,
