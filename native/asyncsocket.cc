@@ -1,11 +1,11 @@
-// The native transport: a readiness loop of its own (epoll, kqueue), polled inside the runtime's.
+// The native transport: a readiness loop of its own (epoll, kqueue), whose descriptor the runtime's loop polls.
 //
-// What happens to sockets is gathered into records and crosses into JavaScript a whole batch at a time; received bytes
-// lie in one piece of memory that all sockets of the thread share. What JavaScript asks for is done at once. Sockets are
-// known by their place in a table, which is used again only when no record can speak of it any more. Nothing here queues,
-// retries or decides: src/transport/native.ts does.
+// Events of sockets are gathered into records, and a whole batch of records is delivered to JavaScript in one call.
+// Received bytes lie in one piece of memory that all sockets of the thread share. Calls from JavaScript take effect at
+// once. A socket's number is its index in a table; the index is used again only when no record of the present batch can
+// refer to it any more. Nothing here queues, retries or decides; src/transport/native/ does.
 //
-// Only Node-API and libuv are used, both stable: one build serves all versions of Node.
+// Only Node-API and libuv are used. Both have a stable ABI, so one build serves all versions of Node.
 
 #include <node_api.h>
 #include <uv.h>
@@ -44,18 +44,19 @@
 
 namespace {
 
-// A record is four numbers: what happened, to which socket, and two more. native.ts knows the same list.
+// A record has four numbers: the kind of event, the socket, and two values. src/transport/native/addon.ts has the same
+// list of kinds.
 enum Kind : int32_t { DATA, END, FAILED, OPENED, WRITABLE, ACCEPTED, ACCEPT_FAILED };
 constexpr uint32_t RECORD = 4;
 constexpr uint32_t RECORDS = 512;
 
 constexpr size_t MEMORY_BYTES = 256 * 1024;
-// Of one socket at a time, so that a fast one leaves the others their turn.
+// How many bytes are read from one socket before the next gets its turn.
 constexpr size_t READ_BYTES = 64 * 1024;
 constexpr int READY_MAX = 128;
 constexpr int ACCEPTS_MAX = 64;
 constexpr uint32_t PARTS_MAX = 1024;
-// Of one call. Systems refuse, or cut, what does not fit into 31 bits.
+// The most bytes that one call sends. Systems refuse or cut what does not fit into 31 bits.
 constexpr size_t SEND_BYTES = 1024 * 1024 * 1024;
 
 #ifdef MSG_NOSIGNAL
@@ -70,7 +71,7 @@ constexpr unsigned OFF = 0, READ = 1, WRITE = 2, HANGUP = 4, BROKEN = 8, WATCHED
 
 struct Ready {
   int32_t id;
-  // Of which of the sockets, one after the other, that have had this number.
+  // Tells the sockets apart that have had this number one after the other.
   uint32_t generation;
   unsigned what;
 };
@@ -87,7 +88,7 @@ class Poller {
   int open() { return fd_ = epoll_create1(EPOLL_CLOEXEC), fd_ < 0 ? -errno : fd_; }
   void close() { ::close(fd_); }
 
-  // Level-triggered. Watched for nothing, a socket still tells that it broke.
+  // The events are level-triggered. A socket that is watched for neither reading nor writing still reports a failure.
   int set(int fd, uint64_t who, unsigned before, unsigned wanted) {
     epoll_event event{};
     event.data.u64 = who;
@@ -150,7 +151,7 @@ class Poller {
 
 // ---------------------------------------------------------------------- addresses
 
-// Of an IP socket, as each of them keeps its peer's.
+// The address of an IP socket. Each socket stores its peer's.
 union Address {
   sockaddr any;
   sockaddr_in v4;
@@ -166,7 +167,7 @@ struct Place {
 
   const sockaddr* any() const { return &ip.any; }
 
-  // With a port below 0 it is a path, or with a zero byte before it a name without a file (Linux).
+  // A port below 0 means that the text is a path; a path that begins with a zero byte is an abstract name (Linux).
   bool parse(const std::string& text, int port) {
     std::memset(&path, 0, sizeof path);
     if (port < 0) {
@@ -217,7 +218,7 @@ int acceptFrom(int listener, Address* peer) {
 
 void setOption(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
-// Fewer than 0: off; 0: the system's own delay. The rest as the runtime's own sockets have it.
+// Below 0 keepalive is off; 0 keeps the system's own delay. Interval and count are those of the runtime's own sockets.
 void setKeepAlive(int fd, int idleSeconds) {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, idleSeconds >= 0);
   if (idleSeconds <= 0) return;
@@ -239,7 +240,7 @@ int errorOf(int fd) {
   return error;
 }
 
-// Whether the connection is over in both directions: reading comes to its end, then.
+// Whether the connection is over in both directions, so that reading will meet an end or an error.
 bool isOver(int fd) {
   pollfd one{fd, 0, 0};
   return poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
@@ -247,8 +248,8 @@ bool isOver(int fd) {
 
 // ---------------------------------------------------------------------- between threads
 
-// Connections on their way from one thread to another, by tickets. Whoever takes a ticket owns the descriptor, exactly
-// once; those that nobody took go with the thread that parked them, or are dropped by it.
+// Connections that move from one thread to another are parked under a ticket. The thread that takes the ticket owns the
+// descriptor; a ticket can be taken once. A descriptor that nobody takes is closed when the thread that parked it ends.
 struct Parked {
   int fd;
   const void* by;
@@ -294,7 +295,7 @@ class Depot {
   int32_t last_ = 0;
 };
 
-// Of the process; never destroyed, since threads may end after its own destructors have run.
+// One for the process. It is never destroyed, since threads may end after the destructors of the process have run.
 Depot& depot() {
   static auto the = new Depot();
   return *the;
@@ -307,7 +308,7 @@ enum class State : uint8_t { FREE, CONNECTING, STREAM, LISTENING };
 struct Slot {
   int fd = -1;
   uint32_t generation = 0;
-  // What a write failed with, where it is told behind what the peer had sent before.
+  // The error of a failed write that is reported only after the bytes that the peer had sent before were received.
   int writeError = 0;
   State state = State::FREE;
   bool hasEnded = false;
@@ -351,10 +352,10 @@ class Loop {
     isOpen = false;
   }
 
-  // When libuv polls it no more.
+  // Called when libuv no longer polls the descriptor.
   void closePoller() { poller_.close(); }
 
-  // Null: there is no such socket, or it is closed.
+  // Returns null where there is no such socket, or it is closed.
   Slot* find(int32_t id) {
     if (id < 0 || static_cast<size_t>(id) >= slots.size() || slots[id].fd < 0) return nullptr;
     return &slots[id];
@@ -377,13 +378,14 @@ class Loop {
     return id;
   }
 
-  // Forgets a socket, which stays open.
+  // Forgets a socket without closing its descriptor, which is returned.
   int release(int32_t id) {
     watchFor(id, OFF);
     return forget(id);
   }
 
-  // Closing alone would not take it from the poller: between its fork and its exec, a child process has it open, too.
+  // Closing alone might not remove the descriptor from the poller, since a child process between fork and exec has it
+  // open as well.
   void close(int32_t id) { ::close(release(id)); }
 
   void setReferenced(Slot& slot, bool on) {
@@ -395,7 +397,7 @@ class Loop {
     else if (on && referenced_ == 1) uv_ref(handle);
   }
 
-  // Sees to it that what is wanted of a socket is watched.
+  // Updates what a socket is watched for.
   int watch(int32_t id) {
     Slot& slot = slots[id];
     unsigned wanted = WATCHED;
@@ -404,8 +406,8 @@ class Loop {
     return watchFor(id, wanted);
   }
 
-  // A write has failed. Where the connection is over and not all was read, the failure is told behind the rest of it, be
-  // there room or not: the memory is the kernel's or ours. Gives what the write's caller is told.
+  // A write has failed. If the connection is over and unread bytes are left, these are received first, even if there is
+  // no room for them, and the failure is reported after them. Returns what the caller of the write gets.
   int failWrite(int32_t id, int error) {
     Slot& slot = slots[id];
     bool waits = !slot.hasEnded && isOver(slot.fd);
@@ -418,7 +420,7 @@ class Loop {
  private:
   Poller poller_;
   std::vector<int32_t> free_;
-  // Closed while records may still speak of them.
+  // Sockets that were closed while records of the present batch may still refer to them.
   std::vector<int32_t> leaving_;
   uint32_t generation_ = 0;
   int64_t referenced_ = 0;
@@ -454,7 +456,7 @@ class Loop {
     record[3] = b;
   }
 
-  // The memory is asked for anew for each batch: whoever got hold of it may have given it away.
+  // The address of the memory is asked for anew for each batch, since JavaScript could have transferred the memory.
   bool findMemory() {
     napi_value value;
     void* data = nullptr;
@@ -468,7 +470,7 @@ class Loop {
     return record_ != nullptr && bytes_ != nullptr;
   }
 
-  // Hands the batch over. False: JavaScript runs no more, or its memory is gone.
+  // Delivers the batch. Returns false when JavaScript can no longer run, or when the memory is gone.
   bool flush() {
     if (count_ == 0) return true;
     napi_value receiver, callback, argument;
@@ -511,7 +513,7 @@ class Loop {
   }
 
   bool handle(const Ready& ready) {
-    // What follows writes two records at most, and READ_BYTES.
+    // What follows writes at most two records and READ_BYTES bytes.
     bool isFull = count_ + 2 > RECORDS || used_ + READ_BYTES > MEMORY_BYTES;
     if (isFull && !flush()) return false;
     Slot* slot = find(ready.id);
@@ -526,7 +528,7 @@ class Loop {
   void finishConnect(int32_t id, unsigned what) {
     Slot& slot = slots[id];
     int error = errorOf(slot.fd);
-    // No error is no answer yet: there is a connection where there is a peer.
+    // The absence of an error does not mean success yet; the socket is connected once it has a peer.
     sockaddr_storage peer;
     socklen_t length = sizeof peer;
     if (error == 0 && getpeername(slot.fd, reinterpret_cast<sockaddr*>(&peer), &length) < 0) {
@@ -539,15 +541,15 @@ class Loop {
     push(OPENED, id);
   }
 
-  // Nothing more is told of it: it would be told again and again.
+  // Reports a failure and stops watching the socket, which would report the same failure again and again.
   void fail(int32_t id, int error) {
     watchFor(id, OFF);
     slots[id].hasEnded = true;
     push(FAILED, id, error);
   }
 
-  // It broke, or ended, while nothing more is to be read. What the system still holds came before that: as long as there is
-  // any, the socket is not watched; when there is room, reading comes upon the failure behind the bytes.
+  // The connection has failed or ended while there is no room. Bytes that the system still holds came before that, so
+  // the socket is not watched until there is room; reading then meets the failure after those bytes.
   void receiveNothing(int32_t id, Slot& slot, unsigned what) {
     if (what & BROKEN) {
       char byte;
@@ -588,7 +590,8 @@ class Loop {
       if (fd == -EAGAIN || fd == -EWOULDBLOCK) return true;
       if (fd == -EINTR || fd == -ECONNABORTED || fd == -EPROTO) continue;
       if (fd < 0) {
-        // Out of descriptors, or of memory: it would be told so without end. JavaScript lets it go on.
+        // The process is out of descriptors or memory, which the poller would report without end. JavaScript resumes
+        // the listener after a while.
         listener->room = 0;
         watch(id);
         push(ACCEPT_FAILED, id, -fd);
@@ -621,7 +624,7 @@ class Call {
   bool number(size_t index, int32_t* number) const {
     return index < count_ && napi_get_value_int32(env, values[index], number) == napi_ok;
   }
-  // How far in bytes, which may be longer than 31 bits tell.
+  // Reads an offset in bytes, which may not fit into 31 bits.
   bool offset(size_t index, size_t* offset) const {
     int64_t number = 0;
     if (index >= count_ || napi_get_value_int64(env, values[index], &number) != napi_ok || number < 0) return false;
@@ -646,7 +649,7 @@ class Call {
     napi_get_typedarray_info(env, value, &type, &part->iov_len, &part->iov_base, nullptr, nullptr);
     return type == napi_uint8_array;
   }
-  // The socket that the first argument names; null, with an exception, if it names none.
+  // Returns the socket whose number is the first argument; throws, and returns null, if there is none.
   Slot* socket(int32_t* id) const {
     Slot* slot = number(0, id) ? loop->find(*id) : nullptr;
     if (slot == nullptr) fail("an open socket");
@@ -680,8 +683,8 @@ napi_value giveSocket(const Call& call, int fd, int status, State state, const A
   return call.give(watched < 0 ? watched : id);
 }
 
-// connect(address, port, localAddress?, localPort): a socket that is connecting, or an error's number below 0.
-// With a port below 0 the address is a path.
+// connect(address, port, localAddress?, localPort): returns a connecting socket, or the number of an error, below 0.
+// A port below 0 means that the address is a path.
 napi_value Connect(napi_env env, napi_callback_info info) {
   Call call(env, info);
   std::string text, localText;
@@ -704,7 +707,7 @@ napi_value Connect(napi_env env, napi_callback_info info) {
   return giveSocket(call, fd, status, State::CONNECTING, port < 0 ? nullptr : &peer.ip);
 }
 
-// listen(address, port, backlog, ipv6Only, reusePort)
+// listen(address, port, backlog, ipv6Only, reusePort): returns a listening socket, or the number of an error
 napi_value Listen(napi_env env, napi_callback_info info) {
   Call call(env, info);
   std::string text;
@@ -725,7 +728,7 @@ napi_value Listen(napi_env env, napi_callback_info info) {
   return giveSocket(call, fd, status, State::LISTENING, nullptr);
 }
 
-// park(socket): a ticket, by which another thread may take it. It is no socket of this thread's from then on.
+// park(socket): returns a ticket by which another thread can take the socket, which no longer belongs to this thread
 napi_value Park(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -736,7 +739,8 @@ napi_value Park(napi_env env, napi_callback_info info) {
   return call.give(depot().park({call.loop->release(id), call.loop, peer}));
 }
 
-// parkCopy(descriptor): a ticket for a copy of it, or an error's number. The descriptor stays the caller's.
+// parkCopy(descriptor): returns a ticket for a copy of the descriptor, or the number of an error. The caller keeps the
+// descriptor.
 napi_value ParkCopy(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t fd = -1;
@@ -750,7 +754,7 @@ napi_value ParkCopy(napi_env env, napi_callback_info info) {
   return copy < 0 ? call.give(-errno) : call.give(depot().park({copy, call.loop, peer}));
 }
 
-// take(ticket): a socket of this thread's, or an error's number: somebody has taken it, or it is gone
+// take(ticket): returns a socket of this thread, or the number of an error where the ticket was taken or dropped before
 napi_value Take(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t ticket;
@@ -760,7 +764,7 @@ napi_value Take(napi_env env, napi_callback_info info) {
   return giveSocket(call, parked.fd, 0, State::STREAM, &parked.peer);
 }
 
-// drop(ticket): resets the connection, unless somebody has taken it. Gives whether it did.
+// drop(ticket): resets the connection unless another thread has taken it. Returns 1 if it was reset, 0 otherwise.
 napi_value Drop(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t ticket;
@@ -771,14 +775,14 @@ napi_value Drop(napi_env env, napi_callback_info info) {
   return call.give(isThere ? 1 : 0);
 }
 
-// detach(socket): its descriptor, which is the caller's from then on
+// detach(socket): returns the descriptor, which belongs to the caller from then on
 napi_value Detach(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
   return call.socket(&id) == nullptr ? nullptr : call.give(call.loop->release(id));
 }
 
-// close(socket, reset)
+// close(socket, reset): closes the descriptor, with a RST if `reset` is true
 napi_value Close(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -791,7 +795,7 @@ napi_value Close(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// setRoom(socket, bytes): 0 pauses; of a listener, too
+// setRoom(socket, bytes): sets how many more bytes may be received; 0 pauses a connection or a listener
 napi_value SetRoom(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id, room;
@@ -802,7 +806,7 @@ napi_value SetRoom(napi_env env, napi_callback_info info) {
   return call.give(call.loop->watch(id));
 }
 
-// Leaves the first bytes out, and what a call does not take. Gives how many parts are left.
+// Cuts off the first `offset` bytes, and what exceeds SEND_BYTES. Returns how many parts are left.
 size_t cut(iovec* parts, size_t count, size_t offset) {
   parts[0].iov_base = static_cast<char*>(parts[0].iov_base) + offset;
   parts[0].iov_len -= offset;
@@ -836,7 +840,8 @@ napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count, s
   return call.give(sent);
 }
 
-// write(socket, bytes, offset): how many were taken, or an error's number. Where some were not, WRITABLE follows, or FAILED
+// write(socket, bytes, offset): returns how many bytes were taken, or the number of an error. If some were not taken,
+// WRITABLE or FAILED follows.
 napi_value Write(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -849,7 +854,7 @@ napi_value Write(napi_env env, napi_callback_info info) {
   return sendParts(call, id, &part, cut(&part, 1, offset), total);
 }
 
-// writeAll(socket, list of bytes, first, offset in the first)
+// writeAll(socket, parts, first, offset): the same for a list, from `offset` in the part with index `first` on
 napi_value WriteAll(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id, first;
@@ -865,7 +870,8 @@ napi_value WriteAll(napi_env env, napi_callback_info info) {
     bool isThere = napi_get_element(env, call.values[1], static_cast<uint32_t>(first) + i, &values[i]) == napi_ok;
     if (!isThere) return call.fail("a list of bytes");
   }
-  // An element's getter may have closed the socket, or given away the memory of another: that is looked at behind the last.
+  // The getter of an element may have closed the socket or transferred the memory of another element, so both are
+  // checked only after the last element was read.
   if (call.socket(&id) == nullptr) return nullptr;
   iovec parts[PARTS_MAX];
   size_t total = 0;
@@ -874,12 +880,12 @@ napi_value WriteAll(napi_env env, napi_callback_info info) {
     total += parts[i].iov_len;
   }
   if (offset > parts[0].iov_len) return call.fail("an offset");
-  // Where there are more parts than one call takes, there is more to come.
+  // If one call cannot take all parts, the total must exceed what is sent, so that WRITABLE follows.
   if (count < length - static_cast<uint32_t>(first)) total++;
   return sendParts(call, id, parts, cut(parts, count, offset), total - offset);
 }
 
-// shutdown(socket): FIN
+// shutdown(socket): sends a FIN; returns 0 or the number of an error
 napi_value Shutdown(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -887,7 +893,7 @@ napi_value Shutdown(napi_env env, napi_callback_info info) {
   return slot == nullptr ? nullptr : call.give(::shutdown(slot->fd, SHUT_WR) < 0 ? -errno : 0);
 }
 
-// Bytes that were sent, and that the peer's system has not taken; 0 where the system does not tell.
+// How many sent bytes the peer's system has not acknowledged; 0 where the system does not reveal that.
 int sendQueue(int fd) {
   int count = 0;
 #ifdef __linux__
@@ -899,7 +905,7 @@ int sendQueue(int fd) {
   return std::max(count, 0);
 }
 
-// sendQueue(socket): bytes
+// sendQueue(socket): returns how many bytes are in the send queue
 napi_value SendQueue(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -907,7 +913,7 @@ napi_value SendQueue(napi_env env, napi_callback_info info) {
   return slot == nullptr ? nullptr : call.give(sendQueue(slot->fd));
 }
 
-// sendQueueOf(descriptor): the same of one that is not a socket of this loop
+// sendQueueOf(descriptor): the same for a descriptor that does not belong to this loop
 napi_value SendQueueOf(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t fd = -1;
@@ -915,7 +921,7 @@ napi_value SendQueueOf(napi_env env, napi_callback_info info) {
   return call.give(sendQueue(fd));
 }
 
-// hasNews(socket): whether the system has something to tell of it that is waited for
+// hasNews(socket): returns whether the system has an event that the socket is watched for
 napi_value HasNews(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -930,8 +936,9 @@ napi_value HasNews(napi_env env, napi_callback_info info) {
   return value;
 }
 
-// set(socket, what, value): 0: no delay, 0 or 1; 1: idle seconds before keepalive probes, 0 for the system's own, below 0
-// for none; 2: whether it keeps the process alive. Accepted sockets inherit the first two from their listener.
+// set(socket, what, value): sets TCP_NODELAY (what = 0, value 0 or 1), keepalive (what = 1, value: idle seconds before
+// the first probe, 0 for the system's own delay, below 0 for none), or whether the socket keeps the process alive (what
+// = 2). Accepted sockets inherit the first two from their listener.
 napi_value Set(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id, what, value;
@@ -944,7 +951,7 @@ napi_value Set(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// addressOf(socket, ofPeer): "port address"; undefined where it has none
+// addressOf(socket, ofPeer): returns "port address"; undefined where the socket has no IP address
 napi_value AddressOf(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int32_t id;
@@ -973,7 +980,7 @@ napi_value AddressOf(napi_env env, napi_callback_info info) {
 
 // ---------------------------------------------------------------------- beginning and end
 
-// Called when the thread ends, at whatever moment. The loop's memory goes when libuv is done with its handle.
+// Called when the thread ends, which may be at any moment. The loop is deleted when libuv has closed its handle.
 void onCleanup(napi_async_cleanup_hook_handle, void* data) {
   auto loop = static_cast<Loop*>(data);
   loop->stop();
@@ -1003,8 +1010,8 @@ const struct {
     {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
 };
 
-// open(deliver): a loop of this thread's, as an object: { records, memory } and the functions above; or an error's number.
-// `deliver` is called with the number of records.
+// open(deliver): returns a loop for this thread, which is an object with { records, memory } and the functions above;
+// or the number of an error. `deliver` is called with the number of records of each batch.
 napi_value Open(napi_env env, napi_callback_info info) {
   Call call(env, info);
   napi_valuetype type = napi_undefined;

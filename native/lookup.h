@@ -1,8 +1,8 @@
-// Names looked up by the system, each in a thread that does nothing else.
+// Looks up names by the system's resolver (getaddrinfo), each in a thread that does nothing else meanwhile.
 //
-// The runtime asks in a pool of few threads, of which each waits for its answer: two names without one hold up all others,
-// and the process, which cannot end before them. These threads are detached: who gives a question up, or ends, waits for
-// nobody.
+// The runtime looks names up in a pool of few threads, where each waits for its answer. A few names without an answer
+// delay all other lookups, and the process cannot end before them. The threads here are detached, so nobody waits for
+// them when a lookup is given up or when the process ends.
 
 #include <node_api.h>
 #include <uv.h>
@@ -24,22 +24,22 @@
 
 namespace lookup {
 
-// At once, in the process. Threads end when there is nothing to ask.
+// How many threads the process may use at once. A thread ends when no question is left.
 constexpr int THREADS_MAX = 32;
 
 struct Answer {
   int32_t id;
-  // Empty: none.
+  // The name of the error; empty if the lookup has succeeded.
   std::string error;
-  // With a space between each two.
+  // The addresses, separated by spaces.
   std::string addresses;
 };
 
-// Where threads put answers. It outlives the loop that waits for them: a thread may be late.
+// Holds the answers that threads have put there. It may outlive the event loop that waits for them.
 struct Mailbox {
   std::mutex mutex;
   std::vector<Answer> answers;
-  // Null: nobody waits any more.
+  // Wakes the event loop; null once nobody waits for answers any more.
   uv_async_t* bell = nullptr;
 
   void put(Answer answer) {
@@ -57,7 +57,7 @@ struct Question {
   int family;
 };
 
-// As the runtime names them.
+// The name that the runtime uses for an error of getaddrinfo.
 inline std::string nameOfError(int status) {
   switch (status) {
     case EAI_NONAME:
@@ -103,7 +103,7 @@ inline Answer ask(const Question& question) {
   return answer;
 }
 
-// The threads, and what they have not come to yet.
+// The threads, and the questions that wait for a thread.
 class Askers {
  public:
   void add(Question question) {
@@ -130,7 +130,8 @@ class Askers {
     return status == 0;
   }
 
-  // The runtime unloads an addon with the last of its threads that had loaded it; these may still be at it then.
+  // The runtime unloads an addon when the last of the runtime's threads that loaded it ends. Lookup threads may still
+  // run the addon's code then, so the addon stays in memory.
   static void pin() {
     static const bool isPinned = [] {
       Dl_info info;
@@ -158,13 +159,13 @@ class Askers {
   }
 };
 
-// Of the process; never destroyed, since threads may end after its own destructors have run.
+// One for the process. It is never destroyed, since threads may end after the destructors of the process have run.
 inline Askers& askers() {
   static auto the = new Askers();
   return *the;
 }
 
-// What waits for answers, on one of the runtime's threads.
+// Asks questions and receives the answers for one thread of the runtime.
 class Desk {
  public:
   napi_env env = nullptr;
@@ -183,7 +184,7 @@ class Desk {
     return 0;
   }
 
-  // Called when the thread ends, at whatever moment.
+  // Called when the thread of the runtime ends, which may be at any moment.
   static void close(napi_async_cleanup_hook_handle, void* data) {
     auto desk = static_cast<Desk*>(data);
     {
@@ -232,7 +233,8 @@ inline Desk* arguments(napi_env env, napi_callback_info info, napi_value* values
   return static_cast<Desk*>(data);
 }
 
-// ask(id, host, family): `deliver` is called with the id, an error's name or nothing, and addresses, with a space between each two
+// ask(id, host, family): `deliver` is called with the id, the name of an error (or ""), and the addresses separated by
+// spaces
 inline napi_value Ask(napi_env env, napi_callback_info info) {
   napi_value values[3];
   Desk* desk = arguments(env, info, values, 3);
@@ -249,7 +251,7 @@ inline napi_value Ask(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// hold(on): whether waiting keeps the process alive
+// hold(on): sets whether pending questions keep the process alive
 inline napi_value Hold(napi_env env, napi_callback_info info) {
   napi_value values[1];
   Desk* desk = arguments(env, info, values, 1);
@@ -261,7 +263,7 @@ inline napi_value Hold(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// lookups(deliver): { ask, hold } of this thread's; or an error's number
+// lookups(deliver): returns { ask, hold } for this thread, or the number of an error
 inline napi_value Open(napi_env env, napi_callback_info info) {
   napi_value callback, result, name;
   napi_valuetype type = napi_undefined;
