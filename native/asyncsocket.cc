@@ -249,7 +249,7 @@ bool isOver(int fd) {
 // ---------------------------------------------------------------------- between threads
 
 // Connections that move from one thread to another are parked under a ticket. The thread that takes the ticket owns the
-// descriptor; a ticket can be taken once. A descriptor that nobody takes is closed when the thread that parked it ends.
+// descriptor; a ticket can be taken once. A connection that nobody takes is reset when the thread that parked it ends.
 struct Parked {
   int fd;
   const void* by;

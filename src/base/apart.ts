@@ -11,8 +11,7 @@ class Scope extends AsyncResource {
 
   constructor() {
     super("asyncsocket", { requireManualDestroy: true });
-    // The runtime has copied the present stores onto this resource as symbol properties. All but the async ids are
-    // removed.
+    // The runtime has copied the present stores onto this resource as symbol properties. Only the async ids stay.
     for (const key of Object.getOwnPropertySymbols(this)) {
       if (key.description === "context_frame") define(this, key, undefined);
       else if (key.description?.endsWith("async_id_symbol") !== true) Reflect.deleteProperty(this, key);

@@ -8,7 +8,7 @@ import type { AcceptedTransport, ListenerSink, TransportListener } from "./trans
 /** Receives accepted connections and failed accepts. */
 export type AcceptSink = Pick<ListenerSink, "didAccept" | "didFailAccept">;
 
-/** One address to listen on. */
+/** One address or path to listen on. */
 export interface Place {
   /** Undefined stands for every address of the machine, of both families unless `ipv6Only`. */
   readonly address: string | undefined;

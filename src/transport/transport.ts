@@ -88,6 +88,7 @@ export interface TransportListener {
   unref(): void;
 }
 
+/** Receives the events of a listener. */
 export interface ListenerSink {
   didListen(): void;
   /** A connection was accepted. The receiver must either give it a sink by `adopt`, or destroy it. */
