@@ -99,8 +99,7 @@ function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeL
     listener.didHandshake(info);
   });
   socket.on("error", fail);
-  // When no `tls.Server` is involved, the runtime reports a TLS failure by this event alone, and does not end the
-  // stream.
+  // Without a `tls.Server` the runtime reports a TLS failure by this event alone, and does not end the stream.
   socket.on("_tlsError", (error: Error) => {
     if (isOver) socket.destroy(error);
     else fail(error);

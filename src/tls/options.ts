@@ -57,7 +57,7 @@ export interface TLSOptions extends Omit<SecureContextOptions, "secureProtocol" 
    */
   keyLog?: ((line: Buffer) => void) | undefined;
   /**
-   * Whether a FIN without close_notify (RFC 8446, section 6.1) closes the connection with an error. In any case
+   * Whether a FIN without close_notify (RFC 8446, section 6.1) closes the connection with `TLS`. In any case
    * `socket.tls.truncated` is then true. @default false
    */
   requireCloseNotify?: boolean | undefined;

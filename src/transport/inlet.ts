@@ -156,8 +156,7 @@ export class Inlet {
 
   #giveSome(kept: ReceiveBuffer, length: number): void {
     const { block, start } = kept;
-    // The bytes are dropped first, so that they are not delivered twice if the sink throws. Dropping does not change
-    // them.
+    // The bytes are dropped first, which does not change them, so that a sink that throws does not get them twice.
     kept.drop(length);
     if (kept.length === 0) this.#kept = null;
     else kept.trim();

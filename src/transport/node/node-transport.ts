@@ -206,8 +206,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     }
     this.#inlet.receive(filled, 0, length);
     const room = this.#inlet.openRoom;
-    // The runtime asks for the next buffer right after this call. At any other time another socket would get the
-    // answer.
+    // The runtime asks for the next buffer right after this call; at any other time another socket would get it.
     if (this.#usesMemory && !this.#inlet.isStopped) this.#window.adjust(this.isSecure ? Infinity : room);
     this.#isPaused = room === 0;
     return room > 0;
