@@ -36,24 +36,30 @@ export interface Link {
 
 export function linkFrom(options: LinkOptions, random: () => number): Link {
   return {
-    latencyMs: drawn(options.latencyMs ?? 0, random, false),
+    latencyMs: drawn("latencyMs", options.latencyMs ?? 0, random, false),
     bytesPerMs: checked("bytesPerMs", options.bytesPerMs ?? Infinity, Number.MIN_VALUE),
-    chunkBytes: drawn(options.chunkBytes ?? Infinity, random, true),
-    writeBytes: drawn(options.writeBytes ?? Infinity, random, true),
+    chunkBytes: drawn("chunkBytes", options.chunkBytes ?? Infinity, random, true),
+    writeBytes: drawn("writeBytes", options.writeBytes ?? Infinity, random, true),
     capacityBytes: checked("capacityBytes", options.capacityBytes ?? 65_536, 1),
   };
 }
 
 function checked(name: string, value: number, least: number): number {
   if (typeof value === "number" && value >= least) return value;
-  throw new RangeError(`Expected ${name} to be ${least === 1 ? "1 or more" : "more than 0"}, got ${String(value)}`);
+  const words = least === Number.MIN_VALUE ? "more than 0" : `${least} or more`;
+  throw new RangeError(`Expected ${name} to be ${words}, got ${String(value)}`);
 }
 
 /** Sizes are whole, and drawn so that small ones are as likely as large ones: those are where the mistakes are. */
-function drawn(amount: Amount, random: () => number, isSize: boolean): () => number {
+function drawn(name: string, amount: Amount, random: () => number, isSize: boolean): () => number {
   if (typeof amount === "function") return amount;
-  if (typeof amount === "number") return () => amount;
+  if (typeof amount === "number") {
+    checked(name, amount, 0);
+    return () => amount;
+  }
   const [least, most] = amount;
+  checked(name, least, 0);
+  checked(name, most, least);
   if (!isSize) return () => least + random() * (most - least);
   return () => least + Math.floor((most - least + 1) ** random()) - 1;
 }

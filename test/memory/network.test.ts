@@ -337,7 +337,13 @@ describe("numbers by a seed", () => {
 });
 
 describe("options of a network", () => {
-  for (const options of [{ bytesPerMs: 0 }, { capacityBytes: 0 }, { bytesPerMs: NaN }]) {
+  for (const options of [
+    { bytesPerMs: 0 },
+    { capacityBytes: 0 },
+    { bytesPerMs: NaN },
+    { chunkBytes: NaN },
+    { writeBytes: [2, 1] as const },
+  ]) {
     it(`${JSON.stringify(options)} throws`, () => assert.throws(() => new MemoryNetwork(options), RangeError));
   }
 });
