@@ -78,9 +78,9 @@ export class WriteEntry extends Entry<void> {
   }
 }
 
-/** Checked before each piece is handed on. The parts of a list are summed up only once all of them were handed on. */
-function hasChanged({ only, total }: WriteEntry): boolean {
-  return only !== null && only.length !== total;
+/** Checked before each piece is handed on. A list is summed up before its first piece; later, a part that is gone is empty. */
+function hasChanged(entry: WriteEntry): boolean {
+  return (entry.parts === null || entry.handed === 0) && !entry.isIntact;
 }
 
 /**
@@ -206,7 +206,8 @@ export class WriteQueue extends EntryList<WriteEntry> {
     for (let entry = this.#next; entry !== null && !entry.isMark; entry = entry.next, index = 0) {
       if (hasChanged(entry)) break;
       for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
-        if (part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
+        // No part was empty when it was queued: memory that is gone cannot even be copied.
+        if (part.length === 0 || part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
         bytes += part.length;
         count++;
       }

@@ -111,6 +111,20 @@ describe("memory that the caller gave", () => {
         assert.equal(String(await server.readExactly(10)), "firstthird");
       });
 
+      it(`a list that waits, a part of which ${how}, fails alone: none of it goes out, and its neighbours do`, async (t) => {
+        const { client, server } = await connectedPair(t, kind);
+        const { bytes, change } = make(100);
+        const first = client.write(["fir", "st"]);
+        const second = client.write(["sec", "ond", bytes]);
+        const third = client.write(["thi", "rd"]);
+        change();
+        await first;
+        assert.equal((await failure(second, "BAD_STATE")).bytesDone, 0);
+        await third;
+        assertSound(client);
+        assert.equal(String(await server.readExactly(10)), "firstthird");
+      });
+
       it(`a write that is on its way, whose memory ${how}, fails, and so does the connection`, async (t) => {
         const { client, server } = await connectedPair(t, kind, {}, { limits: { readAhead: 1 } });
         const { bytes, change } = make(muchFor(kind));
