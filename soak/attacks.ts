@@ -1,7 +1,9 @@
 /** What hostile peers do, one function each. Every one of them goes on until its time is over. */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectSecurely } from "node:tls";
 import type { Attack } from "./peers.js";
+import { SLOWLY } from "./requests.js";
 
 const CLIENT_HELLO = Buffer.from("16030100c8010000c40303", "hex");
 const CHUNK = Buffer.alloc(16_384, "a");
@@ -12,6 +14,9 @@ const FRAMES = "frames\n";
 /** More than the server takes, and as much as it takes, of which only a little ever comes. */
 const TOO_LONG = Buffer.from("ffffffff", "hex");
 const BARELY_BEGUN = Buffer.from("00100000ffff", "hex");
+/** All the room that a socket has for what nobody reads but one byte, and then as much again. */
+const ALL_BUT_ONE = Buffer.alloc(65_535, "y\n");
+const AS_MUCH_AGAIN = Buffer.alloc(65_536, "y\n");
 /** Tiny chunks wait in the socket only so long as the kernel takes them. */
 const UNSENT_MAX = 4096;
 
@@ -21,6 +26,8 @@ export interface AttackKind {
   readonly most?: number;
   /** Whether all of them are to be open at the same time, some time. */
   readonly holdsAll?: boolean;
+  /** What each connection may take of the server's heap and buffers, looked at after so many ms, where it goes on for longer. */
+  readonly held?: { readonly eachMaxBytes: number; readonly afterMs: number };
   /** How some connections must end, where the attack goes on for longer than so many ms. */
   readonly ending?: { readonly code: string; readonly afterMs: number };
   run(attack: Attack): Promise<void>;
@@ -122,6 +129,21 @@ async function stoppedHandshakes(attack: Attack): Promise<void> {
   });
 }
 
+async function slowlyRead(attack: Attack): Promise<void> {
+  await attack.keepOpen(attack.connections, () => {
+    const socket = attack.dial(attack.ports.tls);
+    const secure = connectSecurely({ socket, rejectUnauthorized: false }, () => secure.write(`${SLOWLY}\n`));
+    secure.on("error", () => attack.count("errors over TLS"));
+    // Only what comes after the first answer meets a server that does not read.
+    secure.once("data", () => {
+      secure.write(ALL_BUT_ONE, () => {
+        secure.write(AS_MUCH_AGAIN);
+        attack.count("filled");
+      });
+    });
+  });
+}
+
 async function halfOpen(attack: Attack): Promise<void> {
   await attack.keepOpen(attack.connections, () => {
     const isFirst = attack.below(2) === 0;
@@ -129,8 +151,9 @@ async function halfOpen(attack: Attack): Promise<void> {
       if (isFirst) socket.end("the last line\n");
       else socket.write(BYE);
     });
-    // Never closes by itself: what it gets is read, its descriptor stays for a while.
-    socket.resume().once("end", () => setTimeout(() => socket.destroy(), isFirst ? 200 : 2000));
+    socket.resume();
+    // The others never close by themselves: only the server's limit ends a connection whose peer keeps its side open.
+    if (isFirst) socket.once("end", () => setTimeout(() => socket.destroy(), 200));
   });
 }
 
@@ -185,7 +208,13 @@ export const ATTACKS: readonly AttackKind[] = [
   { name: "tiny chunks", most: 50, run: tinyChunks, holdsAll: true },
   { name: "resets in every phase", most: 500, run: resets, ending: { code: "CONNECTION_LOST", afterMs: 500 } },
   { name: "handshakes that stop", most: 500, run: stoppedHandshakes, ending: { code: "TLS_TIMEOUT", afterMs: 2500 } },
-  { name: "half-open ones", most: 500, run: halfOpen, ending: { code: "LINGER_TIMEOUT", afterMs: 2500 } },
+  {
+    name: "peers over TLS that are read slowly",
+    most: 50,
+    run: slowlyRead,
+    held: { eachMaxBytes: 768 * 1024, afterMs: 1000 },
+  },
+  { name: "half-open ones", most: 500, run: halfOpen, ending: { code: "local", afterMs: 2500 } },
   { name: "run loops that die", most: 200, run: dyingLoops },
   { name: "connection storms", most: 500, run: storm, ending: { code: "remote", afterMs: 500 } },
 ];

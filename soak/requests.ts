@@ -14,8 +14,15 @@ export interface Ports {
   readonly loops: number | null;
 }
 
-/** Planted in the server, to see that the checks find it: what it keeps of each connection that has ended. */
-export const LEAKS = ["sockets", "timers", "descriptors"] as const;
+/** A line behind which the server reads slowly: what else a peer sends waits, as far as there is room for it. */
+export const SLOWLY = "s";
+export const SLOW_LINE_MS = 1_000;
+
+/**
+ * Planted in the server, to see that the checks find it: what it keeps of each connection that has ended, or `unread`, of
+ * each that it reads slowly, so long as that one lasts.
+ */
+export const LEAKS = ["sockets", "timers", "descriptors", "unread"] as const;
 export type Leak = (typeof LEAKS)[number];
 
 /** What the server holds, after a full collection. */

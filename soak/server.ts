@@ -4,7 +4,7 @@ import { openSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { AsyncSocket, RunLoop, type AsyncSocketDelegate, type CloseReason, type RunLoopPool } from "asyncsocket";
 import { answerRequests } from "../bench/ipc/answers.js";
-import { LINE, type Holdings, type Leak, type ServerRequests, type Tally } from "./requests.js";
+import { LINE, SLOW_LINE_MS, SLOWLY, type Holdings, type Leak, type ServerRequests, type Tally } from "./requests.js";
 
 const LIMITS = { handshakeMs: 1_000, lingerMs: 1_000, writeQueue: 256 * 1024, connections: 15_000 };
 const FRAME = { lengthBytes: 4, timeout: 2_000, maxLength: 2 ** 20 } as const;
@@ -18,11 +18,25 @@ let leak: Leak | null = null;
 let pool: RunLoopPool | null = null;
 const leaked: unknown[] = [];
 
+/** Of a connection that is over. */
 const PLANTED: Readonly<Record<Leak, (socket: AsyncSocket) => unknown>> = {
   sockets: (socket) => [socket, Buffer.alloc(64 * 1024)],
   timers: () => setTimeout(() => undefined, 600_000),
   descriptors: () => openSync("/dev/null", "r"),
+  unread: () => null,
 };
+
+/** Connections that are read slowly, and what a planted leak makes each of them hold. */
+const slow = new Map<AsyncSocket, Buffer | null>();
+
+function readNext(socket: AsyncSocket): void {
+  if (slow.has(socket)) setTimeout(readIfOpen, SLOW_LINE_MS, socket);
+  else socket.readLine(LINE);
+}
+
+function readIfOpen(socket: AsyncSocket): void {
+  if (slow.has(socket)) socket.readLine(LINE);
+}
 
 function didEnd(reason: CloseReason): void {
   const how = reason.error?.code.replace("ERR_ASYNCSOCKET_", "") ?? reason.by;
@@ -40,13 +54,15 @@ const delegate: AsyncSocketDelegate = {
   },
   didReadText(socket, line) {
     if (line === "frames") return void socket.readFrame(FRAME);
+    if (line === SLOWLY) slow.set(socket, leak === "unread" ? Buffer.alloc(2 ** 20) : null);
     socket.write(`${line}\n`);
     if (line === "bye") socket.disconnectAfterWriting();
-    else socket.readLine(LINE);
+    else readNext(socket);
   },
   didDisconnect(socket, reason) {
     // The listeners themselves never end here.
     connections--;
+    slow.delete(socket);
     didEnd(reason);
     if (leak !== null) leaked.push(PLANTED[leak](socket));
   },

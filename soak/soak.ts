@@ -128,13 +128,14 @@ export class Soak {
     await server.ask("tally", null, ANSWER_MS);
     const most = Math.min(connections, kind.most ?? Infinity);
     const { name } = kind;
-    const done = await this.#hostile.ask("attack", { name, ports, ms, connections: most, seed }, ms + ANSWER_MS);
+    const attacking = this.#hostile.ask("attack", { name, ports, ms, connections: most, seed }, ms + ANSWER_MS);
+    const [done, each] = await Promise.all([attacking, heldByEach(server, before, kind, ms)]);
     const { ending } = kind;
     for (let round = 1; ending !== undefined && ms >= ending.afterMs && round < ROUNDS_MAX; round++) {
       if (await server.ask("hasEnded", ending.code, ANSWER_MS)) break;
       await this.#hostile.ask("attack", { name, ports, ms, connections: most, seed: seed + round }, ms + ANSWER_MS);
     }
-    const problems: string[] = [];
+    const problems = [...each];
     const after = await recovered(server, before, this.#plan.recoveryMs);
     if (after.problem !== undefined) problems.push(after.problem);
     const tally = await server.ask("tally", null, ANSWER_MS);
@@ -152,6 +153,17 @@ export class Soak {
       problem: problems.join("; "),
     };
   }
+}
+
+/** @returns what is wrong with the memory that each connection takes in the midst of the attack */
+async function heldByEach(server: Server, before: Holdings, { held }: AttackKind, ms: number): Promise<string[]> {
+  if (held === undefined || ms <= held.afterMs) return [];
+  await delay(held.afterMs);
+  const { connections, heapBytes } = await server.ask("holdings", null, ANSWER_MS);
+  const count = connections - before.connections;
+  if (count <= 0) return ["no connection was open when their memory was looked at"];
+  const eachBytes = Math.round((heapBytes - before.heapBytes) / count);
+  return eachBytes > held.eachMaxBytes ? [`each of ${count} connections took ${Math.round(eachBytes / 1024)} KiB`] : [];
 }
 
 /** Whether the attack was what it is meant to be, and what it must not have done. */

@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { ATTACKS } from "../../soak/attacks.js";
 import { Soak, type Plan, type Row } from "../../soak/soak.js";
+import { NO_NATIVE } from "../native/availability.js";
 
 const SKIP = process.platform === "linux" ? false : "descriptors are counted in /proc, which this system does not have";
 const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leak: null, transport: "auto" };
+const SLOWLY_READ = "peers over TLS that are read slowly";
 /** For all of them together, on a machine that is busy. */
 const SAFETY = { timeout: 600_000, skip: SKIP };
 
@@ -50,6 +52,22 @@ describe("hostile peers", SAFETY, () => {
       rows.map(({ problem }) => problem),
       ["", "", ""],
     );
+  });
+
+  for (const transport of ["node", "native"] as const) {
+    const skip = transport === "native" && NO_NATIVE;
+    it(`take little memory each while nobody reads what they send over TLS, on ${transport}`, { skip }, async (t) => {
+      const rows: Row[] = [];
+      await (await soaked(t, { ...SMALL, ms: 3000, transport })).run([SLOWLY_READ], (row) => rows.push(row));
+      assert.equal(rows[0]?.problem, "");
+    });
+  }
+
+  it("are found where each takes more memory than it may, while it is there", async (t) => {
+    const rows: Row[] = [];
+    const soak = await soaked(t, { ...SMALL, ms: 3000, leak: "unread" });
+    await soak.run([SLOWLY_READ], (row) => rows.push(row));
+    assert.match(rows[0]?.problem ?? "", /^each of \d+ connections took \d+ KiB$/);
   });
 
   for (const [leak, found] of [
