@@ -116,6 +116,14 @@ function tally(): Tally {
 // A loop that a peer has brought down is what this is about, and no news.
 process.removeAllListeners("warning");
 
+// What the addon opens with its first use is opened at once, so that descriptors can be counted: node:net uses it, too, when
+// it looks at what the system still holds of a write.
+try {
+  new AsyncSocket({ transport: "native" });
+} catch {
+  // There is none here.
+}
+
 answerRequests<ServerRequests>({
   async listen(options) {
     leak = options.leak;
