@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { ATTACKS } from "../../soak/attacks.js";
 import { Soak, type Plan, type Row } from "../../soak/soak.js";
-import { NO_NATIVE } from "../native/availability.js";
+import { NO_NATIVE } from "../support/availability.js";
 
 const SKIP = process.platform === "linux" ? false : "descriptors are counted in /proc, which this system does not have";
 const SMALL: Plan = { ms: 100, connections: 20, seed: 1, recoveryMs: 30_000, leak: null, transport: "auto" };
