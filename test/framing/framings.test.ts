@@ -137,6 +137,53 @@ describe("what cannot be a framing is refused at once", () => {
   for (const [name, make] of wrong) it(name, () => assert.throws(make, /^(Range|Type)Error: Expected .*, got/));
 });
 
+describe("a length that bytes begin with", () => {
+  const digits = "123456789012345";
+  const known: readonly (readonly [string, MessageFraming, Buffer, number | undefined])[] = [
+    ["is known behind the colon of a netstring", netstring(), bytes("9:"), 12],
+    ["may have 15 digits", netstring(), bytes(`${digits}:`), 123_456_789_012_345 + 17],
+    ["is not known before the colon", netstring(), bytes(digits), undefined],
+    ["is not known behind a single 0", netstring(), bytes("0"), undefined],
+    ["is not known while a varint goes on", varint(), Buffer.alloc(4, 0x80), undefined],
+    ["is known at the last byte of a varint", varint(), bytes("\x80\x80\x80\x80\x01"), 2 ** 28 + 5],
+  ];
+  for (const [name, framing, header, length] of known) {
+    it(name, () => assert.equal(framing.measure(header, 0), length));
+  }
+
+  const wrong: readonly (readonly [string, MessageFraming, Buffer, RegExp])[] = [
+    ["is wanting before a colon", netstring(), bytes(":"), /digits and a colon/],
+    ["has no character below the digits", netstring(), bytes("1/"), /digits and a colon/],
+    ["has no character above the digits", netstring(), bytes("1;"), /digits and a colon/],
+    ["has no 16 digits", netstring(), bytes(`${digits}6`), /digits and a colon/],
+    ["does not begin with a 0", netstring(), bytes("00"), /begins with a 0/],
+    ["has no more bytes than a varint may have", varint(), Buffer.alloc(5, 0x80), /more than 5 bytes/],
+  ];
+  for (const [name, framing, header, words] of wrong) {
+    it(`${name}, or else the bytes are no message`, () => assert.throws(() => framing.measure(header, 0), words));
+  }
+});
+
+describe("a whole message", () => {
+  it("is decoded to what it holds", () => {
+    assert.deepEqual(netstring().decode?.(bytes("5:hello,")), bytes("hello"));
+    assert.deepEqual(varint().decode?.(bytes("\x81\x00a")), bytes("a"));
+  });
+
+  it("that is a netstring ends with a comma", () => {
+    assert.throws(() => netstring().decode?.(bytes("5:hello;")), /does not end with a comma/);
+  });
+
+  it("may have a length as long as is allowed", () => {
+    assert.deepEqual(varint({ maxBytes: 1 }).encode(bytes("a")), [bytes("\x01"), bytes("a")]);
+  });
+
+  it("is named where it has no bytes, and so is an option that is wrong", () => {
+    for (const framing of [netstring(), varint()]) assert.throws(() => framing.encode(5 as never), /value/);
+    assert.throws(() => varint({ maxBytes: 9 }), /maxBytes/);
+  });
+});
+
 describe("verifyFraming names the first divergence", () => {
   const good = { measure: (all: Buffer) => (all.length === 0 ? undefined : 1 + (all[0] ?? 0)) };
   const message = Buffer.from([2, 1, 1]);
