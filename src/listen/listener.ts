@@ -223,7 +223,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
       connection.upgrade = new Upgrade(connection, this.tls.settings);
       connection.upgrade.begin();
     }
-    if (!hears(this.#socket, "didAccept")) this.backlog.push(socket);
+    // If a getter throws here, nobody would ever hear of the socket: the exception makes `offer` end the connection.
+    if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
     else notify(this.#socket, "didAccept", socket);
     if (hasEnded) connection.didEnd();
     connection.drain();

@@ -415,11 +415,11 @@ describe("lingering", SAFETY, () => {
     const { transport, belongings, pass } = timedNetwork(t);
     const lookup = (): void => undefined;
     const limits = { lingerMs: 1000 };
-    const target = { transport, host: "hangs.test", port: 1, lookup, limits };
-    const bounded = belongings.add(new AsyncSocket(target));
+    const target = { host: "hangs.test", port: 1, lookup };
+    const bounded = belongings.add(new AsyncSocket({ transport, limits }));
     const connects = [bounded.connect({ ...target, timeout: 3000 })];
     bounded.write("x");
-    const unbounded = belongings.add(new AsyncSocket(target));
+    const unbounded = belongings.add(new AsyncSocket({ transport, limits }));
     connects.push(unbounded.connect(target));
     unbounded.write("x");
     for (const socket of [bounded, unbounded]) socket.disconnectAfterWriting();
