@@ -7,6 +7,7 @@ import { Belongings } from "./lifecycle-helpers.js";
 
 const CODE = `
 const { parentPort, workerData } = require("node:worker_threads");
+const { once } = require("node:events");
 const { createServer } = require("node:net");
 const flag = new Int32Array(workerData.flag);
 const sockets = [];
@@ -15,7 +16,8 @@ const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (sock
   sockets.push(socket);
 });
 const say = () => { Atomics.store(flag, 0, 1); Atomics.notify(flag, 0); };
-parentPort.on("message", ({ deed, bytes, everyMs }) => {
+parentPort.on("message", async ({ deed, bytes, everyMs }) => {
+  if (sockets.length === 0) await once(server, "connection");
   if (deed === "send") for (const socket of sockets) socket.write(bytes, say);
   if (deed === "end") for (const socket of sockets) socket.end(say);
   if (deed === "read slowly") setInterval(() => sockets.forEach((socket) => socket.read(bytes)), everyMs);
