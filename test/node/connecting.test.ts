@@ -203,14 +203,15 @@ describe("connecting", SAFETY, () => {
   it("extend() gives a connect more time, and this connect alone", async (t) => {
     const { transport, belongings, clock } = timedNetwork(t);
     const socket = belongings.add(new AsyncSocket({ transport }));
-    const request = socket.connect({ port: 1, timeout: 20 });
+    const endless = { host: "hangs.test", port: 1, lookup: () => undefined, timeout: 20 };
+    const request = socket.connect(endless);
     assert.equal(request.extend(20), true);
     clock.advance(39);
     assert.equal(socket.state, "connecting");
     clock.advance(1);
     await failure(request, "CONNECT_TIMEOUT");
     await socket.closed;
-    const second = socket.connect({ port: 1, timeout: 20 });
+    const second = socket.connect(endless);
     clock.advance(20);
     await failure(second, "CONNECT_TIMEOUT");
   });
