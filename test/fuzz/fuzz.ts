@@ -12,7 +12,6 @@ const { values } = parseArgs({
     only: { type: "string", default: "reads,writes" },
     over: { type: "string", default: "" },
     patience: { type: "string", default: String(PATIENCE_MS) },
-    spare: { type: "boolean", default: false },
     most: { type: "string", default: "5" },
   },
 });
@@ -33,11 +32,11 @@ for (const make of WIRES) {
     for (const of of KINDS)
       for (let seed = first; seed < first + runs && found < most; seed++) {
         const programs = randomRound(of, seed);
-        const failure = await new Round(wire, values.spare, patienceMs).run(programs);
+        const failure = await new Round(wire, patienceMs).run(programs);
         if (failure === null) continue;
         found++;
         console.log(`${of} over ${wire.name}, seed ${seed}: ${failure}`);
-        const smallest = await shrinkRound(wire, values.spare, programs);
+        const smallest = await shrinkRound(wire, programs);
         console.log(
           smallest === null
             ? "(does not fail again)"

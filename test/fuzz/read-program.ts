@@ -172,7 +172,7 @@ export function randomReadProgram(seed: number): ReadProgram {
     pieces: randomPieces(lot, length),
     ending: lot.of(["fin", "fin", "late", "late", "late", "drop", "reset"] as const),
     isAccepted: lot.chance(0.5),
-    chunkBytes: lot.chance(0.3) ? Infinity : lot.size(Math.max(1, length / 500), 70_000),
+    chunkBytes: lot.chance(0.3) ? Infinity : lot.size(Math.ceil(length / 500) + 1, 70_000),
     readAhead: lot.of(READ_AHEADS),
     allowHalfOpen: lot.chance(0.4),
     style: lot.of(["delegate", "promises"] as const),

@@ -3,7 +3,6 @@
 import { Lot } from "../simulation/lot.js";
 import { openSockets } from "../support/open-sockets.js";
 import { turn } from "../support/transports.js";
-import { spared } from "./pending.js";
 import { randomReadProgram, type ReadProgram } from "./read-program.js";
 import { Reading } from "./reading.js";
 import type { Ends, Wire } from "./wires.js";
@@ -58,13 +57,10 @@ export class Round implements Judge {
   failure: string | null = null;
   readonly #wire: Wire;
   readonly #patienceMs: number;
-  readonly #isSparing: boolean;
   #thrown = 0;
   #surfaced = 0;
 
-  /** @param isSparing - whether it keeps away from faults that are known */
-  constructor(wire: Wire, isSparing: boolean, patienceMs = PATIENCE_MS) {
-    this.#isSparing = isSparing;
+  constructor(wire: Wire, patienceMs = PATIENCE_MS) {
     this.#wire = wire;
     this.#patienceMs = patienceMs;
   }
@@ -100,8 +96,7 @@ export class Round implements Judge {
     return this.failure;
   }
 
-  async #play(wanted: Program): Promise<void> {
-    const program = this.#isSparing ? spared(wanted) : wanted;
+  async #play(program: Program): Promise<void> {
     const { seed, isAccepted, chunkBytes, readAhead, allowHalfOpen } = program;
     const limits = { readAhead, lingerMs: program.lingerMs };
     const ends = await this.#wire.open({ seed, isAccepted, chunkBytes, options: { allowHalfOpen, limits } });

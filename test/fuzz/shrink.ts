@@ -15,26 +15,22 @@ export interface Smallest {
   readonly failure: string;
 }
 
-async function failureOf(wire: Wire, isSparing: boolean, programs: readonly Program[]): Promise<string | null> {
+async function failureOf(wire: Wire, programs: readonly Program[]): Promise<string | null> {
   for (let i = 0; i < TRIES; i++) {
-    const failure = await new Round(wire, isSparing, SHRINK_PATIENCE_MS).run(programs);
+    const failure = await new Round(wire, SHRINK_PATIENCE_MS).run(programs);
     if (failure !== null) return failure;
   }
   return null;
 }
 
 /** A round that fails, with as little in it as could be found in some seconds; null where it does not fail again. */
-export async function shrinkRound(
-  wire: Wire,
-  isSparing: boolean,
-  programs: readonly Program[],
-): Promise<Smallest | null> {
-  const failure = await failureOf(wire, isSparing, programs);
+export async function shrinkRound(wire: Wire, programs: readonly Program[]): Promise<Smallest | null> {
+  const failure = await failureOf(wire, programs);
   if (failure === null) return null;
   const end = performance.now() + SHRINK_MS;
   let smallest: Smallest = { programs, failure };
   const tries = async (candidate: readonly Program[]): Promise<boolean> => {
-    const failure = performance.now() < end ? await failureOf(wire, isSparing, candidate) : null;
+    const failure = performance.now() < end ? await failureOf(wire, candidate) : null;
     if (failure !== null) smallest = { programs: candidate, failure };
     return failure !== null;
   };

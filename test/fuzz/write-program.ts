@@ -88,7 +88,7 @@ export function randomWriteProgram(seed: number): WriteProgram {
     of: "writes",
     seed,
     isAccepted: lot.chance(0.5),
-    chunkBytes: lot.chance(0.5) ? Infinity : lot.size(Math.min(70_000, Math.ceil(largest / 50)), 70_000),
+    chunkBytes: lot.chance(0.5) ? Infinity : lot.size(Math.min(Math.ceil(largest / 50), 70_000), 70_000),
     readAhead: 65_536,
     allowHalfOpen: lot.chance(0.4),
     style: lot.of(["delegate", "promises"] as const),

@@ -28,6 +28,8 @@ interface Tracked {
   /** It was taken back, or refused: no part of the stream. */
   isRemoved: boolean;
   bytesDone: number;
+  /** What it has failed by. */
+  code: string | null;
   reported: number;
 }
 
@@ -45,9 +47,6 @@ export class Writing implements Play {
   #hasError = false;
   #hasReset = false;
   #isClosing = false;
-  #closedBy: string | null = null;
-  /** Failures of writes that may have taken the connection with them. */
-  readonly #mayCloseBy = new Set<string>();
   #reason: CloseReason | null = null;
   #isPeerClosed = false;
   #isOver = false;
@@ -132,7 +131,8 @@ export class Writing implements Play {
     this.#received.push(chunk);
     this.#receivedBytes += chunk.length;
     this.#stall();
-    if (this.#hasReset || this.#receivedBytes < this.#program.resetAfter) return;
+    const mayReset = this.#wire.breaks.includes("reset");
+    if (this.#hasReset || !mayReset || this.#receivedBytes < this.#program.resetAfter) return;
     this.#hasReset = true;
     this.#ends?.reset();
   }
@@ -168,7 +168,7 @@ export class Writing implements Play {
     const [only] = parts;
     const data = text ?? (write.as === "bytes" && only !== undefined ? only : parts);
     const tracked: Tracked = {
-      ...{ write, number, bytes, parts, request: null, bytesDone: 0, reported: 0 },
+      ...{ write, number, bytes, parts, request: null, bytesDone: 0, code: null, reported: 0 },
       ...{ isSettled: false, isCanceled: false, isDetached: false, isRemoved: false },
     };
     this.#asked.push(tracked);
@@ -234,6 +234,7 @@ export class Writing implements Play {
 
   #didFail(tracked: Tracked, code: string): void {
     const { number, write, bytesDone, bytes } = tracked;
+    tracked.code = code;
     this.#check(bytesDone <= bytes.length, `write ${number} has ${bytesDone} bytes done of ${bytes.length}`);
     switch (code) {
       case "CANCELED":
@@ -241,11 +242,7 @@ export class Writing implements Play {
         if (code === "CANCELED")
           this.#check(tracked.isCanceled || write.cancelTurns !== undefined, `write ${number} was canceled`);
         else this.#check(write.timeoutMs !== undefined, `write ${number} timed out`);
-        this.#mayCloseBy.add(code);
-        if (bytesDone === 0) tracked.isRemoved = true;
-        else if (!this.#isClosing) this.#closedBy = code;
-        // The transport may have had it in hand, though the system has nothing of it.
-        if (this.#ends?.socket.state !== "open") this.#isClosing = true;
+        this.#wasTaken(tracked);
         return;
       case "CLOSED":
         return this.#check(this.#isClosing || this.#hasReset || this.#hasEnd, `write ${number} failed by CLOSED`);
@@ -253,9 +250,15 @@ export class Writing implements Play {
         return this.#check(this.#hasReset, `write ${number} failed by CONNECTION_LOST`);
       default:
         this.#check(tracked.isDetached, `write ${number} failed by ${code}`);
-        // Nothing of it was handed on: it fails alone, and the others go out.
-        if (bytesDone === 0 && this.#ends?.socket.state === "open") tracked.isRemoved = true;
+        this.#wasTaken(tracked);
     }
+  }
+
+  /** It is off the queue, and others go on; or, where the transport had some of it in hand, it has closed the connection. */
+  #wasTaken(tracked: Tracked): void {
+    const { socket } = this.#ends as Ends;
+    tracked.isRemoved = tracked.bytesDone === 0;
+    if (socket.state !== "open") this.#isClosing = true;
   }
 
   #didClose(reason: CloseReason): void {
@@ -274,6 +277,8 @@ export class Writing implements Play {
   }
 
   #judgeAll({ bytesWritten, unsentBytes, error }: CloseReason): void {
+    const culprit = this.#asked.find((one) => one === error?.tag);
+    if (culprit !== undefined) culprit.isRemoved = false;
     const asked = this.#asked.filter((one) => !one.isRemoved);
     const stream = Buffer.concat(asked.map(({ bytes }) => bytes));
     let told = 0;
@@ -303,9 +308,9 @@ export class Writing implements Play {
     const isGraceful = code === null && !isCut(this.#program.closing) && !this.#asked.some(hasCut);
     if (isWhole && this.#wire.isClear) this.#check(received.length === bytesWritten, `less: ${what}`);
     if (isGraceful && isWhole) this.#check(received.length === stream.length, `not all: ${what}`);
-    if (this.#closedBy !== null) this.#check(code === this.#closedBy, `closed by ${code}, not ${this.#closedBy}`);
+    if (culprit !== undefined) this.#check(culprit.code === code, `closed by ${code}, not ${culprit.code}`);
     else if (code === "LINGER_TIMEOUT") this.#check(this.#program.lingerMs < 1000, `closed by ${code}`);
-    else this.#check(code === null || this.#hasReset || this.#mayCloseBy.has(code), `closed by ${code}`);
+    else this.#check(code === null || this.#hasReset, `closed by ${code}`);
   }
 
   // ------------------------------------------------------------------ mischief
