@@ -249,7 +249,7 @@ export class Writing implements Play {
       case "CONNECTION_LOST":
         return this.#check(this.#hasReset, `write ${number} failed by CONNECTION_LOST`);
       default:
-        this.#check(tracked.isDetached, `write ${number} failed by ${code}`);
+        this.#check(tracked.isDetached && code === "BAD_STATE", `write ${number} failed by ${code}`);
         this.#wasTaken(tracked);
     }
   }

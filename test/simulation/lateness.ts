@@ -29,7 +29,8 @@ export class Lateness {
     const { peer } = life;
     // Of several deadlines that pass while a thread is busy, the first may be struck before the network is asked.
     if (life.asked.some((one) => !one.isRead && one.timeoutMs !== Infinity)) return;
-    if (!this.#isCalm || spec === null || spec.kind === "skip" || timeoutMs === 0 || peer === null) return;
+    if (peer === null || peer.socket.state !== "open") return;
+    if (!this.#isCalm || spec === null || spec.kind === "skip" || timeoutMs === 0) return;
     const cameBefore = peer.writtenBefore(startedAtMs + timeoutMs - this.#latencyMs);
     const come = life.incoming.subarray(life.consumed, cameBefore);
     if (measure(spec, come) !== null) this.#fail(`${name} is out of time, and what it waits for is here`);
