@@ -271,6 +271,8 @@ export class Writing implements Play {
 
   #considerOver(): void {
     if (this.#reason === null || !this.#isPeerClosed || this.#isOver) return;
+    // What is asked for after the close fails, too, and may be told of in a later turn.
+    if (this.#settled < this.#program.writes.length) return void setImmediate(() => this.#considerOver());
     this.#isOver = true;
     this.#judgeAll(this.#reason);
     this.#finish();
