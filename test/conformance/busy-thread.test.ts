@@ -112,7 +112,7 @@ for (const transport of ["node", "native"] as const) {
       await settled();
       const reads = sockets.map((socket) => socket.readLine({ timeout: TIMEOUT_MS }));
       await turn();
-      peer.doWhileBusy("send", performance.now() + BETWEEN_MS);
+      peer.doWhileBusy("send", performance.now() + BETWEEN_MS, "line\n", sockets.length);
       // What the last of them are sent is on its way while the first one's is.
       await Promise.allSettled(reads);
       const failed = sockets.filter(({ closeReason }) => closeReason !== undefined).length;

@@ -7,7 +7,6 @@ import { Belongings } from "./lifecycle-helpers.js";
 
 const CODE = `
 const { parentPort, workerData } = require("node:worker_threads");
-const { once } = require("node:events");
 const { createServer } = require("node:net");
 const flag = new Int32Array(workerData.flag);
 const sockets = [];
@@ -15,14 +14,17 @@ const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (sock
   socket.on("error", () => undefined);
   sockets.push(socket);
 });
-const say = () => { Atomics.store(flag, 0, 1); Atomics.notify(flag, 0); };
-parentPort.on("message", async ({ deed, bytes, everyMs }) => {
-  if (sockets.length === 0) await once(server, "connection");
+let unsaid = 0;
+const say = () => { if (--unsaid === 0) { Atomics.store(flag, 0, 1); Atomics.notify(flag, 0); } };
+const act = ({ deed, bytes, everyMs, count }) => {
+  // Its connections may be waiting to be accepted still.
+  if (sockets.length < count) return setImmediate(act, { deed, bytes, everyMs, count });
+  unsaid = count;
   if (deed === "send") for (const socket of sockets) socket.write(bytes, say);
   if (deed === "end") for (const socket of sockets) socket.end(say);
   if (deed === "read slowly") setInterval(() => sockets.forEach((socket) => socket.read(bytes)), everyMs);
-  if (deed === "close") { for (const socket of sockets) socket.destroy(); process.exit(); }
-});
+};
+parentPort.on("message", act);
 server.listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
@@ -48,14 +50,14 @@ export class BusyPeer {
     return new BusyPeer(worker, port, new Int32Array(flag));
   }
 
-  /** Has it send, or end, and holds this thread up until the system has that, and until `dueAt` has passed as well. */
-  doWhileBusy(deed: "send" | "end", dueAt: number, bytes = "line\n"): void {
-    this.#worker.postMessage({ deed, bytes });
+  /** Has it send, or end, on each of its connections, `count`, and holds this thread up until the system has that, and until `dueAt` has passed as well. */
+  doWhileBusy(deed: "send" | "end", dueAt: number, bytes = "line\n", count = 1): void {
+    this.#worker.postMessage({ deed, bytes, count });
     Atomics.wait(this.#flag, 0, 0);
     while (performance.now() <= dueAt);
   }
 
   readSlowly(bytes: number, everyMs: number): void {
-    this.#worker.postMessage({ deed: "read slowly", bytes, everyMs });
+    this.#worker.postMessage({ deed: "read slowly", bytes, everyMs, count: 1 });
   }
 }
