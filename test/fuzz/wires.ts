@@ -37,6 +37,8 @@ export interface Wire {
   readonly breaks: readonly Ending[];
   /** Whether the kernel carries the bytes, as they are. */
   readonly isClear: boolean;
+  /** Whether the peer is given the very memory that was written, which is to be left alone until it is read, then. */
+  readonly sharesMemory?: boolean;
   readonly open: (wanted: Wanted) => Promise<Ends>;
   readonly close: () => void;
 }
@@ -231,13 +233,21 @@ function passing(): Promise<Wire> {
       },
     });
     const back = new PassThrough({ highWaterMark });
-    const far = Duplex.from({ readable: back, writable: cutting });
-    // Once one of its halves has ended, its end tells the other nothing.
-    far.on("close", () => {
-      if (far.writableEnded) return;
-      cutting.destroy();
-      back.destroy();
+    // The peer is no Duplex.from(): when that destroys itself at its end, it takes along what the other has not read.
+    const far = new Duplex({
+      write: (chunk: Buffer, _encoding, done) => void cutting.write(chunk, done),
+      final: (done) => void cutting.end(done),
+      read: () => void back.resume(),
+      destroy: (error, done) => {
+        if (!cutting.writableFinished) cutting.destroy();
+        back.destroy();
+        done(error);
+      },
     });
+    back.on("data", (chunk: Buffer) => (far.push(chunk) ? undefined : back.pause()));
+    back.on("end", () => void far.push(null));
+    back.on("close", () => (back.readableEnded ? undefined : far.destroy()));
+    back.pause();
     return [Duplex.from({ readable: cutting, writable: back }), far];
   });
 }
@@ -247,6 +257,7 @@ function overStreams(name: string, breaks: Wire["breaks"], open: (wanted: Wanted
     name,
     breaks,
     isClear: false,
+    sharesMemory: true,
     open: (wanted) => {
       const [near, far] = open(wanted);
       const socket = AsyncSocket.from(near, wanted.options);

@@ -338,6 +338,7 @@ export class Writing implements Play {
   }
 
   #detach(): void {
+    if (this.#wire.sharesMemory === true) return;
     const one = this.#asked.find(({ isSettled, write }) => !isSettled && write.as !== "text");
     const part = one?.parts.at(-1);
     if (one === undefined || part === undefined || part.length === 0) return;
