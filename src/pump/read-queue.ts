@@ -127,9 +127,12 @@ export class ReadQueue extends EntryList<ReadEntry> {
     return entry.framing.dropsBytes ? undefined : this.buffer.copyOut(this.bytesDone(entry));
   }
 
-  /** How many more bytes may be received: what the current read can use, plus the read-ahead. */
-  room(readAhead: number): number {
-    const most = this.head === null ? 0 : this.#most(this.head) - this.#dropped;
+  /**
+   * How many more bytes may be received: what the current read can use, plus the read-ahead.
+   * @param mayServe whether the current read is served as soon as its bytes are there
+   */
+  room(readAhead: number, mayServe: boolean): number {
+    const most = this.head === null || !mayServe ? 0 : this.#most(this.head) - this.#dropped;
     return Math.max(0, most + readAhead - this.buffer.length);
   }
 

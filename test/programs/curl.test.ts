@@ -46,7 +46,7 @@ function curl(t: TestContext, ...args: string[]): Promise<Ended> {
 describe("an HTTPS server, spoken to by curl", needs("curl", "curl"), () => {
   it("sends a large body, twice over one connection, in TLS 1.2 and 1.3", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { url, sockets } = await serve(t, { ...(await authority.issue("127.0.0.1")), ALPNProtocols: ["http/1.1"] });
+    const { url, sockets } = await serve(t, { ...(await authority.identity("127.0.0.1")), ALPNProtocols: ["http/1.1"] });
     for (const [option, version] of [
       ["1.2", "TLSv1.2"],
       ["1.3", "TLSv1.3"],
@@ -65,7 +65,7 @@ describe("an HTTPS server, spoken to by curl", needs("curl", "curl"), () => {
 
   it("receives a large body", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { url } = await serve(t, await authority.issue("127.0.0.1"));
+    const { url } = await serve(t, await authority.identity("127.0.0.1"));
     const file = join(authority.folder, "large");
     writeFileSync(file, LARGE);
     const { stdout, stderr } = await curl(t, "--cacert", authority.caFile, "--data-binary", `@${file}`, url);
@@ -74,7 +74,7 @@ describe("an HTTPS server, spoken to by curl", needs("curl", "curl"), () => {
 
   it("is not believed without an authority, or for another name", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { url } = await serve(t, await authority.issue("other.example.org"));
+    const { url } = await serve(t, await authority.identity("other.example.org"));
     for (const options of [[], ["--cacert", authority.caFile]]) {
       const { code, stdout } = await curl(t, ...options, url);
       assert.equal(code, 60); // curl: peer certificate cannot be authenticated
@@ -84,7 +84,7 @@ describe("an HTTPS server, spoken to by curl", needs("curl", "curl"), () => {
 
   it("demands a certificate", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const identity = await authority.issue("127.0.0.1");
+    const identity = await authority.identity("127.0.0.1");
     const { keyFile, certFile } = await authority.issue("client");
     const { url, sockets } = await serve(t, { ...identity, ca: authority.cert, requestCert: true });
     const trust = ["--cacert", authority.caFile];

@@ -59,7 +59,7 @@ describe("a TLS client, against nginx", needs("nginx", "nginx-light"), () => {
   it("is known by its certificate", async (t) => {
     const authority = await FiledAuthority.create(t);
     const port = await startNginx(t, authority);
-    const { key, cert } = await authority.issue("client");
+    const { key, cert } = await authority.identity("client");
     for (const version of VERSIONS) {
       const { status, body } = await get(port, { ca: authority.cert, key, cert, maxVersion: version });
       assert.equal(status, "HTTP/1.1 200 OK");
@@ -71,7 +71,7 @@ describe("a TLS client, against nginx", needs("nginx", "nginx-light"), () => {
     const authority = await FiledAuthority.create(t);
     const stranger = await FiledAuthority.create(t, "CN=A stranger");
     const port = await startNginx(t, authority);
-    const { key, cert } = await stranger.issue("client");
+    const { key, cert } = await stranger.identity("client");
     for (const maxVersion of VERSIONS) {
       const without = await get(port, { ca: authority.cert, maxVersion });
       assert.match(without.status, /^HTTP\/1\.1 400 /);

@@ -63,7 +63,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
   ] as const) {
     it(`speaks ${version}, with a certificate that is verified`, async (t) => {
       const authority = await FiledAuthority.create(t);
-      const { port, secured, failures } = await serve(t, await authority.issue("localhost"));
+      const { port, secured, failures } = await serve(t, await authority.identity("localhost"));
       const trust = ["-CAfile", authority.caFile, "-verify_return_error", "-verify_hostname", "localhost"];
       const stdout = await talk(connect(t, port, option, ...trust));
       assert.match(stdout, /Verify return code: 0 \(ok\)/);
@@ -79,7 +79,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
 
   it("refuses versions older than 1.2, and those that it was told not to speak", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const identity = await authority.issue("localhost");
+    const identity = await authority.identity("localhost");
     const old = await serve(t, identity);
     const newest = await serve(t, { ...identity, minVersion: "TLSv1.3" });
     // Security level 0 alone lets s_client itself speak TLS 1.1.
@@ -98,7 +98,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
   it("chooses the first of its protocols that the client offers, by ALPN", async (t) => {
     const authority = await FiledAuthority.create(t);
     const { port, secured, failures } = await serve(t, {
-      ...(await authority.issue("localhost")),
+      ...(await authority.identity("localhost")),
       ALPNProtocols: ["smtp/2", "smtp"],
     });
     assert.match(await talk(connect(t, port, "-alpn", "http/1.1,smtp,smtp/2")), /^ALPN protocol: smtp\/2$/m);
@@ -115,12 +115,12 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
 
   it("shows the certificate of the name that is asked for, by SNI", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const own = await authority.issue("localhost");
+    const own = await authority.identity("localhost");
     const certificates = {
-      "one.example.org": await authority.issue("one.example.org"),
-      "*.example.net": await authority.issue("*.example.net"),
+      "one.example.org": await authority.identity("one.example.org"),
+      "*.example.net": await authority.identity("*.example.net"),
     };
-    const { port, secured } = await serve(t, { key: own.key, cert: own.cert, certificates });
+    const { port, secured } = await serve(t, { ...own, certificates });
     for (const [asked, shown] of [
       ["one.example.org", "one.example.org"],
       ["any.example.net", "*.example.net"],
@@ -136,7 +136,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
 
   it("demands a certificate of the client's, of an authority that it trusts", async (t) => {
     const [authority, stranger] = [await FiledAuthority.create(t), await FiledAuthority.create(t, "CN=A stranger")];
-    const identity = await authority.issue("localhost");
+    const identity = await authority.identity("localhost");
     const known = await authority.issue("client");
     const unknown = await stranger.issue("client");
     for (const option of ["-tls1_2", "-tls1_3"]) {
@@ -161,7 +161,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
 
   it("resumes a session", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { port, secured } = await serve(t, await authority.issue("localhost"));
+    const { port, secured } = await serve(t, await authority.identity("localhost"));
     for (const option of ["-tls1_2", "-tls1_3"]) {
       const file = join(authority.folder, `session${option}`);
       assert.match(await talk(connect(t, port, option, "-sess_out", file)), /^New, TLS/m);
@@ -175,7 +175,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
 
   it("goes on after new keys were agreed upon, as either side may ask in TLS 1.3", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { port, failures } = await serve(t, await authority.issue("localhost"));
+    const { port, failures } = await serve(t, await authority.identity("localhost"));
     const client = new Program(t, "openssl", ["s_client", "-connect", `127.0.0.1:${port}`, "-tls1_3"]);
     client.type("one\n");
     await client.sees(/you said one/);

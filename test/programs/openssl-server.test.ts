@@ -75,10 +75,10 @@ describe("a TLS client, against openssl s_server", needs("openssl", "openssl"), 
       const stranger = await FiledAuthority.create(t, "CN=A stranger");
       const demand = ["-Verify", "1", "-verify_return_error", "-CAfile", authority.caFile];
       const { server, port } = await serve(t, authority, option, ...demand);
-      const { key, cert } = await authority.issue("client");
+      const { key, cert } = await authority.identity("client");
       await visit(port, { ca: authority.cert, key, cert });
       await server.sees(/CN ?= ?client$/m);
-      const unknown = await stranger.issue("stranger");
+      const unknown = await stranger.identity("stranger");
       for (const [shown, reason] of [
         [{}, /alert certificate required|alert handshake failure/],
         [{ key: unknown.key, cert: unknown.cert }, /alert unknown ca/],

@@ -370,14 +370,15 @@ describe("the queue of reads", () => {
 
   it("has room for what the current read can take, and for the read-ahead", () => {
     const queue = new ReadQueue();
-    assert.equal(queue.room(100), 100);
+    assert.equal(queue.room(100, true), 100);
     queue.push(readEntry({ kind: "readExactly", length: 1000 }));
-    assert.equal(queue.room(100), 1100);
+    assert.equal(queue.room(100, true), 1100);
     queue.buffer.borrow(Buffer.alloc(300), 300);
     queue.buffer.keep();
-    assert.equal(queue.room(100), 800);
+    assert.equal(queue.room(100, true), 800);
+    assert.equal(queue.room(400, false), 100, "only the read-ahead while the read may not be served");
     if (queue.head !== null) queue.remove(queue.head);
-    assert.equal(queue.room(100), 0);
+    assert.equal(queue.room(100, true), 0);
     queue.push(
       readEntry({
         kind: "readFrame",
@@ -385,14 +386,14 @@ describe("the queue of reads", () => {
         frame: { lengthBytes: 4, littleEndian: false, lengthIncludesHeader: false },
       }),
     );
-    assert.equal(queue.room(400), 54 + 400 - 300);
+    assert.equal(queue.room(400, true), 54 + 400 - 300);
   });
 
   it("has room for what is left of a skip, and of a frame whose header has come", () => {
     const driver = new QueueDriver(0);
     driver.push({ kind: "skip", length: 1000 });
     driver.receive(Buffer.alloc(400));
-    assert.equal(driver.queue.room(100), 600 + 100);
+    assert.equal(driver.queue.room(100, true), 600 + 100);
     driver.receive(Buffer.alloc(600));
     driver.push({
       kind: "readFrame",
@@ -400,7 +401,7 @@ describe("the queue of reads", () => {
       frame: { lengthBytes: 1, littleEndian: false, lengthIncludesHeader: false },
     });
     driver.receive(Buffer.of(9, 1, 2));
-    assert.equal(driver.queue.room(100), 10 + 100 - 3);
+    assert.equal(driver.queue.room(100, true), 10 + 100 - 3);
   });
 
   it("tells what a skip has dropped, and of what is here no more than it can take", () => {

@@ -6,7 +6,9 @@ import type { TestContext } from "node:test";
 import { Authority, type Identity } from "./certificates.js";
 import { temporaryFolder } from "./programs.js";
 
-export interface KeyFiles extends Identity {
+/** What the programs take, besides what the library takes as options of TLS. */
+export interface KeyFiles {
+  identity: Identity;
   keyFile: string;
   certFile: string;
 }
@@ -39,6 +41,11 @@ export class FiledAuthority {
     const certFile = join(this.folder, `${names[0]}.cert.pem`);
     writeFileSync(keyFile, identity.key);
     writeFileSync(certFile, identity.cert);
-    return { ...identity, keyFile, certFile };
+    return { identity, keyFile, certFile };
+  }
+
+  /** An identity for the library, which needs no files. */
+  async identity(...names: [string, ...string[]]): Promise<Identity> {
+    return this.#authority.issue(names);
   }
 }
