@@ -9,7 +9,7 @@ export {
 export type { CloseReason } from "./connection/close-reason.js";
 export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";
-export type { AddressFilter, ListenOptions, ShutdownOptions, ShutdownResult } from "./listen/options.js";
+export type { AddressFilter, GraceOptions, ListenOptions, ShutdownOptions, ShutdownResult } from "./listen/options.js";
 export type { MoveOptions, SocketOptions, WebStreams } from "./socket/options.js";
 export type { Bytes } from "./base/checks.js";
 export { fixed } from "./framing/fixed.js";

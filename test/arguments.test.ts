@@ -338,7 +338,7 @@ describe("shutdown", () => {
     assertRefused(NOT_OPTIONS, (options) => (listener as unknown as Loose)["shutdown"]?.(options), listener);
   });
   itRefusesEach(
-    { graceMs: NOT_MS },
+    { graceMs: NOT_MS, goodbye: [5, "bye", {}] },
     {},
     (options) => listener.shutdown(options),
     () => listener,

@@ -93,6 +93,7 @@ describe("the types of the other calls", () => {
     expectTypeOf(socket.reset()).toEqualTypeOf<SocketRequest<CloseReason>>();
     expectTypeOf(socket.closed).toEqualTypeOf<SocketRequest<CloseReason>>();
     expectTypeOf(socket.shutdown({ graceMs: 1 })).toEqualTypeOf<SocketRequest<ShutdownResult>>();
+    socket.shutdown({ goodbye: (accepted) => expectTypeOf(accepted).toEqualTypeOf<Socket>() });
     expectTypeOf(socket.connect({ port: 1 })).toEqualTypeOf<SocketRequest<Socket>>();
     expectTypeOf(socket.listen({ port: 1 })).toEqualTypeOf<SocketRequest<Socket>>();
   });
@@ -114,6 +115,8 @@ describe("the types of the other calls", () => {
     expectTypeOf(socket.state).toEqualTypeOf<SocketState>();
     expectTypeOf<SocketState>().toEqualTypeOf<"idle" | "connecting" | "listening" | "open" | "closing" | "closed">();
     expectTypeOf(socket.local).toEqualTypeOf<Address | undefined>();
+    expectTypeOf(socket.port).toEqualTypeOf<number | undefined>();
+    for (const accepted of socket.sockets) expectTypeOf(accepted).toEqualTypeOf<Socket>();
     expectTypeOf(socket.remote).toEqualTypeOf<Address | undefined>();
     expectTypeOf(socket.unread).toEqualTypeOf<Buffer>();
     expectTypeOf(socket.currentRead).toEqualTypeOf<SocketRequest<unknown> | undefined>();

@@ -68,9 +68,31 @@ export interface AddressFilter {
   check(address: string, family: "ipv4" | "ipv6"): boolean;
 }
 
-export interface ShutdownOptions {
+/** What a shutdown does with an open socket first. */
+export type Goodbye<Socket> = (socket: Socket) => void;
+
+export interface GraceOptions {
   /** The time in ms that connections have to finish before they are closed. @default Infinity */
   graceMs?: number | undefined;
+}
+
+/** The options of `shutdown` of a listener. */
+export interface ShutdownOptions<Socket = AsyncDisposable> extends GraceOptions {
+  /**
+   * Called once for each accepted socket of this thread that is open when the shutdown begins and can still be written
+   * to, for example to write a last line and call `disconnectAfterWriting`. It is called after `shutdown` has returned,
+   * before the grace period is over. What it throws surfaces as an uncaught exception; the other sockets are told
+   * nevertheless. It is not called for sockets on other threads, nor for those that were turned into streams.
+   * @default none
+   */
+  goodbye?: Goodbye<Socket> | undefined;
+}
+
+/** The options of `shutdown`, checked. */
+export interface CheckedShutdown<Socket> {
+  /** Milliseconds, or `Infinity`. */
+  readonly graceMs: number;
+  readonly goodbye: Goodbye<Socket> | null;
 }
 
 /**
@@ -97,13 +119,22 @@ export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   keepAlive: true,
 };
 
-const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { graceMs: true };
+const GRACE_OPTIONS: OptionNames<GraceOptions> = { graceMs: true };
+const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { ...GRACE_OPTIONS, goodbye: true };
 
 /** Checks the grace period. @returns ms, or `Infinity` */
-export function checkGrace(options: ShutdownOptions | undefined): number {
+export function checkGrace(options: GraceOptions | undefined): number {
+  const given = checkOptions(options) ?? {};
+  checkNames("options of shutdown", given, GRACE_OPTIONS);
+  return checkMs("graceMs", given.graceMs);
+}
+
+export function checkShutdown<Socket>(options: ShutdownOptions<Socket> | undefined): CheckedShutdown<Socket> {
   const given = checkOptions(options) ?? {};
   checkNames("options of shutdown", given, SHUTDOWN_OPTIONS);
-  return checkMs("graceMs", given.graceMs);
+  const { goodbye = null } = given;
+  if (goodbye !== null && typeof goodbye !== "function") throw wrongType("goodbye", "a function", goodbye);
+  return { graceMs: checkMs("graceMs", given.graceMs), goodbye };
 }
 
 export function listenTarget(options: ListenOptions): ListenTarget {

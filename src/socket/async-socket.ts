@@ -27,13 +27,13 @@ import type { Reading } from "../connection/reading.js";
 import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
 import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
-import { Listener } from "../listen/listener.js";
+import { Listener, type ListeningFace } from "../listen/listener.js";
 import {
   type ListenOptions,
   type ShutdownOptions,
   type ShutdownResult,
   checkFilter,
-  checkGrace,
+  checkShutdown,
   LISTEN_OPTIONS,
   listenTarget,
 } from "../listen/options.js";
@@ -639,13 +639,34 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
-   * Stops accepting, and gives the open connections time to finish. Connections that are still open after `graceMs` are
-   * closed.
+   * The sockets on this thread that this listener has accepted and that have not ended, in the order in which they were
+   * accepted; those that still wait for `connections()` included. Sockets may close, and be accepted, while you iterate.
+   * Sockets on other threads are not among them. Nothing if the socket neither listens nor has listened.
+   */
+  get sockets(): Iterable<this> {
+    return {
+      [Symbol.iterator]: () => (this._listener?.sockets() ?? [].values()) as Iterator<unknown> as Iterator<this>,
+    };
+  }
+
+  /**
+   * The port on which the socket listens: `local.port`, without a look at the family. Undefined for a Unix path, and for
+   * a socket that neither listens nor has listened.
+   */
+  get port(): number | undefined {
+    const local = this._listener?.local;
+    return local?.family === "unix" ? undefined : local?.port;
+  }
+
+  /**
+   * Stops accepting, and gives the open connections time to finish. `goodbye` is first called for each open socket of
+   * this thread. Connections that are still open after `graceMs` are closed.
    * @returns how many connections finished by themselves, and how many were closed
    * @throws BAD_STATE unless the socket listens, and when called a second time
    */
-  shutdown(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
-    return this.#asListener("shutdown").shutdown(checkGrace(options));
+  shutdown(options?: ShutdownOptions<this>): SocketRequest<ShutdownResult> {
+    const checked = checkShutdown(options as unknown as ShutdownOptions<ListeningFace> | undefined);
+    return this.#asListener("shutdown").shutdown(checked);
   }
 
   /**

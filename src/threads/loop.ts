@@ -2,7 +2,7 @@ import type { Address } from "../base/address.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import type { Destination } from "../connection/destination.js";
-import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
+import type { GraceOptions, ShutdownResult } from "../listen/options.js";
 import type { Sent, Sender } from "./link.js";
 import type { SharedOptions, SharedPortOwner } from "./messages.js";
 import type { PortableTLS } from "./portable-tls.js";
@@ -22,7 +22,7 @@ export abstract class Loop implements Destination {
   abstract readonly sockets: number;
   /** Whether this is the loop of the current thread. */
   abstract readonly isCurrent: boolean;
-  abstract close(options?: ShutdownOptions): SocketRequest<ShutdownResult>;
+  abstract close(options?: GraceOptions): SocketRequest<ShutdownResult>;
   /** @internal */
   abstract readonly _sending: object;
   /** @internal The reason why the loop takes no sockets; null if it does. */

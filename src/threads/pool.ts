@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { wrongType } from "../base/checks.js";
 import { asError, badState } from "../base/errors.js";
 import type { AcceptInfo } from "../connection/delegate.js";
-import type { ShutdownOptions, ShutdownResult } from "../listen/options.js";
+import type { GraceOptions, ShutdownResult } from "../listen/options.js";
 import type { Destination } from "../connection/destination.js";
 import { Loop } from "./loop.js";
 
@@ -68,7 +68,7 @@ export class Pool<L extends Loop = Loop> implements Destination {
   }
 
   /** Closes all loops, in the same way as `RunLoop.close`. */
-  async close(options?: ShutdownOptions): Promise<ShutdownResult> {
+  async close(options?: GraceOptions): Promise<ShutdownResult> {
     this.#isClosing = true;
     const running = this.#loops.filter((loop) => loop.state !== "closed");
     const results = await Promise.all(running.map((loop) => loop.close(options)));

@@ -10,7 +10,7 @@ import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, socketError } from "../base/errors.js";
 import { nobody, settle, SocketRequest } from "../base/request.js";
 import { onOpenCount, openSocketsHere } from "../connection/open-count.js";
-import { checkGrace, type ShutdownOptions, type ShutdownResult } from "../listen/options.js";
+import { checkGrace, type GraceOptions, type ShutdownResult } from "../listen/options.js";
 import { endAtOnce } from "../connection/closing.js";
 import type { Sending } from "../listen/dispatcher.js";
 import { depart } from "./departure.js";
@@ -218,7 +218,7 @@ export class RunLoop extends Loop {
    * meanwhile.
    * @throws BAD_STATE for a thread that was not started by `RunLoop.spawn`
    */
-  override close(options?: ShutdownOptions): SocketRequest<ShutdownResult> {
+  override close(options?: GraceOptions): SocketRequest<ShutdownResult> {
     const graceMs = checkGrace(options);
     if (this.#closing !== null) return this.#closing;
     const request = new SocketRequest<ShutdownResult>("close", undefined, nobody);
