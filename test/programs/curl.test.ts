@@ -46,7 +46,10 @@ function curl(t: TestContext, ...args: string[]): Promise<Ended> {
 describe("an HTTPS server, spoken to by curl", needs("curl", "curl"), () => {
   it("sends a large body, twice over one connection, in TLS 1.2 and 1.3", async (t) => {
     const authority = await FiledAuthority.create(t);
-    const { url, sockets } = await serve(t, { ...(await authority.identity("127.0.0.1")), ALPNProtocols: ["http/1.1"] });
+    const { url, sockets } = await serve(t, {
+      ...(await authority.identity("127.0.0.1")),
+      ALPNProtocols: ["http/1.1"],
+    });
     for (const [option, version] of [
       ["1.2", "TLSv1.2"],
       ["1.3", "TLSv1.3"],
