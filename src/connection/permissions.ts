@@ -33,12 +33,16 @@ export function mayRead(operation: string, socket: Standing): void {
 
 export function mayWrite(operation: string, socket: Standing): void {
   forbid(operation, socket);
-  const { closeWhen, isEnding, writing } = socket._connection;
-  if (isEnding) return;
-  if (writing.endEntry !== null) throw badState(operation, "the stream was ended by end()");
-  if ((closeWhen & AFTER_WRITING) !== 0 && operation !== "end") {
-    throw badState(operation, "the socket disconnects after the writes that were queued before");
-  }
+  const connection = socket._connection;
+  const end = connection.isEnding ? null : endOfWrites(connection, operation);
+  if (end !== null) throw badState(operation, end);
+}
+
+/** Which earlier call rules out another write on an open connection; null if none does. */
+export function endOfWrites({ closeWhen, writing }: Connection, operation: string): string | null {
+  if (writing.endEntry !== null) return "the stream was ended by end()";
+  if ((closeWhen & AFTER_WRITING) === 0 || operation === "end") return null;
+  return "the socket disconnects after the writes that were queued before";
 }
 
 export function mayStartTLS(socket: Standing): void {

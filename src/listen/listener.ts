@@ -1,14 +1,12 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
-import { apart } from "../base/apart.js";
 import { wrongType } from "../base/checks.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, isOurs, socketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import { nobody, type RequestOwner, settle, SocketRequest } from "../base/request.js";
-import { surface } from "../base/uncaught.js";
 import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
-import { AFTER_WRITING, endAtOnce, warnIfUnheard } from "../connection/closing.js";
+import { endAtOnce, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
@@ -25,21 +23,20 @@ import {
   sendingOf,
   type SharedListening,
 } from "./dispatcher.js";
-import type { AddressFilter, CheckedShutdown, Goodbye, ShutdownResult } from "./options.js";
+import { Goodbyes } from "./goodbyes.js";
+import type { AddressFilter, CheckedShutdown, ShutdownResult } from "./options.js";
 import { PortListener } from "./port-listener.js";
 import { ProxyHeaderReader, type HeaderOwner } from "./proxy-header-reader.js";
 import type { ProxyHeader } from "./proxy-protocol.js";
 
 const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
-/** How many sockets are told goodbye in one turn, so that other sockets have their turn, too. */
-const GOODBYES_A_TURN = 500;
 
 /** The parts of a listening socket that the listener uses. */
 export interface ListeningFace extends SocketFace {
   /** Makes a socket of a connection that was accepted. */
   _adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection };
-  readonly _connection: Connection;
+  readonly _connection: { pause(): void; retire(reason: CloseReason): void };
   disconnect(): unknown;
 }
 
@@ -76,8 +73,6 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
   readonly #listenRequest: SocketRequest<unknown>;
   #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
-  /** The sockets that `shutdown` has still to tell goodbye, and how; null if there is nobody to tell. */
-  #goodbyes: { sockets: Iterator<ListeningFace, undefined>; goodbye: Goodbye<ListeningFace> } | null = null;
 
   constructor(
     socket: ListeningFace,
@@ -107,12 +102,14 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     return this.transport?.local;
   }
 
-  /**
-   * The accepted sockets on this thread that have not ended. Sockets may close while this goes on: a Map is made for
-   * that.
-   */
-  *sockets(): Generator<ListeningFace, undefined> {
-    for (const { reason, socket } of this.#connections.keys()) if (reason === null) yield socket as ListeningFace;
+  /** The accepted sockets on this thread that have not ended. Sockets may close while this goes on. */
+  *sockets(): Generator<SocketFace, undefined> {
+    for (const { socket } of this.#live()) yield socket;
+  }
+
+  /** Connections may end while this goes on: a Map is made for that. */
+  *#live(): Generator<Connection, undefined> {
+    for (const connection of this.#connections.keys()) if (connection.reason === null) yield connection;
   }
 
   /** The number of connections that are on other threads, or on their way there. */
@@ -153,7 +150,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   /** Stops accepting, and closes the connections that are still open when the grace period is over. */
-  shutdown({ graceMs, goodbye }: CheckedShutdown<ListeningFace>): SocketRequest<ShutdownResult> {
+  shutdown({ graceMs, goodbye }: CheckedShutdown<SocketFace>): SocketRequest<ShutdownResult> {
     if (this.#shutdown !== null) throw badState("shutdown", "it is under way already");
     const request = new SocketRequest<ShutdownResult>("shutdown", undefined, nobody);
     request._state = "current";
@@ -161,23 +158,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     const timer = graceMs === Infinity ? null : this.#clock.setTimer(() => this.#force(), Math.max(1, graceMs), true);
     this.#shutdown = { request, result, timer };
     this.close();
-    if (goodbye !== null) {
-      this.#goodbyes = { sockets: this.sockets(), goodbye };
-      this.#clock.soon(sayGoodbyes, this);
-    }
+    if (goodbye !== null) new Goodbyes(this.#clock, this.#live(), goodbye).start();
     this.#clock.later(finishShutdown, this);
     return request;
-  }
-
-  /** Tells the open sockets goodbye, some in each turn. What one `goodbye` throws does not keep others from theirs. */
-  sayGoodbyes(): void {
-    for (let left = GOODBYES_A_TURN; left > 0 && this.#goodbyes !== null; left--) {
-      const { sockets, goodbye } = this.#goodbyes;
-      const { value: socket } = sockets.next();
-      if (socket === undefined) this.#goodbyes = null;
-      else if (mayBeToldGoodbye(socket)) apart(say, socket, goodbye);
-    }
-    if (this.#goodbyes !== null) this.#clock.later(sayGoodbyes, this);
   }
 
   /** Replaces the TLS options for connections accepted from now on. */
@@ -435,23 +418,4 @@ function reportClosed(listener: Listener): void {
 
 function finishShutdown(listener: Listener): void {
   listener.finishShutdown();
-}
-
-function sayGoodbyes(listener: Listener): void {
-  listener.sayGoodbyes();
-}
-
-/** Whether a socket is open and can still be written to: not ended by the application, nor turned into a stream. */
-function mayBeToldGoodbye({ _connection, _isStream }: ListeningFace): boolean {
-  const { phase, closeWhen, writing } = _connection;
-  return phase === "open" && !_isStream && (closeWhen & AFTER_WRITING) === 0 && writing.endEntry === null;
-}
-
-function say(socket: ListeningFace, goodbye: Goodbye<ListeningFace>): void {
-  try {
-    goodbye(socket);
-  } catch (error) {
-    surface(error);
-    socket._connection.pause();
-  }
 }

@@ -5,6 +5,7 @@ import {
   checkMs,
   checkOptions,
   needOptions,
+  checkFunction,
   wrongType,
 } from "../base/checks.js";
 import { checkNames, type OptionNames } from "../base/option-names.js";
@@ -123,18 +124,17 @@ const GRACE_OPTIONS: OptionNames<GraceOptions> = { graceMs: true };
 const SHUTDOWN_OPTIONS: OptionNames<ShutdownOptions> = { ...GRACE_OPTIONS, goodbye: true };
 
 /** Checks the grace period. @returns ms, or `Infinity` */
-export function checkGrace(options: GraceOptions | undefined): number {
+export function checkGrace(options: GraceOptions | undefined, names = GRACE_OPTIONS): number {
   const given = checkOptions(options) ?? {};
-  checkNames("options of shutdown", given, GRACE_OPTIONS);
+  checkNames("options of shutdown", given, names);
   return checkMs("graceMs", given.graceMs);
 }
 
 export function checkShutdown<Socket>(options: ShutdownOptions<Socket> | undefined): CheckedShutdown<Socket> {
-  const given = checkOptions(options) ?? {};
-  checkNames("options of shutdown", given, SHUTDOWN_OPTIONS);
-  const { goodbye = null } = given;
-  if (goodbye !== null && typeof goodbye !== "function") throw wrongType("goodbye", "a function", goodbye);
-  return { graceMs: checkMs("graceMs", given.graceMs), goodbye };
+  const graceMs = checkGrace(options, SHUTDOWN_OPTIONS);
+  const goodbye = options?.goodbye;
+  checkFunction("goodbye", goodbye);
+  return { graceMs, goodbye: goodbye ?? null };
 }
 
 export function listenTarget(options: ListenOptions): ListenTarget {

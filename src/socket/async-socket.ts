@@ -23,11 +23,12 @@ import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js"
 import { Connection } from "../connection/connection.js";
 import type { SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
+import type { SocketFace } from "../connection/owner.js";
 import type { Reading } from "../connection/reading.js";
 import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
 import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
-import { Listener, type ListeningFace } from "../listen/listener.js";
+import { Listener } from "../listen/listener.js";
 import {
   type ListenOptions,
   type ShutdownOptions,
@@ -665,7 +666,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws BAD_STATE unless the socket listens, and when called a second time
    */
   shutdown(options?: ShutdownOptions<this>): SocketRequest<ShutdownResult> {
-    const checked = checkShutdown(options as unknown as ShutdownOptions<ListeningFace> | undefined);
+    const checked = checkShutdown(options as unknown as ShutdownOptions<SocketFace> | undefined);
     return this.#asListener("shutdown").shutdown(checked);
   }
 

@@ -6,7 +6,7 @@ import { it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketDelegate } from "asyncsocket";
 import { until } from "../support/delegates.js";
 import { assertNothingLeft, type Kind, overEveryTransport } from "../support/transports.js";
-import { uncaught } from "../uncaught.js";
+import { uncaught } from "../support/uncaught.js";
 
 const COUNT = 5;
 

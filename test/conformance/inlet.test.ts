@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
 import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
 import { connectedPair, type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
+import { uncaught } from "../support/uncaught.js";
 
 /** Numbers that look random and are the same each time. */
 function sequence(seed: number): (below: number) => number {
@@ -140,20 +141,6 @@ describe("what exceeds the room", () => {
     }
   });
 });
-
-/** What surfaces as uncaught while a test runs. */
-function uncaught(t: TestContext): unknown[] {
-  const seen: unknown[] = [];
-  const before = process.listeners("uncaughtException");
-  process.removeAllListeners("uncaughtException");
-  const note = (error: unknown): void => void seen.push(error);
-  process.on("uncaughtException", note);
-  t.after(() => {
-    process.removeListener("uncaughtException", note);
-    for (const listener of before) process.on("uncaughtException", listener);
-  });
-  return seen;
-}
 
 type Thrower = (error: Error) => void;
 

@@ -5,18 +5,12 @@ import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket, AsyncSocketDelegate } from "asyncsocket";
 import { arrived, settled, until } from "../support/delegates.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
+import { uncaught } from "../support/uncaught.js";
 
 /** What surfaces as uncaught while the test runs, in one log with what else it notes. */
 function logOfUncaught(t: TestContext): string[] {
   const log: string[] = [];
-  const listeners = process.listeners("uncaughtException");
-  const note = (error: Error): void => void log.push(`uncaught ${error.message}`);
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", note);
-  t.after(() => {
-    process.removeListener("uncaughtException", note);
-    for (const listener of listeners) process.on("uncaughtException", listener);
-  });
+  uncaught(t, (error) => log.push(`uncaught ${error.message}`));
   return log;
 }
 

@@ -6,6 +6,7 @@ import { AsyncSocket } from "asyncsocket";
 import { settled, until } from "../support/delegates.js";
 import { Belongings, type Opened, opened, timedNetwork } from "../support/lifecycle-helpers.js";
 import { type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
+import { uncaught } from "../support/uncaught.js";
 
 interface Served extends Opened {
   readonly clients: AsyncSocket[];
@@ -22,20 +23,6 @@ async function served(t: TestContext, kind: Kind, count: number): Promise<Served
     servers.push(await all.accepted());
   }
   return { ...all, clients, servers };
-}
-
-/** What surfaces as uncaught while the test runs. */
-function uncaughtIn(t: TestContext): string[] {
-  const messages: string[] = [];
-  const listeners = process.listeners("uncaughtException");
-  const note = (error: Error): void => void messages.push(error.message);
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", note);
-  t.after(() => {
-    process.removeListener("uncaughtException", note);
-    for (const listener of listeners) process.on("uncaughtException", listener);
-  });
-  return messages;
 }
 
 describe("the sockets of a listener", () => {
@@ -86,7 +73,8 @@ describe("the sockets of a listener", () => {
 
     it("suffer alone for a goodbye that throws", async (t) => {
       const { listener, clients, servers } = await served(t, kind, 3);
-      const messages = uncaughtIn(t);
+      const messages: string[] = [];
+      uncaught(t, ({ message }) => messages.push(message));
       const shutdown = listener.shutdown({
         goodbye(socket) {
           if (socket === servers[1]) throw new Error("no goodbye");

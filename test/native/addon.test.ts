@@ -9,7 +9,7 @@ import { describe, it } from "node:test";
 import { NO_NATIVE } from "../support/availability.js";
 import { until } from "../support/delegates.js";
 import { assertNothingLeft, SAFETY } from "../support/transports.js";
-import { uncaught } from "../uncaught.js";
+import { uncaught } from "../support/uncaught.js";
 import { ACCEPTED, addon, connected, DATA, END, FAILED, OPENED, Told, WRITABLE } from "./told.js";
 
 const ODD: readonly unknown[] = [

@@ -8,7 +8,6 @@ import { temporaryFolder } from "./programs.js";
 
 /** What the programs take, besides what the library takes as options of TLS. */
 export interface KeyFiles {
-  identity: Identity;
   keyFile: string;
   certFile: string;
 }
@@ -36,12 +35,12 @@ export class FiledAuthority {
 
   /** The first name is that of the files, too. */
   async issue(...names: [string, ...string[]]): Promise<KeyFiles> {
-    const identity = await this.#authority.issue(names);
+    const identity = await this.identity(...names);
     const keyFile = join(this.folder, `${names[0]}.key.pem`);
     const certFile = join(this.folder, `${names[0]}.cert.pem`);
     writeFileSync(keyFile, identity.key);
     writeFileSync(certFile, identity.cert);
-    return { identity, keyFile, certFile };
+    return { keyFile, certFile };
   }
 
   /** An identity for the library, which needs no files. */

@@ -6,7 +6,7 @@ import { VirtualClock } from "asyncsocket/testing";
 import { failure, settled, until } from "../support/delegates.js";
 import { ODD_VALUES } from "../support/thrown-values.js";
 import { SAFETY } from "../support/transports.js";
-import { uncaught } from "../uncaught.js";
+import { uncaught } from "../support/uncaught.js";
 import {
   assertWords,
   authority,
