@@ -506,9 +506,8 @@ export class Connection
   #setRoom(): void {
     let room = ROOM_MAX;
     if (this.phase === "open" || this.isHeld) {
-      const { queue, held } = this.reading;
-      // While no read may be served, the current one needs no bytes besides the read-ahead.
-      room = Math.min(ROOM_MAX, queue.room(this.limits.readAhead, !held && !this.isPaused));
+      const { queue, mayServe } = this.reading;
+      room = Math.min(ROOM_MAX, queue.room(this.limits.readAhead, mayServe));
     } else if (this.graceful === null) return;
     if (room === this.#room) return;
     this.#room = room;

@@ -122,13 +122,19 @@ export class Reading implements RequestOwner {
     this.#connection.schedule();
   }
 
+  /** Whether a read is served as soon as its bytes are here. If not, the current read needs no bytes for now. */
+  get mayServe(): boolean {
+    const connection = this.#connection;
+    if (connection.phase !== "open" || this.held || connection.hasUntold) return false;
+    return !connection.isHeld && !connection.isPaused;
+  }
+
   /** Serves reads as long as bytes for them have arrived, or fails the current one. */
   step(): boolean {
     const connection = this.#connection;
     const { queue } = this;
     for (let hasServed = false; ; hasServed = true) {
-      if (connection.phase !== "open" || this.held || connection.hasUntold) return hasServed;
-      if (connection.isHeld || connection.isPaused) return hasServed;
+      if (!this.mayServe) return hasServed;
       const entry = queue.head;
       if (entry === null) return (queue.buffer.length === 0 && this.#end()) || hasServed;
       this.wait.enter(entry);

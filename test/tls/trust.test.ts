@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import type { DetailedPeerCertificate } from "node:tls";
 import type { AsyncSocket } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
+import { NO_NATIVE } from "../support/availability.js";
 import { failure, settled, until } from "../support/delegates.js";
 import { ODD_VALUES } from "../support/thrown-values.js";
 import { SAFETY } from "../support/transports.js";
@@ -170,23 +171,36 @@ describe("A client's delegate decides whether to trust the server", SAFETY, () =
     assert.deepEqual(delegate.of("didRead"), [["early", "r"]]);
   });
 
-  it("a server that floods meanwhile is held back", async (t) => {
-    const { target, accepted } = await listening(t, identity);
-    const later = new Later();
-    const delegate = new Asked(() => later.promise);
-    const client = idle(t, { delegate, limits: { readAhead: 1000 } });
-    const connecting = client.connect({ ...target, tls: trusting });
-    const server = await accepted();
-    await until(() => delegate.names.length > 0, "the question");
-    await secured(server);
-    const flood = server.write(Buffer.alloc(16_000_000));
-    await settled(300);
-    assert.ok(client.unreadBytes <= 1000, `${client.unreadBytes} bytes unread`);
-    later.answer(true);
-    await connecting;
-    await client.skip(16_000_000);
-    await flood;
-  });
+  for (const transport of ["node", "native"] as const) {
+    for (const [when, isAskedBefore] of [
+      ["later", false],
+      ["already", true],
+    ] as const) {
+      const skip = transport === "native" && NO_NATIVE;
+      it(
+        `a server that floods meanwhile is held back, ${transport}, where all is asked for ${when}`,
+        { skip },
+        async (t) => {
+          const { target, accepted } = await listening(t, identity, { transport });
+          const later = new Later();
+          const delegate = new Asked(() => later.promise);
+          const client = idle(t, { delegate, transport, limits: { readAhead: 1000 } });
+          const asked = isAskedBefore ? client.skip(16_000_000) : null;
+          const connecting = client.connect({ ...target, tls: trusting });
+          const server = await accepted();
+          await until(() => delegate.names.length > 0, "the question");
+          await secured(server);
+          const flood = server.write(Buffer.alloc(16_000_000));
+          await settled(300);
+          assert.ok(client.unreadBytes <= 1000, `${client.unreadBytes} bytes unread`);
+          later.answer(true);
+          await connecting;
+          await (asked ?? client.skip(16_000_000));
+          await flood;
+        },
+      );
+    }
+  }
 
   it("an answer after the close does nothing", async (t) => {
     const { target } = await listening(t, identity);
