@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket, AsyncSocketDelegate } from "asyncsocket";
 import { arrived, settled, until } from "../support/delegates.js";
+import { opened } from "../support/lifecycle-helpers.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
 import { uncaught } from "../support/uncaught.js";
 
@@ -98,6 +99,30 @@ describe("a delegate that throws", () => {
       server.write("c");
       await until(() => log.length === 3, "both and an exception");
       assert.deepEqual([...log].sort(), ["c", "s", "uncaught thrown"]);
+    });
+
+    it("decision 13: in goodbye of a shutdown, keeps no other socket from its own", async (t) => {
+      const { listener, connect, accepted } = await opened(t, kind);
+      const clients: AsyncSocket[] = [];
+      const servers: AsyncSocket[] = [];
+      for (let i = 0; i < 3; i++) {
+        clients.push(await connect());
+        servers.push(await accepted());
+      }
+      const log = logOfUncaught(t);
+      const shutdown = listener.shutdown({
+        goodbye(socket) {
+          if (socket === servers[1]) throw new Error("no goodbye");
+          socket.disconnectAfterWriting();
+        },
+      });
+      await Promise.all([clients[0]?.closed, clients[2]?.closed, until(() => log.length > 0, "an exception")]);
+      assert.deepEqual(log, ["uncaught no goodbye"]);
+      assert.equal(servers[1]?.state, "open");
+      servers[1].write("still here\n");
+      assert.equal(await clients[1]?.readLine(), "still here");
+      await servers[1].disconnect();
+      assert.deepEqual(await shutdown, { finished: 3, forced: 0 });
     });
   });
 });

@@ -6,7 +6,6 @@ import { AsyncSocket } from "asyncsocket";
 import { settled, until } from "../support/delegates.js";
 import { Belongings, type Opened, opened, timedNetwork } from "../support/lifecycle-helpers.js";
 import { type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
-import { uncaught } from "../support/uncaught.js";
 
 interface Served extends Opened {
   readonly clients: AsyncSocket[];
@@ -69,25 +68,6 @@ describe("the sockets of a listener", () => {
       }
       assert.deepEqual(await shutdown, { finished: 3, forced: 0 });
       assert.deepEqual(told, servers);
-    });
-
-    it("suffer alone for a goodbye that throws", async (t) => {
-      const { listener, clients, servers } = await served(t, kind, 3);
-      const messages: string[] = [];
-      uncaught(t, ({ message }) => messages.push(message));
-      const shutdown = listener.shutdown({
-        goodbye(socket) {
-          if (socket === servers[1]) throw new Error("no goodbye");
-          socket.disconnectAfterWriting();
-        },
-      });
-      await Promise.all([clients[0]?.closed, clients[2]?.closed, until(() => messages.length > 0, "an exception")]);
-      assert.deepEqual(messages, ["no goodbye"]);
-      assert.equal(servers[1]?.state, "open");
-      servers[1].write("still here\n");
-      assert.equal(await clients[1]?.readLine(), "still here");
-      await servers[1].disconnect();
-      assert.deepEqual(await shutdown, { finished: 3, forced: 0 });
     });
 
     it("are not told goodbye where they end already, or belong to a stream", async (t) => {
