@@ -97,6 +97,11 @@ export function checkFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== "function") throw wrongType(name, "a function", value);
 }
 
+/** Whether a value is a promise, or has a method `then` like one. A getter `then` may throw. */
+export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
 export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[], fallback: T): T {
   if (value === undefined) return fallback;
   if (!allowed.includes(value as T)) throw wrongRange(name, allowed.map(show).join(" or "), value);

@@ -5,7 +5,7 @@ import { settle, type SocketRequest } from "../base/request.js";
 import type { ClosingOwner, FlushingOwner, SocketFace } from "./owner.js";
 import { type CloseReason, withoutPayload } from "./close-reason.js";
 import { closeCode } from "./failures.js";
-import { notify } from "./notify.js";
+import { hears, notify } from "./notify.js";
 
 /** The conditions of a graceful close, as bits that can be combined. */
 export const AFTER_READING = 1;
@@ -171,6 +171,6 @@ function reportClosed(connection: ClosingOwner): void {
  * own.
  */
 export function warnIfUnheard(socket: SocketFace, request: SocketRequest<unknown>, { error }: CloseReason): void {
-  const isHeard = request._settlers !== null || socket.delegate?.didDisconnect !== undefined || socket._isStream;
+  const isHeard = request._settlers !== null || hears(socket, "didDisconnect") || socket._isStream;
   if (error !== null && !isCode(error, "CANCELED") && !isHeard) process.emitWarning(error);
 }

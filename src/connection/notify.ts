@@ -4,6 +4,7 @@
  * with an EventEmitter.
  */
 
+import { types } from "node:util";
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import { surface } from "../base/uncaught.js";
@@ -28,25 +29,27 @@ function surfaceOf(socket: SocketFace, error: unknown): void {
 
 /** Calls a method of the delegate, if it has that method. */
 export function notify<M extends MethodName>(socket: SocketFace, method: M, ...rest: Rest<M>): unknown {
-  const { delegate } = socket;
-  if (delegate === null) return undefined;
   try {
-    if (delegate[method] === undefined) return undefined;
-    return (delegate[method] as (socket: SocketFace, ...rest: unknown[]) => unknown)(socket, ...rest);
+    const { delegate } = socket;
+    if (!isThere(delegate?.[method])) return undefined;
+    return (delegate as Record<M, (socket: SocketFace, ...rest: unknown[]) => unknown>)[method](socket, ...rest);
   } catch (error) {
     surfaceOf(socket, error);
     return undefined;
   }
 }
 
-/** Whether the delegate has a method. The method may be defined by a getter, which may throw. */
+/** Whether the delegate has a method. If its getter throws, it counts as there: the exception surfaces at the call. */
 export function hears(socket: SocketFace, method: MethodName): boolean {
   try {
-    return socket.delegate?.[method] !== undefined;
-  } catch (error) {
-    surface(error);
-    return false;
+    return isThere(socket.delegate?.[method]);
+  } catch {
+    return true;
   }
+}
+
+export function isThere<T>(method: T): method is NonNullable<T> {
+  return method !== undefined && method !== null;
 }
 
 /** Whether the delegate has a method for bytes but none for text: then it is given the bytes of a text. */
@@ -62,16 +65,16 @@ export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, t
   entry._state = "done";
   entry._outcome = value;
   entry.stopListening?.();
-  const { delegate } = socket;
-  if (delegate !== null) {
-    try {
-      if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
-      else if (Buffer.isBuffer(told)) delegate.didRead?.(socket, told, entry.tag);
-      else if (entry.kind === "readMessage") delegate.didReadMessage?.(socket, told, entry.tag);
-      else delegate.didRead?.(socket, NOTHING, entry.tag);
-    } catch (error) {
-      surfaceOf(socket, error);
-    }
+  try {
+    const { delegate } = socket;
+    if (delegate === null) {
+      // Only the request is told.
+    } else if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
+    else if (Buffer.isBuffer(told)) delegate.didRead?.(socket, told, entry.tag);
+    else if (entry.kind === "readMessage") delegate.didReadMessage?.(socket, told, entry.tag);
+    else delegate.didRead?.(socket, NOTHING, entry.tag);
+  } catch (error) {
+    surfaceOf(socket, error);
   }
   entry._tell();
 }
@@ -79,13 +82,10 @@ export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, t
 export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   entry._state = "done";
   entry.stopListening?.();
-  const { delegate } = socket;
-  if (delegate !== null && !entry.isEnd) {
-    try {
-      delegate.didWrite?.(socket, entry.tag);
-    } catch (error) {
-      surfaceOf(socket, error);
-    }
+  try {
+    if (!entry.isEnd) socket.delegate?.didWrite?.(socket, entry.tag);
+  } catch (error) {
+    surfaceOf(socket, error);
   }
   entry._tell();
 }
@@ -116,9 +116,11 @@ export function askForTime(
   elapsedMs: number,
 ): number {
   const more = notify(socket, method, entry.tag, elapsedMs, entry.bytesDone);
-  // The answer is needed now, so a promise cannot count; a delegate that returns one has to learn that.
-  if (typeof (more as PromiseLike<unknown> | undefined | null)?.then === "function") {
-    surface(new TypeError(`Expected ${method} to return a number of milliseconds at once, got a promise`));
+  if (typeof more === "number") return more > 0 ? more : 0;
+  // The answer is needed now, so no promise can count; a delegate that returns one has to learn that.
+  if (typeof more === "object" && more !== null) {
+    const got = types.isPromise(more) ? "a promise" : "an object";
+    surface(new TypeError(`Expected ${method} to return a number of milliseconds at once, got ${got}`));
   }
-  return typeof more === "number" && more > 0 ? more : 0;
+  return 0;
 }

@@ -1,6 +1,7 @@
 import type { DetailedPeerCertificate } from "node:tls";
 import { inWords } from "../base/errno.js";
 import { AsyncSocketError, socketError } from "../base/errors.js";
+import { isThenable } from "../base/checks.js";
 import { onAbort, type RequestOwner, settle, type SocketRequest } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
 import { exactly } from "../framing/fixed.js";
@@ -11,6 +12,7 @@ import type { SecureInfo } from "../tls/info.js";
 import type { TLSInfo } from "../tls/options.js";
 import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { SocketDelegate } from "./delegate.js";
+import { hears, isThere } from "./notify.js";
 import type { SocketFace, UpgradeOwner } from "./owner.js";
 
 /** The entry of a startTLS in the queue of reads. */
@@ -192,17 +194,9 @@ export class Upgrade implements RequestOwner {
 
   #decide(): void {
     const { peerCertificate, authorizationError: problem } = this.info as SecureInfo;
-    const judge = this.#judge;
-    if (judge?.shouldTrustPeer !== undefined && peerCertificate !== null) {
-      this.state = "askingDelegate";
-      this.#ask(judge, peerCertificate, problem);
-    } else if (problem === null || !this.settings.rejectUnauthorized) this.state = "trusted";
+    if (peerCertificate !== null && this.#asks(peerCertificate, problem)) return;
+    if (problem === null || !this.settings.rejectUnauthorized) this.state = "trusted";
     else this.#refuse(inWords(problem.message === "" ? problem : problem.message), problem);
-  }
-
-  get #judge(): SocketDelegate<SocketFace> | null {
-    const { delegate } = this.#connection.socket;
-    return delegate?.shouldTrustPeer === undefined ? this.#keptJudge : delegate;
   }
 
   /**
@@ -213,18 +207,24 @@ export class Upgrade implements RequestOwner {
     this.#keptJudge = delegate;
   }
 
-  #ask(judge: SocketDelegate<SocketFace>, certificate: DetailedPeerCertificate, problem: Error | null): void {
-    let answer: unknown;
+  /**
+   * Asks the delegate whether it trusts the peer. Both its method and the `then` of its answer may be getters that throw.
+   * @returns whether there was a delegate to ask
+   */
+  #asks(certificate: DetailedPeerCertificate, problem: Error | null): boolean {
+    this.state = "askingDelegate";
     try {
-      answer = judge.shouldTrustPeer?.(this.#connection.socket, certificate, problem);
+      const { socket } = this.#connection;
+      const judge = hears(socket, "shouldTrustPeer") ? socket.delegate : this.#keptJudge;
+      if (judge === null || !isThere(judge.shouldTrustPeer)) return false;
+      const answer: unknown = judge.shouldTrustPeer(socket, certificate, problem);
+      if (isThenable(answer)) Promise.resolve(answer).then(this.#take, this.#fault);
+      else this.#take(answer);
     } catch (error) {
       surface(error);
       this.#fault(error);
-      return;
     }
-    const isLate = typeof (answer as PromiseLike<unknown> | null | undefined)?.then === "function";
-    if (!isLate) this.#take(answer);
-    else Promise.resolve(answer).then(this.#take, this.#fault);
+    return true;
   }
 
   readonly #take = (answer: unknown): void => {

@@ -1,5 +1,6 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { wrongType } from "../base/checks.js";
+import { surface } from "../base/uncaught.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, isOurs, socketError } from "../base/errors.js";
@@ -10,7 +11,7 @@ import { endAtOnce, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
-import { hears, notify } from "../connection/notify.js";
+import { hears, isThere, notify } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
 import type { ListenTarget } from "../transport/options.js";
@@ -223,7 +224,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     if (this.#sends(transport, proxied, ahead)) return;
     const adopted = this.#adopt(transport);
     if (adopted === null) return;
-    const { socket, connection } = adopted;
+    const { socket, connection, isTold } = adopted;
     const remote = proxied?.remote ?? transport.remote;
     connection.proxied = proxied;
     this.#connections.set(connection, remote);
@@ -235,9 +236,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
       connection.upgrade = new Upgrade(connection, this.tls.settings);
       connection.upgrade.begin();
     }
-    // If a getter throws here, nobody would ever hear of the socket: the exception makes `offer` end the connection.
-    if (this.#socket.delegate?.didAccept === undefined) this.backlog.push(socket);
-    else notify(this.#socket, "didAccept", socket);
+    if (isTold) notify(this.#socket, "didAccept", socket);
+    else this.backlog.push(socket);
     if (hasEnded) connection.didEnd();
     connection.drain();
   }
@@ -269,13 +269,26 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.#dispatcher?.follow(connection, moved, this.#forced.has(connection));
   }
 
-  /** Makes a socket. A subclass written by the user may throw in its constructor. */
-  #adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection } | null {
+  /**
+   * Makes a socket. A subclass written by the user may throw in its constructor, and so may a getter `didAccept`, which
+   * is therefore asked first: otherwise nobody would ever hear of the socket.
+   */
+  #adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection; isTold: boolean } | null {
     try {
-      return this.#socket._adopt(transport);
+      const isTold = this.#hasDidAccept();
+      return { ...this.#socket._adopt(transport), isTold };
     } catch (error) {
       this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
       return null;
+    }
+  }
+
+  #hasDidAccept(): boolean {
+    try {
+      return isThere(this.#socket.delegate?.didAccept);
+    } catch (error) {
+      surface(error);
+      throw error;
     }
   }
 

@@ -10,6 +10,7 @@ import {
   checkOneOf,
   checkOptions,
   checkString,
+  isThenable,
   wrongRange,
   wrongType,
 } from "../base/checks.js";
@@ -219,10 +220,6 @@ function chosen(
   const answer = choose(name);
   const contextFor = (one: Certificate | undefined) => (one === undefined ? undefined : contextOf(one, common));
   return isThenable(answer) ? Promise.resolve(answer).then(contextFor) : contextFor(answer);
-}
-
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | undefined)?.then === "function";
 }
 
 function shared(options: TLSOptions, isServer: boolean): Omit<SecureSettings, "servername" | "identity"> {

@@ -19,3 +19,10 @@ export function uncaught(t: TestContext, note: (error: Error) => void = () => un
   });
   return seen;
 }
+
+/** What surfaces as uncaught while the test runs, in one log with what else it notes. */
+export function logOfUncaught(t: TestContext): string[] {
+  const log: string[] = [];
+  uncaught(t, (error) => log.push(`uncaught ${error.message}`));
+  return log;
+}

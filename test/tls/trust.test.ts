@@ -99,6 +99,25 @@ describe("A client's delegate decides whether to trust the server", SAFETY, () =
     });
   }
 
+  it("a getter that throws does not trust, nor does an answer whose `then` is one: the exception surfaces", async (t) => {
+    const seen = uncaught(t);
+    const { target } = await listening(t, identity);
+    const fault = new Error("from a getter");
+    const throwing = {
+      get(): never {
+        throw fault;
+      },
+    };
+    const unaskable = Object.defineProperty({}, "shouldTrustPeer", throwing);
+    const unclear = { shouldTrustPeer: () => Object.defineProperty({}, "then", throwing) as unknown as boolean };
+    for (const delegate of [unaskable, unclear]) {
+      const error = await failure(idle(t, { delegate }).connect({ ...target, tls: trusting }), "TLS");
+      assert.equal(error.cause, fault);
+      await settled();
+      assert.deepEqual(seen.splice(0), [fault]);
+    }
+  });
+
   it("a delegate that throws does not trust, and its exception surfaces as uncaught, as from any method", async (t) => {
     const seen = uncaught(t);
     const { target } = await listening(t, identity);
