@@ -31,7 +31,7 @@ function surfaceOf(socket: SocketFace, error: unknown): void {
 export function notify<M extends MethodName>(socket: SocketFace, method: M, ...rest: Rest<M>): unknown {
   try {
     const { delegate } = socket;
-    if (!isThere(delegate?.[method])) return undefined;
+    if ((delegate?.[method] ?? null) === null) return undefined;
     return (delegate as Record<M, (socket: SocketFace, ...rest: unknown[]) => unknown>)[method](socket, ...rest);
   } catch (error) {
     surfaceOf(socket, error);
@@ -42,14 +42,10 @@ export function notify<M extends MethodName>(socket: SocketFace, method: M, ...r
 /** Whether the delegate has a method. If its getter throws, it counts as there: the exception surfaces at the call. */
 export function hears(socket: SocketFace, method: MethodName): boolean {
   try {
-    return isThere(socket.delegate?.[method]);
+    return (socket.delegate?.[method] ?? null) !== null;
   } catch {
     return true;
   }
-}
-
-export function isThere<T>(method: T): method is NonNullable<T> {
-  return method !== undefined && method !== null;
 }
 
 /** Whether the delegate has a method for bytes but none for text: then it is given the bytes of a text. */

@@ -12,7 +12,7 @@ import type { SecureInfo } from "../tls/info.js";
 import type { TLSInfo } from "../tls/options.js";
 import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { SocketDelegate } from "./delegate.js";
-import { hears, isThere } from "./notify.js";
+import { hears } from "./notify.js";
 import type { SocketFace, UpgradeOwner } from "./owner.js";
 
 /** The entry of a startTLS in the queue of reads. */
@@ -216,7 +216,7 @@ export class Upgrade implements RequestOwner {
     try {
       const { socket } = this.#connection;
       const judge = hears(socket, "shouldTrustPeer") ? socket.delegate : this.#keptJudge;
-      if (judge === null || !isThere(judge.shouldTrustPeer)) return false;
+      if (!judge?.shouldTrustPeer) return false;
       const answer: unknown = judge.shouldTrustPeer(socket, certificate, problem);
       if (isThenable(answer)) Promise.resolve(answer).then(this.#take, this.#fault);
       else this.#take(answer);

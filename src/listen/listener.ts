@@ -11,7 +11,7 @@ import { endAtOnce, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
-import { hears, isThere, notify } from "../connection/notify.js";
+import { hears, notify } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
 import type { ListenTarget } from "../transport/options.js";
@@ -285,7 +285,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   #hasDidAccept(): boolean {
     try {
-      return isThere(this.#socket.delegate?.didAccept);
+      return (this.#socket.delegate?.didAccept ?? null) !== null;
     } catch (error) {
       surface(error);
       throw error;
