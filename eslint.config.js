@@ -16,10 +16,10 @@ export default tseslint.config(
       eqeqeq: "error",
     },
   },
-  // One class is what users see: its length is that of its doc comments, and of one line for each call.
+  // One class is what users see: its length is that of its doc comments, of one line for each call, and of overloads.
   {
     files: ["src/socket/async-socket.ts"],
-    rules: { "max-lines": ["error", { max: 520, skipComments: true, skipBlankLines: true }] },
+    rules: { "max-lines": ["error", { max: 570, skipComments: true, skipBlankLines: true }] },
   },
   {
     files: ["test/**"],

@@ -1,8 +1,13 @@
 export type { Address, ProxiedAddresses } from "./base/address.js";
 export {
   AsyncSocket,
+  type AcceptedSocket,
+  type AcceptingOptions,
+  type AcceptingSocket,
   type AsyncSocketDelegate,
   type AsyncSocketOptions,
+  type OwnOptions,
+  type SocketClass,
   type SocketState,
   type SocketSummary,
 } from "./socket/async-socket.js";

@@ -112,6 +112,7 @@ const LIMITS: Wrong = {
 };
 const CONSTRUCTOR: Wrong = {
   delegate: NOT_DELEGATE,
+  userDataFor: [null, 5, "x", true, {}],
   allowHalfOpen: NOT_BOOLEAN,
   limits: [null, 5, "x", true, { readAhed: 1 }, { toString: 1 }, { constructor: 1 }],
   transport: [null, 5, "udp", "", true, {}, { connect: 5 }, { connect: nothing }],

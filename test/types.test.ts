@@ -210,6 +210,108 @@ describe("the type of a delegate", () => {
   });
 });
 
+describe("the types of accepted sockets", () => {
+  class Client {
+    room = "lobby";
+    constructor(readonly address: Address | undefined) {}
+  }
+
+  compiles("know the user data that userDataFor makes", async () => {
+    const listener = await AsyncSocket.listen({
+      port: 1,
+      userDataFor: (info) => new Client(info.remote),
+      delegate: {
+        didAccept(who, socket) {
+          expectTypeOf(who.userData).toEqualTypeOf<Client | undefined>();
+          expectTypeOf(socket.userData).toEqualTypeOf<Client>();
+          socket.userData.room = "kitchen";
+        },
+        didRead(socket, data) {
+          expectTypeOf(data).toEqualTypeOf<Buffer>();
+          expectTypeOf(socket.userData.room).toEqualTypeOf<string>();
+        },
+        didReadText: (socket) => expectTypeOf(socket.userData).toEqualTypeOf<Client>(),
+        didEndReading: (socket) => expectTypeOf(socket.userData).toEqualTypeOf<Client>(),
+        // The listener's own end is reported here, too.
+        didDisconnect: (socket) => expectTypeOf(socket.userData).toEqualTypeOf<Client | undefined>(),
+      },
+    });
+    expectTypeOf(listener.userData).toEqualTypeOf<Client | undefined>();
+    for await (const socket of listener.connections()) expectTypeOf(socket.userData).toEqualTypeOf<Client>();
+    for (const socket of listener.sockets) expectTypeOf(socket.userData).toEqualTypeOf<Client>();
+    expectTypeOf(listener.port).toEqualTypeOf<number | undefined>();
+  });
+
+  compiles("know it with the constructor, and with types that are given", () => {
+    new AsyncSocket({
+      userDataFor: () => ({ name: "x" }),
+      delegate: { didRead: (socket) => expectTypeOf(socket.userData).toEqualTypeOf<{ name: string }>() },
+    });
+    new AsyncSocket<Tag, User>({
+      userDataFor: () => ({ name: "x" }),
+      delegate: {
+        didRead(socket, _data, tag) {
+          expectTypeOf(tag).toEqualTypeOf<Tag | undefined>();
+          expectTypeOf(socket.userData).toEqualTypeOf<User>();
+        },
+      },
+    });
+    // @ts-expect-error user data of another kind
+    new AsyncSocket<Tag, User>({ userDataFor: () => 5 });
+    // @ts-expect-error not user data, but what makes it
+    new AsyncSocket<Tag, User>({ userDataFor: { name: "x" } });
+  });
+
+  class Chat extends AsyncSocket<Tag, User> {
+    nick = "nobody";
+  }
+
+  compiles("are of the class of one's own that listens or connects", async () => {
+    const listener = await Chat.listen({
+      port: 1,
+      delegate: {
+        didAccept(who, socket) {
+          expectTypeOf(who).toEqualTypeOf<Chat>();
+          expectTypeOf(socket).toEqualTypeOf<Chat>();
+          socket.nick = "somebody";
+        },
+        didRead(socket, _data, tag) {
+          expectTypeOf(socket).toEqualTypeOf<Chat>();
+          expectTypeOf(tag).toEqualTypeOf<Tag | undefined>();
+        },
+        didDisconnect: (socket) => expectTypeOf(socket).toEqualTypeOf<Chat>(),
+      },
+    });
+    expectTypeOf(listener).toEqualTypeOf<Chat>();
+    for await (const socket of listener.connections()) expectTypeOf(socket).toEqualTypeOf<Chat>();
+    for (const socket of listener.sockets) expectTypeOf(socket).toEqualTypeOf<Chat>();
+    expectTypeOf(Chat.connect({ port: 1 })).toEqualTypeOf<SocketRequest<Chat>>();
+    expectTypeOf(Chat.connect({ port: 1, userData: { name: "x" } })).toEqualTypeOf<SocketRequest<Chat>>();
+    expectTypeOf(new Chat().connect({ port: 1 })).toEqualTypeOf<SocketRequest<Chat>>();
+    // @ts-expect-error no such option
+    void Chat.listen({ port: 1, backlogs: 5 });
+  });
+
+  compiles("may say that they always have user data", () => {
+    class Member extends AsyncSocket<Tag, User> {
+      declare userData: User;
+    }
+    return Member.listen({
+      port: 1,
+      userDataFor: () => ({ name: "x" }),
+      delegate: { didAccept: (_who, socket) => expectTypeOf(socket.userData).toEqualTypeOf<User>() },
+    });
+  });
+
+  compiles("are of a class without types of its own, too", () => {
+    class Plain extends AsyncSocket {
+      nick = "nobody";
+    }
+    expectTypeOf(Plain.connect({ port: 1 })).toEqualTypeOf<SocketRequest<Plain>>();
+    return Plain.listen({ port: 1, delegate: { didAccept: (_who, socket) => void (socket.nick = "x") } });
+  });
+});
+
 describe("the type of a close reason", () => {
   compiles("tells by `by` whether there is an error", () => {
     const check = (reason: CloseReason): void => {

@@ -19,26 +19,30 @@ export interface AcceptInfo {
  *
  * No method is called before a call that you make into the library has returned. An exception thrown by a method
  * becomes an uncaught exception; the socket itself continues.
+ *
+ * @typeParam Socket - the type of connected sockets
+ * @typeParam Tag - the type of the `tag` options of reads and writes
+ * @typeParam Listener - the type of listening sockets, where it is another
  */
-export interface SocketDelegate<Socket, Tag = unknown> {
+export interface SocketDelegate<Socket, Tag = unknown, Listener = Socket> {
   /**
    * Chooses the run loop for a new connection, after its PROXY header has arrived and before its TLS handshake. On that
    * loop, `onSocket` receives the socket in place of `didAccept`. If the answer is null or undefined, the connection
    * stays on this thread. If the connection cannot be sent there, it is reset, and `didFailAccept` is called with
    * `TRANSFER`.
    */
-  wantsRunLoopForNewSocket?(listener: Socket, info: AcceptInfo): Destination | null | undefined;
+  wantsRunLoopForNewSocket?(listener: Listener, info: AcceptInfo): Destination | null | undefined;
   /**
    * A connection was accepted. The new socket has the listener's class, delegate, limits and options. This is called
    * after the PROXY header has arrived, and before the TLS handshake; operations queued here wait for the handshake.
    */
-  didAccept?(listener: Socket, socket: Socket): void;
+  didAccept?(listener: Listener, socket: Socket): void;
   /**
    * A connection did not become a socket, because of an error or limit while accepting, or the block list (`ACCEPT`),
    * its PROXY header (`PROXY_PROTOCOL`), or because it did not arrive on its run loop (`TRANSFER`). It is also called
    * once when a run loop ends by itself that has connections of this listener. The listener continues.
    */
-  didFailAccept?(listener: Socket, error: AsyncSocketError, info: AcceptInfo): void;
+  didFailAccept?(listener: Listener, error: AsyncSocketError, info: AcceptInfo): void;
   /**
    * The socket is connected; with the option `tls`, its handshake is done and the peer trusted. Operations that were
    * queued before start after this call.
@@ -104,5 +108,5 @@ export interface SocketDelegate<Socket, Tag = unknown> {
    * The socket is closed, and so is its descriptor. This is the last call, and is made once, also after a connect that
    * failed. The socket may connect again.
    */
-  didDisconnect?(socket: Socket, reason: CloseReason): void;
+  didDisconnect?(socket: Socket | Listener, reason: CloseReason): void;
 }

@@ -33,10 +33,16 @@ import type { ProxyHeader } from "./proxy-protocol.js";
 const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
 
+/** A socket that was made of an accepted connection. */
+export interface Adopted {
+  readonly socket: ListeningFace;
+  readonly connection: Connection;
+}
+
 /** The parts of a listening socket that the listener uses. */
 export interface ListeningFace extends SocketFace {
   /** Makes a socket of a connection that was accepted. */
-  _adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection };
+  _adopt(transport: AcceptedTransport, info: AcceptInfo): Adopted;
   readonly _connection: { pause(): void; retire(reason: CloseReason): void };
   disconnect(): unknown;
 }
@@ -221,11 +227,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
    * @param hasEnded whether the peer's FIN has arrived, too
    */
   #open(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, hasEnded: boolean): void {
-    if (this.#sends(transport, proxied, ahead)) return;
-    const adopted = this.#adopt(transport);
+    const { local, remote: peer } = transport;
+    const info: AcceptInfo = proxied === null ? { local, remote: peer } : { local, remote: peer, proxied };
+    if (this.#sends(transport, proxied, ahead, info)) return;
+    const adopted = this.#adopt(transport, info);
     if (adopted === null) return;
     const { socket, connection, isTold } = adopted;
-    const remote = proxied?.remote ?? transport.remote;
+    const remote = proxied?.remote ?? peer;
     connection.proxied = proxied;
     this.#connections.set(connection, remote);
     connection.onClosed = this.#forget;
@@ -246,9 +254,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
    * Sends the connection to another thread if the delegate or the option `loops` says so.
    * @returns whether it was sent
    */
-  #sends(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer): boolean {
-    const { local, remote } = transport;
-    const info: AcceptInfo = proxied === null ? { local, remote } : { local, remote, proxied };
+  #sends(transport: AcceptedTransport, proxied: ProxiedAddresses | null, ahead: Buffer, info: AcceptInfo): boolean {
     if (!hears(this.#socket, "wantsRunLoopForNewSocket")) {
       return this.#isSpread && this.#dispatcher?.send(transport, proxied, ahead, info, undefined) === true;
     }
@@ -270,13 +276,13 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   /**
-   * Makes a socket. A subclass written by the user may throw in its constructor, and so may a getter `didAccept`, which
-   * is therefore asked first: otherwise nobody would ever hear of the socket.
+   * Makes a socket. A subclass written by the user may throw in its constructor, and so may `userDataFor`, and a getter
+   * `didAccept`, which is therefore asked first: otherwise nobody would ever hear of the socket.
    */
-  #adopt(transport: AcceptedTransport): { socket: ListeningFace; connection: Connection; isTold: boolean } | null {
+  #adopt(transport: AcceptedTransport, info: AcceptInfo): (Adopted & { isTold: boolean }) | null {
     try {
       const isTold = this.#hasDidAccept();
-      return { ...this.#socket._adopt(transport), isTold };
+      return { ...this.#socket._adopt(transport, info), isTold };
     } catch (error) {
       this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
       return null;

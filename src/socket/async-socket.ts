@@ -21,14 +21,14 @@ import type { Conversation, OpenConversation } from "../connect/proxy/conversati
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
 import { Connection } from "../connection/connection.js";
-import type { SocketDelegate } from "../connection/delegate.js";
+import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
 import type { SocketFace } from "../connection/owner.js";
 import type { Reading } from "../connection/reading.js";
 import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
 import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
-import { Listener } from "../listen/listener.js";
+import { type Adopted, Listener } from "../listen/listener.js";
 import {
   type ListenOptions,
   type ShutdownOptions,
@@ -56,6 +56,8 @@ import {
   type SocketOptions,
   type WebStreams,
   checkDelegate,
+  callUserDataFor,
+  checkUserDataFor,
 } from "./options.js";
 import * as reads from "./read-options.js";
 import type {
@@ -86,6 +88,29 @@ export type AsyncSocketOptions<Tag = unknown, UserData = unknown> = SocketOption
   AsyncSocketDelegate<Tag, UserData>,
   UserData
 >;
+
+/** A socket that was accepted by a listener with `userDataFor`, and so has user data. */
+export type AcceptedSocket<Tag = unknown, UserData = unknown> = AsyncSocket<Tag, UserData> & { userData: UserData };
+
+/** The options of a listener with `userDataFor`: what its delegate is told of accepted sockets is typed accordingly. */
+export type AcceptingOptions<Tag, UserData> = Omit<AsyncSocketOptions<Tag, UserData>, "delegate" | "userDataFor"> & {
+  userDataFor: (info: AcceptInfo) => UserData;
+  delegate?: SocketDelegate<AcceptedSocket<Tag, UserData>, Tag, AsyncSocket<Tag, UserData>> | null | undefined;
+};
+
+/** A listener with `userDataFor`, as `AsyncSocket.listen` gives it: the sockets that it accepts have user data. */
+export type AcceptingSocket<Tag, UserData> = {
+  connections(): AsyncIterableIterator<AcceptedSocket<Tag, UserData>, undefined>;
+  readonly sockets: Iterable<AcceptedSocket<Tag, UserData>>;
+} & AsyncSocket<Tag, UserData>;
+
+/** A class of your own that extends `AsyncSocket`, and adds something to it. */
+export type SocketClass<Own extends AsyncSocket> = (new (options?: never) => Own) &
+  (AsyncSocket extends Own ? never : unknown);
+
+/** The options of the constructor of a class of your own: its delegate is told of sockets of that class. */
+export type OwnOptions<Own extends AsyncSocket> =
+  Own extends AsyncSocket<infer Tag, infer UserData> ? SocketOptions<SocketDelegate<Own, Tag>, UserData> : never;
 
 /**
  * The state of a socket. It starts as `"idle"`; `"closing"` begins when the socket starts to close, and `"closed"` when
@@ -140,17 +165,21 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   readonly allowHalfOpen: boolean;
   readonly #limits: FullLimits;
   readonly #factory: TransportFactory;
+  readonly #userDataFor: ((info: AcceptInfo) => UserData) | undefined;
   #delegate: AsyncSocketDelegate<Tag, UserData> | null;
   /** @internal */ _connection: Connection;
   #isOneWay = false;
   #isReferenced = true;
   #closed: SocketRequest<CloseReason> | null = null;
 
+  constructor(options: AcceptingOptions<Tag, UserData>);
+  constructor(options?: AsyncSocketOptions<Tag, UserData>);
   constructor(options?: AsyncSocketOptions<Tag, UserData>) {
     const given = checkOptions(options) ?? {};
     checkNames("options of a socket", given, SOCKET_OPTIONS);
     this.#delegate = checkDelegate(given.delegate);
     this.userData = given.userData;
+    this.#userDataFor = checkUserDataFor(given.userDataFor);
     this.allowHalfOpen = checkBoolean("allowHalfOpen", given.allowHalfOpen, false);
     this.#limits = checkLimits(given.limits);
     this.#factory = checkTransport(given.transport);
@@ -158,6 +187,13 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /** Creates a socket and connects it. Takes the options of the constructor and those of `connect` in one object. */
+  static connect<Own extends AsyncSocket>(
+    this: SocketClass<Own>,
+    options: ConnectOptions & OwnOptions<Own>,
+  ): SocketRequest<Own>;
+  static connect<Tag = unknown, UserData = unknown>(
+    options: ConnectOptions & AsyncSocketOptions<Tag, UserData>,
+  ): SocketRequest<AsyncSocket<Tag, UserData>>;
   static connect<Tag = unknown, UserData = unknown>(
     options: ConnectOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
@@ -166,6 +202,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /** Creates a socket and lets it listen. Takes the options of the constructor and those of `listen` in one object. */
+  static listen<Own extends AsyncSocket>(
+    this: SocketClass<Own>,
+    options: ListenOptions & OwnOptions<Own>,
+  ): SocketRequest<Own>;
+  static listen<Tag = unknown, UserData = unknown>(
+    options: ListenOptions & AcceptingOptions<Tag, UserData>,
+  ): SocketRequest<AcceptingSocket<Tag, UserData>>;
+  static listen<Tag = unknown, UserData = unknown>(
+    options: ListenOptions & AsyncSocketOptions<Tag, UserData>,
+  ): SocketRequest<AsyncSocket<Tag, UserData>>;
   static listen<Tag = unknown, UserData = unknown>(
     options: ListenOptions & AsyncSocketOptions<Tag, UserData>,
   ): SocketRequest<AsyncSocket<Tag, UserData>> {
@@ -285,16 +331,18 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /** @internal Makes a new socket for a connection that this listener accepted. */
-  _adopt(transport: AcceptedTransport): { socket: AsyncSocket; connection: Connection } {
+  _adopt(transport: AcceptedTransport, info: AcceptInfo): Adopted {
+    const userData = callUserDataFor(this.#userDataFor, info);
     const socket = new (this.constructor as typeof AsyncSocket)<Tag, UserData>({
       delegate: this.#delegate,
+      userData,
       allowHalfOpen: this.allowHalfOpen,
       limits: this.#limits,
       transport: this.#factory,
     });
     socket._connection.isAccepted = true;
     socket._connection.adopt(transport);
-    return { socket: socket as AsyncSocket, connection: socket._connection };
+    return { socket, connection: socket._connection };
   }
 
   /**
@@ -632,11 +680,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * next iteration.
    * @throws BAD_STATE unless the socket listens, or has listened
    */
-  connections(): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
-    return this.#asListener("connections").backlog.iterate() as unknown as AsyncIterableIterator<
-      AsyncSocket<Tag, UserData>,
-      undefined
-    >;
+  connections(): AsyncIterableIterator<this, undefined> {
+    return this.#asListener("connections").backlog.iterate() as unknown as AsyncIterableIterator<this, undefined>;
   }
 
   /**

@@ -2,7 +2,8 @@ import type { ReadableStream, WritableStream } from "node:stream/web";
 import { type Bytes, wrongType } from "../base/checks.js";
 import type { Limits } from "../base/limits.js";
 import { type OptionNames, unknownName } from "../base/option-names.js";
-import type { SocketDelegate } from "../connection/delegate.js";
+import { surface } from "../base/uncaught.js";
+import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import type { SocketFace } from "../connection/owner.js";
 import type { TransportChoice } from "../transport/choose.js";
 
@@ -15,6 +16,15 @@ export interface SocketOptions<Delegate, UserData> {
    * @default none
    */
   userData?: UserData | undefined;
+  /**
+   * Makes the `userData` of each socket that this listener accepts, before `didAccept` is called, and after a PROXY
+   * header has arrived. What it throws becomes an uncaught exception, the connection is reset, and `didFailAccept` is
+   * told with `ACCEPT`. It is not called for connections that go to other threads, nor for a socket that connects. With
+   * it, the types of the delegate, of `connections()` and of `sockets` say that accepted sockets have user data; write
+   * it before `delegate`, so that its type is known there.
+   * @default none: accepted sockets have no `userData`
+   */
+  userDataFor?: ((info: AcceptInfo) => UserData) | undefined;
   /**
    * Whether this side may still write after the peer has ended its side. If false, the socket closes then.
    * @default false
@@ -48,10 +58,29 @@ export interface WebStreams {
 export const SOCKET_OPTIONS: OptionNames<SocketOptions<object, unknown>> = {
   delegate: true,
   userData: true,
+  userDataFor: true,
   allowHalfOpen: true,
   limits: true,
   transport: true,
 };
+
+export function checkUserDataFor<F>(value: F | undefined): F | undefined {
+  if (value === undefined || typeof value === "function") return value;
+  throw wrongType("userDataFor", "a function", value);
+}
+
+/** Calls `userDataFor`. What it throws surfaces, and is thrown, so that the connection is refused. */
+export function callUserDataFor<UserData>(
+  userDataFor: ((info: AcceptInfo) => UserData) | undefined,
+  info: AcceptInfo,
+): UserData | undefined {
+  try {
+    return userDataFor?.(info);
+  } catch (error) {
+    surface(error);
+    throw error;
+  }
+}
 
 export const MOVE_OPTIONS: OptionNames<MoveOptions> = { userData: true };
 

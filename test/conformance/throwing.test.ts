@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { AsyncSocket } from "asyncsocket";
-import { arrived, until } from "../support/delegates.js";
+import type { AcceptInfo, AsyncSocket, AsyncSocketError } from "asyncsocket";
+import { arrived, shortCode, until } from "../support/delegates.js";
 import { opened } from "../support/lifecycle-helpers.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
-import { logOfUncaught } from "../support/uncaught.js";
+import { logOfUncaught, uncaught } from "../support/uncaught.js";
 
 describe("a delegate that throws", () => {
   overEveryTransport((kind) => {
@@ -87,6 +87,37 @@ describe("a delegate that throws", () => {
       assert.equal(await clients[1]?.readLine(), "still here");
       await servers[1].disconnect();
       assert.deepEqual(await shutdown, { finished: 3, forced: 0 });
+    });
+
+    it("decision 13: in userDataFor, refuses that connection, and leaves the listener as it is", async (t) => {
+      const surfaced = uncaught(t);
+      const refused: [AsyncSocketError, AcceptInfo][] = [];
+      const broken = new Error("the database is away");
+      let isBroken = true;
+      const { connect, accepted, listener } = await opened(t, kind, {
+        userDataFor() {
+          if (isBroken) throw broken;
+          return "mine";
+        },
+        delegate: { didFailAccept: (_listener, error, info) => void refused.push([error, info]) },
+      });
+      const client = connect();
+      await until(() => refused.length > 0 && surfaced.length > 0, "it is refused");
+      const [error, info] = refused[0] ?? [];
+      assert.equal(shortCode(error), "ACCEPT");
+      assert.match(String(error), /A connection was refused: no socket could be made for it: the database is away/);
+      assert.equal(error?.cause, broken);
+      assert.deepEqual(info?.local, listener.local);
+      await client.then(
+        (socket) => socket.closed,
+        () => undefined,
+      );
+      assert.deepEqual(surfaced, [broken]);
+      assert.deepEqual([...listener.sockets], []);
+      isBroken = false;
+      connect();
+      assert.equal((await accepted()).userData, "mine");
+      assert.equal(refused.length, 1);
     });
   });
 });
