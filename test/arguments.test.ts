@@ -109,6 +109,8 @@ const LIMITS: Wrong = {
   idleMs: NOT_MS,
   connections: NOT_BOUND.filter((value) => value !== 0),
   connectionsPerAddress: SIZE_LIMIT,
+  ipv6PrefixLength: [...SIZE_LIMIT, 129],
+  acceptsPerSecond: SIZE_LIMIT,
 };
 const CONSTRUCTOR: Wrong = {
   delegate: NOT_DELEGATE,

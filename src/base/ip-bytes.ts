@@ -42,6 +42,20 @@ export function ipv6Text(bytes: Uint8Array): string {
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }
 
+/**
+ * The network of an IPv6 address, such as `2001:db8::/64`. A zone (`fe80::1%eth0`) stays, since the addresses of two
+ * zones are not in one network.
+ * @param prefixLength how many of the first bits make the network
+ */
+export function ipv6Network(text: string, prefixLength: number): string {
+  const [address = "", zone] = text.split("%");
+  const bytes = ipv6Bytes(address).map((byte, at) => {
+    const bits = Math.min(8, Math.max(0, prefixLength - 8 * at));
+    return byte & (0xff00 >> bits);
+  });
+  return `${ipv6Text(bytes)}${zone === undefined ? "" : `%${zone}`}/${prefixLength}`;
+}
+
 const MAPPED_PREFIX = Buffer.from("00000000000000000000ffff", "hex");
 
 /** Whether an IPv6 address stands for the IPv4 address in its last four bytes. @param bytes the sixteen bytes */

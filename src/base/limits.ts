@@ -41,6 +41,16 @@ export interface Limits {
   connections?: number | undefined;
   /** The same bound for the connections that come from one address. @default Infinity */
   connectionsPerAddress?: number | undefined;
+  /**
+   * How many of the first bits of an IPv6 address `connectionsPerAddress` looks at. One customer often has all the
+   * addresses of a /64: with 64 they count as one. A whole number from 1 to 128. @default 128: each counts by itself
+   */
+  ipv6PrefixLength?: number | undefined;
+  /**
+   * How many connections a listener accepts in a second. After a quiet time that many are accepted at once; then they
+   * grow back evenly. A further connection is reset, and reported to `didFailAccept` with `ACCEPT`. @default Infinity
+   */
+  acceptsPerSecond?: number | undefined;
 }
 
 /** All limits, with the defaults filled in. */
@@ -57,6 +67,8 @@ const DEFAULT_LIMITS: FullLimits = {
   idleMs: Infinity,
   connections: 65_536,
   connectionsPerAddress: Infinity,
+  ipv6PrefixLength: 128,
+  acceptsPerSecond: Infinity,
 };
 
 const LIMITS = Object.fromEntries(Object.keys(DEFAULT_LIMITS).map((name) => [name, true as const]));
@@ -79,5 +91,6 @@ export function checkLimits(limits: Limits | undefined): FullLimits {
 function checkLimit(name: string, value: unknown): number {
   if (name.endsWith("Ms")) return checkMs(name, value);
   if (value === Infinity) return Infinity;
+  if (name.endsWith("PrefixLength")) return checkInteger(name, value, 1, 128);
   return checkInteger(name, value, name.endsWith("connections") ? 0 : 1, Number.MAX_SAFE_INTEGER);
 }

@@ -16,6 +16,7 @@ import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { AcceptedTransport, ListenerSink, TransportFactory, TransportListener } from "../transport/transport.js";
+import { AcceptGuard } from "./accept-guard.js";
 import { Backlog } from "./backlog.js";
 import {
   type Dispatcher,
@@ -68,7 +69,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   readonly #socket: ListeningFace;
   readonly limits: FullLimits;
   readonly #clock: Clock;
-  readonly #filter: AddressFilter | undefined;
+  readonly #guard: AcceptGuard;
   /**
    * The open connections, each with the address that it counts for, since the connection's own information may change
    * in a handshake.
@@ -76,7 +77,6 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   readonly #connections = new Map<Connection, Address | undefined>();
   /** Connections whose PROXY header has not come yet. */
   readonly #headerReaders = new Set<ProxyHeaderReader>();
-  readonly #perAddress = new Map<string, number>();
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
   readonly #listenRequest: SocketRequest<unknown>;
   #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
@@ -91,7 +91,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.#socket = socket;
     this.limits = limits;
     this.#clock = clock;
-    this.#filter = filter;
+    this.#guard = new AcceptGuard(limits, clock, filter);
     this.tls = tls;
     this.#listenRequest = new SocketRequest<unknown>("listen", undefined, this);
     this.#listenRequest._state = "current";
@@ -122,6 +122,11 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   /** The number of connections that are on other threads, or on their way there. */
   get #elsewhere(): number {
     return this.#dispatcher?.size ?? 0;
+  }
+
+  /** The number of connections that are open, here or elsewhere, or whose PROXY header has not come yet. */
+  get #size(): number {
+    return this.#connections.size + this.#headerReaders.size + this.#elsewhere;
   }
 
   // ------------------------------------------------------------------ asked for
@@ -204,7 +209,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   didAccept(transport: AcceptedTransport): void {
-    if (this.#refuses(transport, transport.remote)) return;
+    if (this.#refuses(transport, transport.remote) || this.#isTooMuch(transport)) return;
     if (this.expectsHeader) {
       this.#headerReaders.add(new ProxyHeaderReader(transport, this, this.#clock, this.limits.handshakeMs));
     } else this.#open(transport, null, NOTHING, false);
@@ -321,11 +326,18 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   #refuses(transport: AcceptedTransport, remote: Address | undefined): boolean {
     let refusal: string | null;
     try {
-      refusal = this.phase === "listening" ? this.#refusal(remote) : "the listener is closed";
+      refusal = this.phase === "listening" ? this.#guard.refusal(remote, this.#size) : "the listener is closed";
     } catch (error) {
       this.#refuse(transport, `the block list failed: ${inWords(error)}`, error);
       return true;
     }
+    if (refusal !== null) this.#refuse(transport, refusal);
+    return refusal !== null;
+  }
+
+  /** Refuses a connection that `limits.acceptsPerSecond` does not allow. @returns whether it was refused */
+  #isTooMuch(transport: AcceptedTransport): boolean {
+    const refusal = this.#guard.takeAccept();
     if (refusal !== null) this.#refuse(transport, refusal);
     return refusal !== null;
   }
@@ -337,29 +349,9 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     notify(this.#socket, "didFailAccept", error, { local, remote });
   }
 
-  #refusal(remote: Address | undefined): string | null {
-    const { connections, connectionsPerAddress } = this.limits;
-    if (this.#connections.size + this.#headerReaders.size + this.#elsewhere >= connections)
-      return `limits.connections, ${connections}, are open`;
-    if (remote === undefined) {
-      const isGuarded = this.#filter !== undefined || connectionsPerAddress !== Infinity;
-      return isGuarded ? "its address is not known, and the rules for addresses cannot be applied" : null;
-    }
-    if (remote.family === "unix") return null;
-    if (this.#filter?.check(remote.address, remote.family === "IPv4" ? "ipv4" : "ipv6") === true) {
-      return `${remote.address} is on the block list`;
-    }
-    const fromThere = this.#perAddress.get(remote.address) ?? 0;
-    if (fromThere < connectionsPerAddress) return null;
-    return `limits.connectionsPerAddress, ${connectionsPerAddress}, are open from ${remote.address}`;
-  }
-
   /** Counts one connection more or less from an address. */
   count(remote: Address | undefined, change: 1 | -1): void {
-    if (this.limits.connectionsPerAddress === Infinity || remote === undefined || remote.family === "unix") return;
-    const count = (this.#perAddress.get(remote.address) ?? 0) + change;
-    if (count === 0) this.#perAddress.delete(remote.address);
-    else this.#perAddress.set(remote.address, count);
+    this.#guard.count(remote, change);
   }
 
   readonly #forget = (connection: Connection): void => {
