@@ -39,6 +39,7 @@ export type {
   WithEncoding,
   WithoutEncoding,
 } from "./socket/read-options.js";
+export type { FrameWriteOptions, LineWriteOptions } from "./socket/write-options.js";
 export type { Limits } from "./base/limits.js";
 export type { TransportChoice } from "./transport/choose.js";
 export type { TcpOptions } from "./transport/options.js";

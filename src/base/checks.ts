@@ -139,13 +139,24 @@ export function toBytes(name: string, value: unknown): Uint8Array {
   throw wrongType(name, "a string, bytes, or a list of them", value);
 }
 
-/** The list given to `write` as bytes, without its empty parts. */
+/**
+ * The list given to `write` as bytes, without its empty parts. Strings that follow each other become one part: encoding
+ * them one by one would take longer than everything else.
+ */
 export function toParts(data: readonly unknown[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
+  let text = "";
   for (const one of data) {
+    if (typeof one === "string") {
+      text += one;
+      continue;
+    }
+    if (text !== "") parts.push(Buffer.from(text));
+    text = "";
     const bytes = toBytes("data[]", one);
     if (bytes.length > 0) parts.push(bytes);
   }
+  if (text !== "") parts.push(Buffer.from(text));
   return parts;
 }
 

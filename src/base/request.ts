@@ -12,6 +12,8 @@ export type RequestKind =
   | "peek"
   | "skip"
   | "write"
+  | "writeFrame"
+  | "writeLine"
   | "writeMessage"
   | "end"
   | "startTLS"

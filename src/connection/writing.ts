@@ -30,8 +30,11 @@ export class Writing implements RequestOwner {
   finSent = false;
   /** Whether the operating system has taken the FIN. */
   finDone = false;
-  /** Whether the operating system took the last batch at once. If not, the next batch is given memory of its own. */
-  #wasImmediate = true;
+  /**
+   * Whether the operating system took the last batch at once. If not, and before there was one, a batch is given memory
+   * of its own.
+   */
+  #wasImmediate = false;
   readonly #connection: WritingOwner;
 
   constructor(connection: WritingOwner) {

@@ -30,7 +30,7 @@ const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
  *     └ header ──┘  └ value ┘ ▲ the message ends here
  * ```
  */
-class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
   override readonly headerBytes: number;
   readonly littleEndian: boolean;
   readonly lengthIncludesHeader: boolean;
@@ -64,11 +64,33 @@ class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Bu
   /** @throws RangeError for a body that is too long for the length field */
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
     const parts = partsOf(body).map((part) => toBytes("value", part));
-    const length = parts.reduce((sum, part) => sum + part.length, this.lengthIncludesHeader ? this.headerBytes : 0);
-    if (length >= 2 ** (8 * this.headerBytes)) {
-      throw new RangeError(`Expected value to fit a length of ${this.headerBytes} bytes, got ${length} bytes`);
-    }
-    return [this.#header(length), ...parts];
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    this.checkBody("value", length);
+    const header = Buffer.alloc(this.headerBytes);
+    this.putHeader(header, 0, length);
+    return [header, ...parts];
+  }
+
+  /** @throws RangeError for so many bytes that the length field cannot express their number */
+  checkBody(name: string, bodyBytes: number): void {
+    const length = this.#lengthOf(bodyBytes);
+    if (length < 2 ** (8 * this.headerBytes)) return;
+    throw new RangeError(`Expected ${name} to fit a length of ${this.headerBytes} bytes, got ${length} bytes`);
+  }
+
+  /** Writes the length field of a body with so many bytes. */
+  putHeader(target: Buffer, at: number, bodyBytes: number): void {
+    const { headerBytes, littleEndian } = this;
+    const length = this.#lengthOf(bodyBytes);
+    if (headerBytes < 8 && littleEndian) target.writeUIntLE(length, at, headerBytes);
+    else if (headerBytes < 8) target.writeUIntBE(length, at, headerBytes);
+    else if (littleEndian) target.writeBigUInt64LE(BigInt(length), at);
+    else target.writeBigUInt64BE(BigInt(length), at);
+  }
+
+  /** What the length field says of a body with so many bytes. */
+  #lengthOf(bodyBytes: number): number {
+    return this.lengthIncludesHeader ? this.headerBytes + bodyBytes : bodyBytes;
   }
 
   #claimed(block: Buffer, at: number): number {
@@ -76,16 +98,6 @@ class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Bu
     if (headerBytes === 4) return littleEndian ? block.readUInt32LE(at) : block.readUInt32BE(at);
     if (headerBytes < 8) return littleEndian ? block.readUIntLE(at, headerBytes) : block.readUIntBE(at, headerBytes);
     return Number(littleEndian ? block.readBigUInt64LE(at) : block.readBigUInt64BE(at));
-  }
-
-  #header(length: number): Buffer {
-    const { headerBytes, littleEndian } = this;
-    const header = Buffer.alloc(headerBytes);
-    if (headerBytes < 8 && littleEndian) header.writeUIntLE(length, 0, headerBytes);
-    else if (headerBytes < 8) header.writeUIntBE(length, 0, headerBytes);
-    else if (littleEndian) header.writeBigUInt64LE(BigInt(length));
-    else header.writeBigUInt64BE(BigInt(length));
-    return header;
   }
 }
 

@@ -11,6 +11,7 @@ import {
 
 const LINE_FEED = delimiterSet([Buffer.from("\n")]);
 const RETURN = 0x0d;
+const TWO_LINES = "Expected text to be one line, got a CR or LF within it";
 const WIDE = ["utf16le", "utf-16le", "ucs2", "ucs-2"];
 
 /** Options of `line`. */
@@ -57,7 +58,8 @@ class Line extends InPlaceFraming<string> implements MessageFraming<string> {
   }
 
   encode(text: string): Buffer {
-    return Buffer.from(checkLine(text) + this.#ending, this.#encoding);
+    const line = encodeLine(text, this.#ending, this.#encoding);
+    return typeof line === "string" ? Buffer.from(line) : line;
   }
 }
 
@@ -67,12 +69,17 @@ function endOfLine(block: Buffer, start: number, count: number): number {
 }
 
 /**
- * @throws RangeError for text with a CR or LF, so that text from a peer cannot smuggle a second line into the stream
+ * Returns a line with its ending: as text for UTF-8, as bytes for other encodings.
+ * @throws RangeError for text with a CR or LF, so that text from a peer cannot smuggle a second line into the stream.
+ *   Other encodings are searched after encoding, since latin1 makes an LF of "\u010a", too.
  */
-export function checkLine(text: unknown): string {
+export function encodeLine(text: unknown, ending: string, encoding: BufferEncoding): string | Buffer {
   if (typeof text !== "string") throw wrongType("text", "a string", text);
-  if (/[\r\n]/.test(text)) throw new RangeError("Expected text to be one line, got a CR or LF within it");
-  return text;
+  if (/[\r\n]/.test(text)) throw new RangeError(TWO_LINES);
+  if (encoding === "utf8") return text + ending;
+  const line = Buffer.from(text, encoding);
+  if (line.includes(RETURN) || line.includes("\n")) throw new RangeError(TWO_LINES);
+  return Buffer.concat([line, Buffer.from(ending)]);
 }
 
 const UTF8 = new Line("utf8", "\n");

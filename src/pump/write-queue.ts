@@ -1,5 +1,5 @@
 import { byteCount } from "../base/byte-count.js";
-import type { RequestOwner } from "../base/request.js";
+import type { RequestKind, RequestOwner } from "../base/request.js";
 import { Entry, EntryList } from "./entry.js";
 
 /**
@@ -8,6 +8,8 @@ import { Entry, EntryList } from "./entry.js";
 const BOOKKEEPING = 128;
 /** Neighbouring parts below this size are copied together; larger parts are handed to the transport as they are. */
 const SMALL = 4096;
+/** The longest text in bytes that is encoded only when it is put into a batch. With a header it is a small part, too. */
+const SHORT_TEXT = SMALL - 64;
 /**
  * The size of the largest batch that is handed to the transport. Progress is reported per batch. Since small neighbours
  * are joined, a batch never has more parts than one system call takes (1024).
@@ -16,27 +18,59 @@ const BATCH_BYTES = 256 * 1024;
 /** Writes are batched together only up to this size, so that no completion waits for many other writes. */
 const SHARED_BYTES = 64 * 1024;
 
+/** The methods that make writes. */
+export type WriteKind = Extract<
+  RequestKind,
+  "write" | "writeFrame" | "writeLine" | "writeMessage" | "end" | "startTLS"
+>;
+
+/** A length field, which stands before the bytes of a frame. */
+export interface LengthHeader {
+  readonly headerBytes: number;
+  /** @throws RangeError for so many bytes that the length field cannot express their number */
+  checkBody(name: string, bodyBytes: number): void;
+  /** Writes the header of a body with so many bytes. */
+  putHeader(target: Buffer, at: number, bodyBytes: number): void;
+}
+
 export class WriteEntry extends Entry<void> {
-  /** The bytes to write; null if a list was given. */
+  /** The header, which is made when the write is put into a batch; null for a write without one. */
+  readonly header: LengthHeader | null;
+  /** Short text, which is encoded when the write is put into a batch; null if bytes were given. */
+  readonly text: string | null;
+  /** The bytes to write; null if a text or a list was given. */
   readonly only: Uint8Array | null;
   /** The list to write, without empty parts; null if no list was given. */
   readonly parts: readonly Uint8Array[] | null;
+  /** How many bytes the header and the text have, which are made in place: a part of their own, before all others. */
+  readonly madeBytes: number;
   readonly total: number;
   /** How many bytes were handed to the transport. */
   handed = 0;
 
   constructor(
-    kind: "write" | "writeMessage" | "end" | "startTLS",
+    kind: WriteKind,
     tag: unknown,
     owner: RequestOwner,
     timeoutMs: number,
-    data: Uint8Array | readonly Uint8Array[],
+    data: string | Uint8Array | readonly Uint8Array[],
+    header: LengthHeader | null = null,
   ) {
     super(kind, tag, owner, timeoutMs);
-    const isList = Array.isArray(data);
-    this.only = isList ? null : (data as Uint8Array);
-    this.parts = isList ? (data as readonly Uint8Array[]) : null;
-    this.total = isList ? byteCount(data as readonly Uint8Array[]) : (data as Uint8Array).length;
+    const textBytes = typeof data === "string" ? Buffer.byteLength(data) : 0;
+    const body = typeof data === "string" && textBytes > SHORT_TEXT ? Buffer.from(data) : data;
+    this.header = header;
+    this.text = typeof body === "string" ? body : null;
+    this.parts = Array.isArray(body) ? (body as readonly Uint8Array[]) : null;
+    this.only = this.text === null && this.parts === null ? (body as Uint8Array) : null;
+    this.madeBytes = (header?.headerBytes ?? 0) + (this.text === null ? 0 : textBytes);
+    this.total = this.madeBytes + this.#givenBytes;
+  }
+
+  /** How many bytes the caller's memory has at present. */
+  get #givenBytes(): number {
+    if (this.parts !== null) return byteCount(this.parts);
+    return this.only === null ? 0 : this.only.length;
   }
 
   /** How many bytes the operating system has taken. */
@@ -55,7 +89,7 @@ export class WriteEntry extends Entry<void> {
 
   /** Whether the memory is as long as it was when it was queued. The caller may have transferred or resized it. */
   get isIntact(): boolean {
-    return (this.parts === null ? (this.only as Uint8Array).length : byteCount(this.parts)) === this.total;
+    return this.madeBytes + this.#givenBytes === this.total;
   }
 
   get cost(): number {
@@ -71,10 +105,23 @@ export class WriteEntry extends Entry<void> {
     return this.kind === "end" || this.kind === "startTLS";
   }
 
-  /** The part with this index; undefined behind the last part. */
+  /** Whether the part with this index is the header and the text, which are made in place. */
+  isMade(index: number): boolean {
+    return index === 0 && this.madeBytes > 0;
+  }
+
+  /** The part with this index; undefined behind the last part. A part that is made in place is none of these. */
   part(index: number): Uint8Array | undefined {
-    if (this.parts !== null) return this.parts[index];
-    return index === 0 && this.total > 0 ? (this.only as Uint8Array) : undefined;
+    const at = this.madeBytes > 0 ? index - 1 : index;
+    if (this.parts !== null) return this.parts[at];
+    return at === 0 && this.only !== null && this.total > this.madeBytes ? this.only : undefined;
+  }
+
+  /** Writes the header and the text. */
+  make(target: Buffer, at: number): void {
+    const { header, text } = this;
+    header?.putHeader(target, at, this.total - header.headerBytes);
+    if (text !== null) target.write(text, at + (header?.headerBytes ?? 0));
   }
 }
 
@@ -162,10 +209,17 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
   }
 
-  /** Returns the next part, or as much of it as there is room for; null if the entry's memory changed its length. */
+  /**
+   * Returns the next part, or as much of it as there is room for; null if the entry's memory changed its length, or if
+   * the part is made in place and there is no room for all of it.
+   */
   #takePart(room: number): Uint8Array | null {
     const entry = this.#next as WriteEntry;
-    const part = entry.part(this.#part) as Uint8Array;
+    const part = entry.part(this.#part);
+    if (part === undefined) {
+      if (hasChanged(entry)) this.changed = entry;
+      return null;
+    }
     const count = Math.min(room, part.length - this.#offset);
     if (count <= 0 || entry.handed + count > entry.total || hasChanged(entry)) {
       this.changed = entry;
@@ -178,13 +232,23 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return piece;
   }
 
-  /** Copies small neighbouring parts into one piece, because a system call with fewer pieces is faster. */
+  /**
+   * Copies small neighbouring parts into one piece, because a system call with fewer pieces is faster, and makes headers
+   * and short texts there.
+   */
   #joinSmall(room: number, scratch: Buffer | null): Uint8Array | null {
     const bytes = this.#smallBytes(room);
     if (bytes === 0) return null;
     const target = scratch !== null && bytes <= scratch.length ? scratch : Buffer.allocUnsafe(bytes);
     for (let offset = 0; offset < bytes;) {
       const entry = this.#next as WriteEntry;
+      if (entry.isMade(this.#part)) {
+        entry.make(target, offset);
+        offset += entry.madeBytes;
+        entry.handed += entry.madeBytes;
+        this.#nextPart(entry);
+        continue;
+      }
       const part = entry.part(this.#part);
       if (part === undefined) {
         this.#nextEntry();
@@ -198,13 +262,19 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return target.length === bytes ? target : target.subarray(0, bytes);
   }
 
-  /** How many bytes the small parts that come next have in all; 0 if there are fewer than two. */
+  /** How many bytes the small parts that come next have in all; 0 if that is one part, which needs no copy. */
   #smallBytes(room: number): number {
     let bytes = 0;
     let count = 0;
     let index = this.#part;
     for (let entry = this.#next; entry !== null && !entry.isMark; entry = entry.next, index = 0) {
       if (hasChanged(entry)) break;
+      if (entry.isMade(index)) {
+        if (bytes + entry.madeBytes > room) break;
+        bytes += entry.madeBytes;
+        count += 2; // Even alone it needs a place where it is made.
+        index++;
+      }
       for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
         // No part was empty when it was queued: memory that is gone cannot even be copied.
         if (part.length === 0 || part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;

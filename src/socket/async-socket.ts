@@ -2,16 +2,7 @@ import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { rememberCaller } from "../base/callers.js";
-import {
-  type Bytes,
-  checkBoolean,
-  checkOptions,
-  checkSignal,
-  needOptions,
-  toBytes,
-  toParts,
-  wrongType,
-} from "../base/checks.js";
+import { type Bytes, checkBoolean, checkOptions, checkSignal, needOptions, wrongType } from "../base/checks.js";
 import { checkNames, named } from "../base/option-names.js";
 import { badState } from "../base/errors.js";
 import { type FullLimits, checkLimits } from "../base/limits.js";
@@ -27,6 +18,7 @@ import type { SocketFace } from "../connection/owner.js";
 import type { Reading } from "../connection/reading.js";
 import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
+import { prefixedBy } from "../framing/length-prefixed.js";
 import { type ListenerTLS, sendingOf } from "../listen/dispatcher.js";
 import { type Adopted, Listener } from "../listen/listener.js";
 import {
@@ -40,7 +32,7 @@ import {
 } from "../listen/options.js";
 import { NO_TIMEOUT, checkTimeout } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
-import { WriteEntry } from "../pump/write-queue.js";
+import { type LengthHeader, WriteEntry, type WriteKind } from "../pump/write-queue.js";
 import type { StartTLSOptions, TLSInfo, TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
@@ -74,6 +66,8 @@ import type {
   WithoutEncoding,
 } from "./read-options.js";
 import { SocketDuplex, webStreams } from "./streams.js";
+import * as writes from "./write-options.js";
+import type { FrameWriteOptions, LineWriteOptions } from "./write-options.js";
 import { mayBecomeStream, mayBegin, mayListen, mayRead, mayStartTLS, mayWrite } from "../connection/permissions.js";
 
 /**
@@ -531,18 +525,24 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws BAD_STATE after `end` or `disconnectAfterWriting`, and on a listener
    */
   write(data: Bytes | readonly Bytes[], options?: OperationOptions<Tag>): SocketRequest<void> {
-    return this.#write("write", data, options);
+    return this.#write("write", writes.bytesOf(data), options);
   }
 
-  #write(
-    operation: "write" | "writeMessage",
-    data: Bytes | readonly Bytes[],
-    options: OperationOptions<Tag> | undefined,
-  ): WriteEntry {
-    if (options === undefined) return this.#queueWrite(operation, data, undefined, NO_TIMEOUT, undefined);
-    checkOptions(options);
-    const timeoutMs = checkTimeout(options.timeout);
-    return this.#queueWrite(operation, data, options.tag, timeoutMs, checkSignal(options.signal));
+  /**
+   * Sends a frame: a length, then the body. The counterpart of `readFrame`. The body is a string (as UTF-8), bytes, or a
+   * list of these; everything else is as for `write`. No buffer is made for the length.
+   * @throws RangeError for a body that is too long for its length field; nothing is written then
+   */
+  writeFrame(body: Bytes | readonly Bytes[], options: FrameWriteOptions<Tag>): SocketRequest<void> {
+    return this.#write("writeFrame", writes.bytesOf(body), options, prefixedBy(options));
+  }
+
+  /**
+   * Sends a line of text and its ending: the counterpart of `readLine`. Everything else is as for `write`.
+   * @throws RangeError for text that contains a CR or LF, which the peer would see as two lines; nothing is written then
+   */
+  writeLine(text: string, options?: LineWriteOptions<Tag>): SocketRequest<void> {
+    return this.#write("writeLine", writes.lineOf(text, options), options);
   }
 
   /**
@@ -556,7 +556,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   ): SocketRequest<void> {
     if (typeof needOptions(framing).encode !== "function")
       throw wrongType("framing.encode", "a function", framing.encode);
-    return this.#write("writeMessage", framing.encode(value), options);
+    return this.#write("writeMessage", writes.bytesOf(framing.encode(value)), options);
   }
 
   /**
@@ -566,22 +566,23 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    */
   end(): SocketRequest<void> {
     const { writing } = this._connection;
-    writing.endEntry ??= this.#queueWrite("end", [], undefined, NO_TIMEOUT, undefined);
+    writing.endEntry ??= this.#write("end", [], undefined);
     return writing.endEntry;
   }
 
-  #queueWrite(
-    operation: "write" | "writeMessage" | "end",
-    data: Bytes | readonly Bytes[],
-    tag: unknown,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
+  #write(
+    operation: WriteKind,
+    data: string | Uint8Array | readonly Uint8Array[],
+    options: OperationOptions<Tag> | undefined,
+    header: LengthHeader | null = null,
   ): WriteEntry {
-    const bytes = Array.isArray(data) ? toParts(data) : toBytes("data", data);
+    const timeoutMs = options === undefined ? NO_TIMEOUT : checkTimeout(checkOptions(options)?.timeout);
+    const signal = options === undefined ? undefined : checkSignal(options.signal);
+    const { writing } = this._connection;
+    const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header);
+    header?.checkBody("body", entry.total - header.headerBytes);
     mayWrite(operation, this);
-    const connection = this._connection;
-    const entry = new WriteEntry(operation, tag, connection.writing, timeoutMs, bytes);
-    connection.writing.enqueue(entry, signal);
+    writing.enqueue(entry, signal);
     return entry;
   }
 

@@ -8,7 +8,7 @@ import { prefixedBy, type LengthPrefix } from "#dist/framing/length-prefixed.js"
 import { lineIn } from "#dist/framing/line.js";
 import { Delimited } from "#dist/framing/until.js";
 import { ReadEntry, type ReadKind } from "#dist/pump/read-entry.js";
-import { WriteEntry } from "#dist/pump/write-queue.js";
+import { type LengthHeader, WriteEntry } from "#dist/pump/write-queue.js";
 
 /** What is asked of a read: all that decides its outcome. */
 export interface ReadSpec {
@@ -59,9 +59,9 @@ export function memoryOf(entry: ReadEntry): Uint8Array | null {
 }
 
 /** A list of them, none empty; a single one, or none, as `write` takes it without a list. */
-export function writeEntry(parts: readonly Uint8Array[]): WriteEntry {
-  const data = parts.length > 1 ? parts : (parts[0] ?? new Uint8Array(0));
-  return new WriteEntry("write", undefined, NOBODY, -1, data);
+export function writeEntry(given: string | readonly Uint8Array[], header: LengthHeader | null = null): WriteEntry {
+  const data = typeof given === "string" || given.length > 1 ? given : (given[0] ?? new Uint8Array(0));
+  return new WriteEntry("write", undefined, NOBODY, -1, data, header);
 }
 
 export function endEntry(): WriteEntry {

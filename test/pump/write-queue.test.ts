@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { runs } from "../support/runs.js";
 import { growth } from "./counting.js";
 import { endEntry, writeEntry } from "./entries.js";
-import { type WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
+import { type LengthHeader, type WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
 
 const KIB = 1024;
 const BATCH_BYTES = 256 * KIB;
@@ -341,21 +341,50 @@ class NaiveWrites {
   }
 }
 
-type Step = { readonly push: readonly number[] } | { readonly cancel: number } | "flush" | "land" | "tell";
+/** A write of parts, of text, or of a frame of either. */
+interface Push {
+  readonly push: readonly number[];
+  readonly lengthBytes: 0 | 1 | 4 | 8;
+  readonly isText: boolean;
+}
+
+type Step = Push | { readonly cancel: number } | "flush" | "land" | "tell";
 
 const partSize = fc.oneof(
   { weight: 6, arbitrary: fc.integer({ min: 1, max: 40 }) },
   { weight: 3, arbitrary: fc.integer({ min: 4090, max: 4100 }) },
   { weight: 1, arbitrary: fc.integer({ min: 100_000, max: 600_000 }) },
 );
+const pushes: fc.Arbitrary<Push> = fc.record({
+  push: fc.array(partSize, { maxLength: 4 }),
+  lengthBytes: fc.constantFrom(0 as const, 1 as const, 4 as const, 8 as const),
+  isText: fc.boolean(),
+});
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    { weight: 5, arbitrary: fc.record({ push: fc.array(partSize, { maxLength: 4 }) }) },
+    { weight: 5, arbitrary: pushes },
     { weight: 1, arbitrary: fc.record({ cancel: fc.nat(10) }) },
     { weight: 3, arbitrary: fc.constantFrom("flush" as const, "land" as const, "tell" as const) },
   ),
   { maxLength: 60, size: "max" },
 );
+
+/** A header that does not care whether the length fits. */
+function headerOf(headerBytes: number): LengthHeader {
+  return {
+    headerBytes,
+    checkBody: () => undefined,
+    putHeader: (target, at, length) => void target.fill(length % 251, at, at + headerBytes),
+  };
+}
+
+function made({ push, lengthBytes, isText }: Push): [WriteEntry, readonly Uint8Array[]] {
+  const parts = push.map((size) => (isText ? Buffer.alloc(size, "abcdefg"[++lastByte % 7]) : bytes(size)));
+  const text = isText ? parts.map(String).join("") : parts;
+  const header = lengthBytes === 0 ? null : headerOf(lengthBytes);
+  const entry = writeEntry(text, header);
+  return [entry, header === null ? parts : [Buffer.alloc(lengthBytes, lengthOf(parts) % 251), ...parts]];
+}
 
 class WritesComparison {
   readonly #queue = new WriteQueue();
@@ -370,10 +399,9 @@ class WritesComparison {
     else if (step === "land") this.#land();
     else if (step === "tell") assert.deepEqual(allDone(queue), this.#naive.takeDone());
     else if ("push" in step) {
-      const parts = step.push.map((size) => bytes(size));
-      const entry = writeEntry(parts);
+      const [entry, sent] = made(step);
       queue.push(entry);
-      this.#pushed.set(entry, parts);
+      this.#pushed.set(entry, sent);
       this.#naive.waiting.push(entry);
     } else this.#cancel(step.cancel);
   }
