@@ -6,6 +6,7 @@ import type { ClosingOwner, FlushingOwner, SocketFace } from "./owner.js";
 import { type CloseReason, withoutPayload } from "./close-reason.js";
 import { closeCode } from "./failures.js";
 import { hears, notify } from "./notify.js";
+import { closed, type Ending, FLUSHING } from "./phase.js";
 
 /** The conditions of a graceful close, as bits that can be combined. */
 export const AFTER_READING = 1;
@@ -14,7 +15,8 @@ export const AFTER_WRITING = 2;
 /** Closes gracefully, with a deadline that runs from now. */
 export function dispose(connection: ClosingOwner): SocketRequest<CloseReason> {
   const { phase, reason, timer, writing } = connection;
-  if (phase === "idle" || (phase === "connecting" && writing.queue.head === null)) return connection.disconnect(false);
+  if (phase.name === "idle" || (phase.name === "connecting" && writing.queue.head === null))
+    return connection.disconnect(false);
   if (reason === null) {
     timer.lingerFromNow();
     timer.arm();
@@ -31,10 +33,19 @@ export function endAtOnce(connection: ClosingOwner): void {
 
 /** Takes the next step towards the end, if there is one to take. */
 export function closeStep(connection: ClosingOwner): boolean {
-  if (connection.reason !== null) return finishClose(connection, connection.reason);
-  if (connection.phase === "idle") return closeUnused(connection);
-  if (connection.phase === "open") return beginGracefulClose(connection);
-  return connection.graceful !== null && closeGracefully(connection, connection.graceful);
+  const { phase } = connection;
+  switch (phase.name) {
+    case "idle":
+      return closeUnused(connection);
+    case "open":
+      return beginGracefulClose(connection);
+    case "flushing":
+      return closeGracefully(connection, phase.by);
+    case "ending":
+      return tellEnd(connection, phase);
+    default:
+      return false;
+  }
 }
 
 /** Closes a socket that never connected and has nothing left to do. */
@@ -59,8 +70,7 @@ function beginGracefulClose(connection: ClosingOwner): boolean {
   const isOver = hasEnded && reading.queue.head === null;
   const isAskedFor = closeWhen !== 0 && areMet(connection, closeWhen);
   if (!isOver && !isAskedFor) return false;
-  connection.graceful = isOver ? "remote" : "local";
-  connection.phase = "closing";
+  connection.phase = FLUSHING[isOver ? "remote" : "local"];
   reading.failAll("CLOSED");
   return true;
 }
@@ -86,10 +96,12 @@ function closeGracefully(connection: ClosingOwner, by: "local" | "remote"): bool
  * `limits.lingerMs` without progress.
  */
 export function isFlushing(connection: FlushingOwner): boolean {
-  const { phase, closeWhen, graceful, reading, writing, timer } = connection;
-  if (graceful !== null) return !writing.finDone;
-  if (phase === "connecting") return closeWhen !== 0 && timer.connectDueAt === Infinity;
-  if (phase !== "open" || writing.queue.head === null) return false;
+  const { phase, isOpen, closeWhen, reading, writing, timer } = connection;
+  if (!isOpen) {
+    if (phase.name === "connecting") return closeWhen !== 0 && timer.connectDueAt === Infinity;
+    return phase.name === "flushing" && !writing.finDone;
+  }
+  if (writing.queue.head === null) return false;
   const waitsForWrites = (closeWhen & AFTER_WRITING) !== 0 && areMet(connection, closeWhen & AFTER_READING);
   return waitsForWrites || (reading.ended && writing.endEntry !== null);
 }
@@ -123,44 +135,54 @@ export function closeReason(
   return withoutPayload(error === null ? { by: by as "local", error, ...facts } : { by: "error", error, ...facts });
 }
 
-/** Reports the end in order, after `close`, and then waits until the descriptors are closed. */
-function finishClose(connection: ClosingOwner, reason: CloseReason): boolean {
-  const { attempt, reading, writing } = connection;
-  const error = reason.error ?? undefined;
-  if (connection.willDisconnectDue) {
-    connection.willDisconnectDue = false;
-    notify(connection.socket, "willDisconnect", reason);
-  } else if (attempt !== null) {
-    connection.attempt = null;
-    connection.failedConnect = attempt.request;
-    attempt.fail(error);
-  } else if (reading.queue.head !== null || writing.queue.head !== null) {
-    const code = closeCode(reason.error);
-    reading.failAll(code, error);
-    writing.failAll(code, error);
-  } else {
-    if (connection.descriptors === 0 && !connection.endsSoon) {
-      connection.endsSoon = true;
-      connection.toldLate = false;
-      connection.clock.later(reportClosed, connection);
-    }
-    return false;
+/** Tells of the end, one step after the other, and waits until the descriptors are closed. */
+function tellEnd(connection: ClosingOwner, ending: Ending): boolean {
+  const { reason, attempt } = ending;
+  switch (ending.step) {
+    case "announce":
+      ending.step = "connect";
+      notify(connection.socket, "willDisconnect", reason);
+      return true;
+    case "connect":
+      ending.step = "entries";
+      attempt?.fail(reason.error ?? undefined);
+      return true;
+    case "entries":
+      ending.step = "descriptors";
+      failEntries(connection, reason);
+      return true;
+    case "descriptors":
+      if (connection.descriptors === 0) {
+        ending.step = "report";
+        ending.wasToldLate = false;
+        connection.clock.later(reportClosed, connection);
+      }
+      return false;
+    default:
+      return false;
   }
-  return true;
+}
+
+function failEntries({ reading, writing }: ClosingOwner, { error }: CloseReason): void {
+  const code = closeCode(error);
+  reading.failAll(code, error ?? undefined);
+  writing.failAll(code, error ?? undefined);
 }
 
 /** Reports that the socket is closed, a turn after the last entry was reported. */
 function reportClosed(connection: ClosingOwner): void {
-  if ((connection.toldLate || connection.hasUntold) && connection.endDelaysLeft-- > 0) {
-    connection.toldLate = false;
+  const { phase } = connection;
+  if (phase.name !== "ending") return;
+  if ((phase.wasToldLate || connection.hasUntold) && phase.delaysLeft-- > 0) {
+    phase.wasToldLate = false;
     connection.clock.later(reportClosed, connection);
     return;
   }
-  const reason = connection.reason as CloseReason;
-  connection.phase = "closed";
+  const { reason, attempt } = phase;
+  connection.phase = closed(reason);
   connection.timer.disarm();
   connection.leave();
-  if (connection.failedConnect !== null) warnIfUnheard(connection.socket, connection.failedConnect, reason);
+  if (attempt !== null) warnIfUnheard(connection.socket, attempt.request, reason);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
 }

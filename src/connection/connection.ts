@@ -18,7 +18,8 @@ import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
 import { markFailed, notify, tellFailed } from "./notify.js";
 import { socketClosed, socketOpened } from "./open-count.js";
-import type { ClosingOwner, Phase, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
+import type { ClosingOwner, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
+import { closed, dialing, ending, IDLE, OPEN, type Phase } from "./phase.js";
 import { Reading } from "./reading.js";
 import { ConnectionTimer } from "./timer.js";
 import type { Upgrade } from "./upgrade.js";
@@ -38,9 +39,10 @@ const ENTRIES_A_TURN = 2000;
  * from outside, and from inside callbacks, only change the queues and make sure that `drain` runs.
  *
  * ```
- * idle ── connect ──> connecting ── a winner ─> open ── a condition is met, FIN in effect ──> closing, gracefully
- *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> closing ──> closed
+ * idle ── connect ──> connecting ── a winner ─> open ── a condition is met, FIN in effect ──> flushing
+ *   └────────────────────┴───────────────────────┴──── close(): anything that ends it ──────────┴──> ending ──> closed
  * ```
+ * The table in phase.ts says which event leads where.
  */
 export class Connection
   implements SecureSink, RouteOwner, ReadingOwner, WritingOwner, TimerOwner, UpgradeOwner, ClosingOwner
@@ -51,7 +53,7 @@ export class Connection
   readonly reading: Reading = new Reading(this);
   readonly writing: Writing = new Writing(this);
   readonly timer: ConnectionTimer = new ConnectionTimer(this);
-  phase: Phase = "idle";
+  phase: Phase = IDLE;
   /** The transport; null before the socket is connected. */
   transport: Transport | null = null;
   /** The host that was connected to, by name or address. */
@@ -67,30 +69,10 @@ export class Connection
   /** Whether the connection keeps the process alive; set by `setReferenced`. */
   isReferenced = true;
   bytesRead = 0;
-  attempt: Connecting | null = null;
-  /** The request of a connect that has failed. */
-  failedConnect: SocketRequest<unknown> | null = null;
-
-  // The state of the end of a connection: see closing.ts.
-  /** AFTER_READING, AFTER_WRITING, or both. */
+  /** The conditions of a graceful close that were asked for so far: AFTER_READING, AFTER_WRITING, or both. */
   closeWhen = 0;
-  /**
-   * During a graceful close, which still sends bytes and waits for the peer's FIN: the side that ended the connection.
-   */
-  graceful: "local" | "remote" | null = null;
-  reason: CloseReason | null = null;
-  willDisconnectDue = false;
   /** How many descriptors are open: that of the connection, and those of connect attempts that did not win. */
   descriptors = 0;
-  /** Whether everything is reported except the end itself. */
-  endsSoon = false;
-  /** Whether an entry was reported while the report of the end was due. The end is then reported a turn later. */
-  toldLate = false;
-  /**
-   * How many more times the report of the end may be delayed, since code that asks for something in every turn must not
-   * delay it for ever.
-   */
-  endDelaysLeft = 10;
   readonly closeRequests: SocketRequest<CloseReason>[] = [];
   /** Called when the descriptor is closed, before the delegate is told. */
   onClosed: ((connection: Connection) => void) | null = null;
@@ -115,9 +97,30 @@ export class Connection
     this.clock = clock;
   }
 
+  get isOpen(): boolean {
+    return this.phase === OPEN;
+  }
+
+  /** Whether a close has begun, so that entries fail with CLOSED. */
+  get isEnding(): boolean {
+    if (this.isOpen) return false;
+    const { name } = this.phase;
+    return name === "flushing" || name === "ending" || name === "closed";
+  }
+
+  /** The reason why the connection ends or has ended; null before that, and during a graceful close. */
+  get reason(): CloseReason | null {
+    return this.phase.reason;
+  }
+
+  /** The connect under way; null if there is none. */
+  get attempt(): Connecting | null {
+    return this.phase.name === "connecting" ? this.phase.attempt : null;
+  }
+
   /** Whether writes can be sent now, also during a graceful close. */
   get isCarrying(): boolean {
-    return (this.phase === "open" || this.graceful !== null) && !this.isHeld;
+    return (this.phase === OPEN || this.phase.name === "flushing") && !this.isHeld;
   }
 
   /** Whether everything else waits for a TLS handshake. */
@@ -139,23 +142,19 @@ export class Connection
 
   /** Whether reads can be served outside of the loop: nothing is under way or asked for that must come first. */
   get isServing(): boolean {
-    const isIdle = this.phase === "open" && this.closeWhen === 0 && !this.#draining;
+    const isIdle = this.phase === OPEN && this.closeWhen === 0 && !this.#draining;
     return isIdle && !this.isPaused && !this.hasUntold && !this.isHeld;
-  }
-
-  get isEnding(): boolean {
-    return this.phase === "closing" || this.phase === "closed";
   }
 
   // ------------------------------------------------------------------ asked for by the socket
 
   /** Starts connecting; the timeout runs from here. */
   connect(plan: ConnectPlan): SocketRequest<unknown> {
-    this.phase = "connecting";
-    this.attempt = new Connecting(this, plan);
-    this.attempt.start();
+    const attempt = new Connecting(this, plan);
+    this.phase = dialing(attempt);
+    attempt.start();
     this.timer.arm();
-    return this.attempt.request;
+    return attempt.request;
   }
 
   setReferenced(on: boolean): void {
@@ -163,7 +162,7 @@ export class Connection
     this.attempt?.setReferenced(on);
     if (on) this.transport?.ref();
     else this.transport?.unref();
-    if (this.phase === "connecting") this.timer.arm();
+    if (this.phase.name === "connecting") this.timer.arm();
   }
 
   change(settings: Partial<SocketSettings>): void {
@@ -219,8 +218,20 @@ export class Connection
   /** Marks the connection as closed without any report. Operations called from now on fail with CLOSED. */
   retire(reason: CloseReason): void {
     this.leaveOpenCount();
-    this.phase = "closed";
-    this.reason = reason;
+    this.phase = closed(reason);
+  }
+
+  /** The connection leaves for another thread, which is no end to be announced. */
+  depart(reason: CloseReason): void {
+    this.timer.disarm();
+    this.phase = ending(reason, "entries", null);
+    this.schedule();
+  }
+
+  /** The connection was lost on its way to another thread. This ends it as anything else does. */
+  loseOnTheWay(error: AsyncSocketError): void {
+    this.moved = null;
+    this.phase = ending(closeReason(this, "error", error), "announce", null);
   }
 
   /** Closes at once. */
@@ -239,7 +250,7 @@ export class Connection
 
   whenClosed(kind: "disconnect" | "closed"): SocketRequest<CloseReason> {
     const request = new SocketRequest<CloseReason>(kind, undefined, nobody);
-    if (this.phase === "closed") settle(request, "done", this.reason);
+    if (this.phase.name === "closed") settle(request, "done", this.phase.reason);
     else this.closeRequests.push(request);
     return request;
   }
@@ -264,8 +275,7 @@ export class Connection
   }
 
   #didConnect(isSecure: boolean): void {
-    const attempt = this.attempt;
-    this.attempt = null;
+    const { attempt } = this;
     if (attempt !== null) {
       this.#becomeOpen();
       attempt.stop();
@@ -310,7 +320,7 @@ export class Connection
   didReceive(chunk: Buffer, start: number, length: number): void {
     this.bytesRead += length;
     this.timer.wasHeard = true;
-    if (this.phase !== "open" && !this.isHeld) return;
+    if (!this.isOpen && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
     buffer.borrow(chunk, length, start);
@@ -403,7 +413,7 @@ export class Connection
   }
 
   #tellFailures(): true {
-    this.toldLate = true;
+    if (this.phase.name === "ending") this.phase.wasToldLate = true;
     for (let entry = this.#untold.head; entry !== null && !this.isPaused; entry = this.#untold.head) {
       this.#untold.remove(entry);
       this.entriesLeft--;
@@ -460,11 +470,9 @@ export class Connection
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
     if (this.reason !== null) return;
     this.writing.account();
-    this.reason = closeReason(this, by, error);
-    this.phase = "closing";
-    this.graceful = null;
-    this.willDisconnectDue = this.#opened;
-    this.attempt?.giveUp();
+    const { attempt } = this;
+    this.phase = ending(closeReason(this, by, error), this.#opened ? "announce" : "connect", attempt);
+    attempt?.giveUp();
     // A stream may report its close inside this call; the loop must not run before this method is done.
     const wasDraining = this.#draining;
     this.#draining = true;
@@ -484,7 +492,7 @@ export class Connection
   // ------------------------------------------------------------------ room
 
   #becomeOpen(): void {
-    this.phase = "open";
+    this.phase = OPEN;
     this.#opened = true;
     socketOpened();
     this.timer.markActive();
@@ -505,10 +513,10 @@ export class Connection
   /** Tells the transport how many bytes it may deliver: those for the current read, and the read-ahead. */
   #setRoom(): void {
     let room = ROOM_MAX;
-    if (this.phase === "open" || this.isHeld) {
+    if (this.isOpen || this.isHeld) {
       const { queue, mayServe } = this.reading;
       room = Math.min(ROOM_MAX, queue.room(this.limits.readAhead, mayServe));
-    } else if (this.graceful === null) return;
+    } else if (this.phase.name !== "flushing") return;
     if (room === this.#room) return;
     this.#room = room;
     this.transport?.setRoom(room);

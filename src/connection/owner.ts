@@ -15,9 +15,7 @@ import type { Transport } from "../transport/transport.js";
 import type { CloseReason } from "./close-reason.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { RemoteConnection } from "./destination.js";
-
-/** The phase of a connection. */
-export type Phase = "idle" | "connecting" | "open" | "closing" | "closed";
+import type { Phase } from "./phase.js";
 
 /** The parts of a socket that its connection uses: the delegate to tell, and some properties. */
 export interface SocketFace {
@@ -37,7 +35,7 @@ interface Owner {
   readonly socket: SocketFace;
   readonly clock: Clock;
   readonly limits: FullLimits;
-  readonly phase: Phase;
+  readonly isOpen: boolean;
   /** The reason why the connection ends or has ended; null before that. */
   readonly reason: CloseReason | null;
   /** Lets the connection's loop (`drain`) run soon. */
@@ -54,6 +52,7 @@ interface Owner {
 
 /** What the reading and the writing half see in addition. */
 interface HalfOwner extends Owner {
+  /** Whether a close has begun, so that entries fail with CLOSED. */
   readonly isEnding: boolean;
   /** Whether reporting is paused. */
   readonly isPaused: boolean;
@@ -138,8 +137,9 @@ interface EndingWrites {
 
 /** What is needed to decide whether a close waits for writes. */
 export interface FlushingOwner extends Owner {
+  readonly phase: Phase;
+  /** The conditions of a graceful close that were asked for so far. */
   readonly closeWhen: number;
-  readonly graceful: "local" | "remote" | null;
   readonly reading: EndingReads;
   readonly writing: EndingWrites;
   readonly timer: { readonly connectDueAt: number };
@@ -147,16 +147,9 @@ export interface FlushingOwner extends Owner {
   close(by: "error", error: AsyncSocketError): void;
 }
 
-/** What closing sees of the connection, and the state that it keeps there. */
+/** What closing sees of the connection, whose phase it changes. */
 export interface ClosingOwner extends FlushingOwner {
   phase: Phase;
-  graceful: "local" | "remote" | null;
-  willDisconnectDue: boolean;
-  endsSoon: boolean;
-  toldLate: boolean;
-  endDelaysLeft: number;
-  attempt: { readonly request: SocketRequest<unknown>; fail(error: AsyncSocketError | undefined): void } | null;
-  failedConnect: SocketRequest<unknown> | null;
   readonly descriptors: number;
   readonly hasUntold: boolean;
   readonly isHeld: boolean;

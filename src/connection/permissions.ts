@@ -77,8 +77,8 @@ export function mayBecomeStream(operation: string, { state, pendingReads, _isStr
 }
 /** Why a socket cannot leave as it is. */
 export function obstacle(connection: Connection, state: string): string | null {
-  const { phase, reading, writing, closeWhen, upgrade } = connection;
-  if (phase !== "open") return `the socket is ${state}`;
+  const { isOpen, reading, writing, closeWhen, upgrade } = connection;
+  if (!isOpen) return `the socket is ${state}`;
   if (upgrade !== null) return "the connection is encrypted, or is going to be: move it before that";
   if (reading.queue.length > 0) return `${reading.queue.length} reads are queued: await them, or cancelReads()`;
   if (writing.queue.length > 0) return `${writing.queue.length} writes are queued: await them`;

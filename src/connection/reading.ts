@@ -41,14 +41,15 @@ export class Reading implements RequestOwner {
   }
 
   enqueue(entry: ReadEntry, signal: AbortSignal | undefined): void {
-    const { isEnding, reason } = this.#connection;
-    if (isEnding) {
-      this.#connection.failEntry(entry, readError(this.queue, entry, "CLOSED", reason?.error ?? undefined));
+    const connection = this.#connection;
+    if (connection.isEnding) {
+      const cause = connection.reason?.error ?? undefined;
+      connection.failEntry(entry, readError(this.queue, entry, "CLOSED", cause));
     } else {
       this.queue.push(entry);
       if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
     }
-    this.#connection.schedule();
+    connection.schedule();
   }
 
   /**
@@ -99,7 +100,7 @@ export class Reading implements RequestOwner {
    * called, may have changed that.
    */
   #isWanted(entry: ReadEntry): boolean {
-    return entry === this.queue.head && this.#connection.phase === "open";
+    return entry === this.queue.head && this.#connection.isOpen;
   }
 
   cancelRequest(entry: ReadEntry): boolean {
@@ -125,7 +126,7 @@ export class Reading implements RequestOwner {
   /** Whether a read is served as soon as its bytes are here. If not, the current read needs no bytes for now. */
   get mayServe(): boolean {
     const connection = this.#connection;
-    if (connection.phase !== "open" || this.held || connection.hasUntold) return false;
+    if (!connection.isOpen || this.held || connection.hasUntold) return false;
     return !connection.isHeld && !connection.isPaused;
   }
 
@@ -259,7 +260,7 @@ export class Reading implements RequestOwner {
   /** The read whose timeout is running. */
   get waiting(): ReadEntry | null {
     const { head } = this.queue;
-    const isWaiting = head?._state === "current" && head.kind !== "startTLS" && this.#connection.phase === "open";
+    const isWaiting = head?._state === "current" && head.kind !== "startTLS" && this.#connection.isOpen;
     return isWaiting ? head : null;
   }
 
@@ -281,9 +282,9 @@ export class Reading implements RequestOwner {
 
   /** Tells the delegate how many bytes have arrived for the current read since the last report. */
   report(): boolean {
-    const { socket, phase } = this.#connection;
+    const { socket, isOpen } = this.#connection;
     const entry = this.queue.head;
-    if (phase !== "open" || entry?._state !== "current" || !hears(socket, "didReadPartial")) return false;
+    if (!isOpen || entry?._state !== "current" || !hears(socket, "didReadPartial")) return false;
     const count = this.queue.bytesDone(entry) - this.wait.reported;
     if (count <= 0) return false;
     this.wait.reported += count;

@@ -86,11 +86,11 @@ export class ConnectionTimer implements Sleeper {
   }
 
   #firstDueAt(): number {
-    const { reading, writing, limits, phase, upgrade } = this.#connection;
+    const { reading, writing, limits, isOpen, upgrade } = this.#connection;
     let dueAt = Math.min(this.connectDueAt, this.#lingerDueAt, this.#flushDueAt());
     dueAt = Math.min(dueAt, this.#start(reading.waiting, reading.wait), this.#start(writing.waiting, writing.wait));
     if (upgrade !== null) dueAt = Math.min(dueAt, upgrade.dueAt);
-    return phase === "open" ? Math.min(dueAt, this.#activeAt + limits.idleMs) : dueAt;
+    return isOpen ? Math.min(dueAt, this.#activeAt + limits.idleMs) : dueAt;
   }
 
   /**
@@ -190,7 +190,7 @@ export class ConnectionTimer implements Sleeper {
 
   #expireIdle(now: number): void {
     const { idleMs } = this.#connection.limits;
-    if (this.#connection.phase !== "open" || now < this.#activeAt + idleMs) return;
+    if (!this.#connection.isOpen || now < this.#activeAt + idleMs) return;
     const message = `No byte went either way for limits.idleMs, ${idleMs} ms`;
     this.#connection.closeLate(socketError("IDLE_TIMEOUT", "connection", message));
   }

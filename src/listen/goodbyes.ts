@@ -44,7 +44,7 @@ function say(goodbyes: Goodbyes): void {
 
 /** Whether a socket is open and can still be written to: not ended by the application, nor turned into a stream. */
 function mayBeTold(connection: Connection): boolean {
-  return connection.phase === "open" && !connection.socket._isStream && endOfWrites(connection, "write") === null;
+  return connection.isOpen && !connection.socket._isStream && endOfWrites(connection, "write") === null;
 }
 
 function tell(connection: Connection, goodbye: Goodbye<SocketFace>): void {

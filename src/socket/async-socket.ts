@@ -15,6 +15,7 @@ import { Connection } from "../connection/connection.js";
 import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
 import type { SocketFace } from "../connection/owner.js";
+import { stateIn } from "../connection/phase.js";
 import type { Reading } from "../connection/reading.js";
 import { Upgrade, UpgradeGate } from "../connection/upgrade.js";
 import type { Framing, MessageFraming } from "../framing/framing.js";
@@ -358,7 +359,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     if (sending === null) throw wrongType("runLoop", "a RunLoop or a pool of them", runLoop);
     const userData = given.userData === undefined ? this.userData : given.userData;
     const request = sending.move(this._connection, this.state, runLoop, userData);
-    if (this._connection.phase === "closing") this.#isOneWay = true;
+    if (this._connection.reason !== null) this.#isOneWay = true;
     return request;
   }
 
@@ -801,7 +802,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   #change(operation: string, settings: Partial<SocketSettings>): void {
     const { transport, reason, phase } = this._connection;
-    const isLive = reason === null && (transport !== null || phase === "connecting");
+    const isLive = reason === null && (transport !== null || phase.name === "connecting");
     if (!isLive) throw badState(operation, `the socket is ${this.state}`);
     this._connection.change(settings);
   }
@@ -810,7 +811,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /** The state of the socket. Once it is `"closed"`, the socket may connect or listen again. */
   get state(): SocketState {
-    return (this._listener ?? this._connection).phase;
+    return this._listener?.phase ?? stateIn(this._connection.phase);
   }
 
   /** Whether the connection is encrypted and the peer is trusted. */

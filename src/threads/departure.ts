@@ -68,12 +68,9 @@ export class Departure implements TransportSink, Sender {
     this.#counted = buffer.length;
     this.#ahead.push(buffer.copyOut(buffer.length));
     buffer.drop(buffer.length);
-    connection.timer.disarm();
-    connection.phase = "closing";
     const reason = closeReason(connection, "local", null) as Extract<CloseReason, { error: null }>;
-    connection.reason = withoutPayload({ ...reason, unread: reason.unread, movedTo: this.#loop });
+    connection.depart(withoutPayload({ ...reason, unread: reason.unread, movedTo: this.#loop }));
     this.#transport.adopt(this);
-    connection.schedule();
     // The transport may be in the middle of reporting a batch of events, some of them for this connection.
     realClock.soon(leave, this);
   }
@@ -143,10 +140,7 @@ export class Departure implements TransportSink, Sender {
   }
 
   lost(error: AsyncSocketError): void {
-    const connection = this.#connection;
-    connection.moved = null;
-    connection.reason = closeReason(connection, "error", error);
-    connection.willDisconnectDue = true;
+    this.#connection.loseOnTheWay(error);
     settle(this.#request, "failed", error);
     this.#close();
   }

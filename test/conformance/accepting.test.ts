@@ -389,6 +389,17 @@ describe("guards of a listener", SAFETY, () => {
     assert.equal(fine.state, "open");
   });
 
+  it("decision 2: a read or write on a closed listener reports no second end", async (t) => {
+    const { transport, belongings } = timedNetwork(t);
+    const recorder = new Recorder();
+    const listener = belongings.add(await AsyncSocket.listen({ transport, port: 1, delegate: recorder }));
+    await listener.disconnect();
+    await failure(listener.read(), "CLOSED");
+    await failure(listener.write("a"), "CLOSED");
+    await settled();
+    assert.equal(recorder.of("didDisconnect").length, 1);
+  });
+
   it("limits.connections of 0 lets nobody in", async (t) => {
     const { connectInVain, servers, refused } = await guarded(t, { limits: { connections: 0 } });
     await connectInVain();
