@@ -12,6 +12,7 @@ import {
   type ConnectOptions,
   type ListenOptions,
   type ProxiedAddresses,
+  type ProxiedTLVs,
   type SecureSink,
   type SocketRequest,
   type StartTLSOptions,
@@ -115,6 +116,13 @@ describe("the types of connecting", () => {
     socket.listen({ port: 1, proxyProtocol: true });
     expectTypeOf(socket.proxied).toEqualTypeOf<ProxiedAddresses | undefined>();
     expectTypeOf(socket.proxied?.remote).toEqualTypeOf<Address | undefined>();
+    expectTypeOf(socket.proxied?.tlvs).toEqualTypeOf<ProxiedTLVs | undefined>();
+    expectTypeOf(socket.proxied?.tlvs?.tls?.commonName).toEqualTypeOf<string | undefined>();
+    const { remote: source, local: destination } = socket.proxied ?? socket;
+    socket.connect({ port: 1, proxyProtocol: { version: 2, source, destination, tlvs: socket.proxied?.tlvs } });
+    socket.connect({ port: 1, proxyProtocol: { version: 1, source: undefined, destination: undefined } });
+    // @ts-expect-error the version must be said
+    socket.connect({ port: 1, proxyProtocol: {} });
     // @ts-expect-error it is on or off
     return socket.listen({ port: 1, proxyProtocol: "v2" });
   });

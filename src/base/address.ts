@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { ipv6Bytes } from "./ip-bytes.js";
+import type { ProxiedTLVs } from "./proxy-tlvs.js";
 
 /**
  * One end of a connection. An IPv4 peer of a dual-stack listener is shown as IPv4, not as `::ffff:…`. The path of a
@@ -15,6 +16,8 @@ export interface ProxiedAddresses {
   readonly local: Address;
   /** The address of the client. */
   readonly remote: Address;
+  /** What else the header tells of the client's connection; undefined where it has no extensions. */
+  readonly tlvs?: ProxiedTLVs;
 }
 
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;

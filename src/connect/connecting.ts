@@ -3,10 +3,12 @@ import { onAbort, type RequestOwner, settle, SocketRequest } from "../base/reque
 import type { SocketSettings } from "../transport/options.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { DirectRoute, whereOf } from "./direct-route.js";
+import { HeaderRoute } from "./header-route.js";
 import { connectTimeout } from "./messages.js";
 import type { ConnectTarget } from "./options.js";
 import type { OpenConversation } from "./proxy/conversation.js";
 import { ProxyRoute } from "./proxy/proxy-route.js";
+import type { ProxyHeader } from "./proxy-header.js";
 import type { Route, RouteOwner } from "./route.js";
 
 /** The owner of a connect: the connection that is being made. */
@@ -31,11 +33,19 @@ export interface ConnectPlan {
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
-  /** Opens the conversation with a proxy. */
+  /** The PROXY header that the connection begins with. */
+  readonly header: ProxyHeader | undefined;
+  /** Opens the conversation with a proxy, or that in which a PROXY header is sent. */
   readonly openConversation: OpenConversation;
 }
 
-function routeOf(owner: RouteOwner, { factory, target, settings, openConversation }: ConnectPlan): Route {
+function routeOf(owner: RouteOwner, plan: ConnectPlan): Route {
+  const { header, target, openConversation } = plan;
+  if (header === undefined) return plainRoute(owner, plan);
+  return new HeaderRoute(owner, header, whereOf(target), openConversation, (inner) => plainRoute(inner, plan));
+}
+
+function plainRoute(owner: RouteOwner, { factory, target, settings, openConversation }: ConnectPlan): Route {
   if (target.path !== null || target.proxy === undefined) return new DirectRoute(owner, factory, target, settings);
   return new ProxyRoute(owner, factory, target, target.proxy, settings, openConversation);
 }

@@ -16,6 +16,7 @@ import type { TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings.js";
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
 import { checkProxy, checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
+import { checkProxyHeader, type ProxyHeader, type ProxyHeaderOptions } from "./proxy-header.js";
 import { withoutBrackets } from "./resolve.js";
 
 export interface ConnectOptions extends TcpOptions {
@@ -90,6 +91,13 @@ export interface ConnectOptions extends TcpOptions {
    * @default none
    */
   proxy?: string | undefined;
+  /**
+   * Begins the connection with a PROXY header, which tells a server behind this side whose connection it is. It is sent
+   * before the TLS handshake of `tls` and before every queued write, through a proxy too, and does not count in
+   * `bytesWritten`. If it cannot be sent, the connect fails with `CONNECT`.
+   * @default none
+   */
+  proxyProtocol?: ProxyHeaderOptions | undefined;
   /**
    * Encrypts the connection from the start. `true` uses the defaults: the server's certificate must be valid for
    * `host`, and issued by an authority that the runtime trusts. `limits.handshakeMs` and `timeout` both bound the
@@ -195,6 +203,8 @@ export interface ConnectCheck {
   readonly settings: SocketSettings;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
+  /** The PROXY header that the connection begins with. */
+  readonly header: ProxyHeader | undefined;
   /** The TLS settings; null without TLS. */
   readonly secure: SecureSettings | null;
 }
@@ -214,6 +224,7 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   attemptDelay: true,
   lookup: true,
   proxy: true,
+  proxyProtocol: true,
   tls: true,
   noDelay: true,
   keepAlive: true,
@@ -230,6 +241,7 @@ export function checkConnect(options: ConnectOptions): ConnectCheck {
     settings: socketSettings(options),
     timeoutMs: checkMs("timeout", options.timeout),
     signal: checkSignal(options.signal),
+    header: checkProxyHeader(options.proxyProtocol, options.path === undefined && options.proxy === undefined),
     secure: isAskedFor(options.tls) ? clientSettings(options.tls) : null,
   };
 }

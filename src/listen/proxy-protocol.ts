@@ -10,6 +10,9 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { show } from "../base/checks.js";
 import { ipFamily, ipv4Text, ipv6Bytes, ipv6Text, isMapped } from "../base/ip-bytes.js";
+import { BadTLV, readTLVs, V2_FIXED_BYTES, V2_MAX_BYTES, V2_SIGNATURE } from "../base/proxy-tlvs.js";
+
+export { V2_MAX_BYTES };
 
 /** What a header says. */
 export interface ProxyHeader {
@@ -29,15 +32,8 @@ export type ProxyHeaderResult =
 
 /** Of version 1, its CR LF counted: the specification's own bound. */
 export const V1_MAX_BYTES = 107;
-/**
- * Of version 2, all told. The specification has no bound below 64 KiB. The longest addresses need 232 bytes; the rest is
- * for extensions (TLVs), which are skipped without being looked at.
- */
-export const V2_MAX_BYTES = 4096;
 
 const V1_BEGINNING = Buffer.from("PROXY ");
-const V2_SIGNATURE = Buffer.from("\r\n\r\n\0\r\nQUIT\n");
-const V2_FIXED_BYTES = 16;
 
 const MORE: ProxyHeaderResult = { state: "more" };
 
@@ -66,9 +62,12 @@ function failure(message: string): ProxyHeaderResult {
   return { state: "error", message };
 }
 
-function found(length: number, command: ProxyHeader["command"], remote?: Address, local?: Address): ProxyHeaderResult {
-  const proxied = remote === undefined || local === undefined ? null : { local, remote };
-  return { state: "header", length, header: { command, proxied } };
+function found(length: number, command: ProxyHeader["command"]): ProxyHeaderResult {
+  return { state: "header", length, header: { command, proxied: null } };
+}
+
+function foundProxied(length: number, proxied: ProxiedAddresses): ProxyHeaderResult {
+  return { state: "header", length, header: { command: "PROXY", proxied } };
 }
 
 // -------------------------------------------------------------------- version 1: a line of text
@@ -94,7 +93,7 @@ function parseV1(bytes: Buffer): ProxyHeaderResult {
   if (typeof source === "string") return failure(`its source: ${source}`);
   const destination = textAddress(family, destinationAddress, destinationPort);
   if (typeof destination === "string") return failure(`its destination: ${destination}`);
-  return found(length, "PROXY", source, destination);
+  return foundProxied(length, { local: destination, remote: source });
 }
 
 /** An address, or what is wrong with it. */
@@ -149,8 +148,20 @@ function parseV2(bytes: Buffer): ProxyHeaderResult {
   }
   if (bytes.length < length) return MORE;
   if (family === null) return found(length, commandOf(bytes) === LOCAL ? "LOCAL" : "PROXY");
-  const block = bytes.subarray(V2_FIXED_BYTES, length);
-  return found(length, "PROXY", family.read(block, 0), family.read(block, 1));
+  return withTLVs(bytes.subarray(0, length), family);
+}
+
+/** @param header a whole header with addresses */
+function withTLVs(header: Buffer, family: Family): ProxyHeaderResult {
+  const block = header.subarray(V2_FIXED_BYTES);
+  const ends = { local: family.read(block, 1), remote: family.read(block, 0) };
+  if (block.length === family.bytes) return foundProxied(header.length, ends);
+  try {
+    return foundProxied(header.length, { ...ends, tlvs: readTLVs(header, V2_FIXED_BYTES + family.bytes) });
+  } catch (error) {
+    if (error instanceof BadTLV) return failure(error.message);
+    throw error;
+  }
 }
 
 /** What can be told of the bytes 12 and 13, as soon as they are there. Of a LOCAL connection the family is ignored. */

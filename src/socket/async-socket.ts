@@ -9,6 +9,7 @@ import { type FullLimits, checkLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
 import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
 import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
+import type { Reached } from "../connect/route.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
 import { Connection } from "../connection/connection.js";
@@ -265,7 +266,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     }
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
-    const openConversation: OpenConversation = (transport, closed) => this.#openConversation(transport, closed);
+    const openConversation: OpenConversation = (reached, closed) => this.#openConversation(reached, closed);
     const request = connection.connect({ ...checked, factory: this.#factory, openConversation });
     rememberCaller(request, AsyncSocket.prototype, "connect");
     return request as unknown as SocketRequest<this>;
@@ -308,14 +309,19 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     this.#closed = null;
   }
 
-  /** A socket that nobody is told of, on the way to this one's own connection: for the talk with a proxy. */
-  #openConversation(transport: AcceptedTransport, closed: () => void): Conversation {
+  /**
+   * A socket that nobody is told of, on the way to this one's own connection: for the talk with a proxy, and for a
+   * PROXY header.
+   */
+  #openConversation({ transport, ahead, hasEnded }: Reached, closed: () => void): Conversation {
     const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory });
     const connection = socket._connection;
     connection.isReferenced = this.#isReferenced;
     connection.onClosed = closed;
+    if (ahead.length > 0) connection.takeAhead(ahead);
     connection.adopt(transport);
     transport.adopt(connection);
+    if (hasEnded) connection.didEnd();
     return {
       socket,
       release: () => connection.release(),
@@ -842,8 +848,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /**
    * For a connection accepted with `proxyProtocol`: the address of the client and the address it connected to, as the
-   * proxy reports them. Undefined without a proxy, and for a connection that the proxy made itself, such as a health
-   * check.
+   * proxy reports them, and the extensions of its header. Undefined without a proxy, and for a connection that the
+   * proxy made itself, such as a health check.
    */
   get proxied(): ProxiedAddresses | undefined {
     return this._connection.proxied ?? undefined;

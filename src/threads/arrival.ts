@@ -1,3 +1,5 @@
+import type { ProxiedAddresses } from "../base/address.js";
+import { revived } from "../base/proxy-tlvs.js";
 import type { Connection } from "../connection/connection.js";
 import { Upgrade } from "../connection/upgrade.js";
 import { NO_TIMEOUT } from "../pump/entry.js";
@@ -21,7 +23,7 @@ export function arrive(
   const connection = socket._connection;
   connection.isAccepted = state.isAccepted;
   connection.host = state.host;
-  connection.proxied = state.proxied;
+  connection.proxied = proxiedOf(state);
   connection.onClosed = onClosed;
   connection.adopt(transport);
   connection.bytesRead = state.bytesRead;
@@ -39,6 +41,10 @@ export function arrive(
   inbox.tell(socket, { userData, info: { local, remote } });
   connection.drain();
   return connection;
+}
+
+function proxiedOf({ proxied }: TransferState): ProxiedAddresses | null {
+  return proxied?.tlvs === undefined ? proxied : { ...proxied, tlvs: revived(proxied.tlvs) };
 }
 
 /** Marks the writing side as ended: `end` was called on the thread that the connection comes from. */

@@ -48,7 +48,7 @@ class Stage extends NotingOwner {
     super(new ScriptedFactory(HOSTS));
     const target = connectTarget({ host, port: 80, proxy, lookup }) as IpTarget;
     assert.ok(target.proxy !== undefined);
-    this.route = new ProxyRoute(this, this.factory, target, target.proxy, SETTINGS, (transport, closed) => {
+    this.route = new ProxyRoute(this, this.factory, target, target.proxy, SETTINGS, ({ transport }, closed) => {
       const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.factory });
       const { _connection: connection } = socket as unknown as { _connection: Adopting };
       connection.onClosed = closed;

@@ -31,6 +31,7 @@ interface Good {
   readonly command?: "LOCAL";
   readonly source?: object;
   readonly destination?: object;
+  readonly tlvs?: object;
 }
 
 const LONGEST_V1 = `PROXY UNKNOWN ${"ffff:".repeat(7)}ffff ${"ffff:".repeat(7)}ffff 65535 65535\r\n`;
@@ -87,15 +88,17 @@ const GOOD: readonly Good[] = [
   },
   {
     name: "version 2 with extensions",
-    bytes: v2(0x21, 0x11, Buffer.concat([IPV4_BLOCK, Buffer.from("040001000300040a0b0c0d", "hex")])),
+    bytes: v2(0x21, 0x11, Buffer.concat([IPV4_BLOCK, Buffer.from("0400010001000268320a000159", "hex")])),
     source: v4("192.168.0.1", 56324),
     destination: v4("192.168.0.11", 443),
+    tlvs: { crc32c: false, alpn: "h2", others: new Map([[10, Buffer.from("Y")]]) },
   },
   {
     name: "version 2 of the greatest length",
     bytes: v2(0x21, 0x11, Buffer.concat([IPV4_BLOCK, Buffer.alloc(V2_MAX_BYTES - 28)])),
     source: v4("192.168.0.1", 56324),
     destination: v4("192.168.0.11", 443),
+    tlvs: { crc32c: false, others: new Map([[0, Buffer.alloc(0)]]) },
   },
   {
     name: "version 2 over IPv6",
@@ -137,8 +140,9 @@ const GOOD: readonly Good[] = [
 const BEHIND = Buffer.from("GET / HTTP/1.1\r\n\r\n");
 
 describe("a PROXY header", () => {
-  for (const { name, bytes, command = "PROXY", source, destination } of GOOD) {
-    const proxied = source === undefined ? null : { local: destination, remote: source };
+  for (const { name, bytes, command = "PROXY", source, destination, tlvs } of GOOD) {
+    const ends = { local: destination, remote: source };
+    const proxied = source === undefined ? null : tlvs === undefined ? ends : { ...ends, tlvs };
     const expected = { state: "header", length: bytes.length, header: { command, proxied } };
 
     it(`is read: ${name}`, () => assert.deepEqual(parseProxyHeader(bytes), expected));

@@ -16,7 +16,7 @@ const TELLS = moduleOf(`
     const { bytesRead, bytesWritten, unread, proxied, allowHalfOpen } = socket;
     const { limits, isAccepted, isReferenced, host } = socket._connection;
     parentPort.postMessage({ bytesRead, bytesWritten, unread: Buffer.from(unread), proxied, allowHalfOpen, limits,
-      isAccepted, isReferenced, host });
+      isAccepted, isReferenced, host, id: String(proxied?.tlvs?.uniqueId) });
     socket.write("there\\n");
   });`);
 
@@ -30,6 +30,8 @@ interface Facts {
   readonly isAccepted: boolean;
   readonly isReferenced: boolean;
   readonly host: string | undefined;
+  /** The unique id that a proxy has told, as text: bytes are a Buffer there, too. */
+  readonly id: string;
 }
 
 /** What its own thread has of a socket below its surface. */
@@ -129,6 +131,7 @@ for (const transport of MOVABLE) {
         isAccepted: true,
         isReferenced: false,
         host: undefined,
+        id: "undefined",
       });
       assert.equal(seen.limits["readAhead"], 4321);
     });
@@ -160,14 +163,16 @@ for (const transport of MOVABLE) {
             : { wantsRunLoopForNewSocket: () => loop };
         await listener.listen({ port: 0, host: "127.0.0.1", proxyProtocol: true });
         const client = belongings.add(new AsyncSocket());
-        await client.connect({ host: "127.0.0.1", port: portOf(listener) });
         const facts = told(loop);
-        client.write("PROXY TCP4 192.0.2.1 192.0.2.2 1111 2222\r\nrest");
-        const { proxied, unread } = await facts;
-        assert.deepEqual(proxied, {
-          local: { family: "IPv4", address: "192.0.2.2", port: 2222 },
-          remote: { family: "IPv4", address: "192.0.2.1", port: 1111 },
-        });
+        client.write("rest");
+        const source = { family: "IPv4", address: "192.0.2.1", port: 1111 } as const;
+        const destination = { family: "IPv4", address: "192.0.2.2", port: 2222 } as const;
+        const proxyProtocol = { version: 2, source, destination, tlvs: { uniqueId: Buffer.from("id") } } as const;
+        await client.connect({ host: "127.0.0.1", port: portOf(listener), proxyProtocol });
+        const { proxied, unread, id } = await facts;
+        const tlvs = { crc32c: false, uniqueId: new Uint8Array(Buffer.from("id")), others: new Map() };
+        assert.deepEqual(proxied, { local: destination, remote: source, tlvs });
+        assert.equal(id, "id");
         assert.equal(String(Buffer.from(unread)), "rest");
         assert.equal(await client.readLine(), "there");
       });

@@ -1,11 +1,10 @@
 import type { SocketRequest } from "../../base/request.js";
-import type { AcceptedTransport } from "../../transport/transport.js";
 import type { SocketSettings } from "../../transport/options.js";
 import type { Reached } from "../route.js";
 
-/** The methods of a socket that the handshakes with proxies use. */
+/** The methods of a socket that the handshakes with proxies, and whoever sends a PROXY header, use. */
 export interface ConversationSocket {
-  write(data: Uint8Array | string): unknown;
+  write(data: Uint8Array | string): PromiseLike<unknown>;
   readExactly(length: number): SocketRequest<Buffer>;
   skip(length: number): SocketRequest<undefined>;
   readUntil(
@@ -17,7 +16,8 @@ export interface ConversationSocket {
 }
 
 /**
- * A conversation with a proxy. It has a socket of its own, which gives its transport away when the proxy has connected.
+ * What comes before the connection is the user's, such as the handshake with a proxy. It has a socket of its own, which
+ * gives its transport away in the end.
  */
 export interface Conversation {
   readonly socket: ConversationSocket;
@@ -29,4 +29,4 @@ export interface Conversation {
 }
 
 /** Begins a conversation over a connected transport. `closed` is called when its descriptor is closed. */
-export type OpenConversation = (transport: AcceptedTransport, closed: () => void) => Conversation;
+export type OpenConversation = (reached: Reached, closed: () => void) => Conversation;

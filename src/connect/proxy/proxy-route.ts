@@ -111,8 +111,8 @@ export class ProxyRoute implements Route, RouteOwner {
     return this.#owner.isReferenced;
   }
 
-  didConnect({ transport }: Reached): void {
-    const conversation = this.#open(transport, () => this.#owner.didCloseDescriptor());
+  didConnect(reached: Reached): void {
+    const conversation = this.#open(reached, () => this.#owner.didCloseDescriptor());
     this.#conversation = conversation;
     const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
     shakeHands(conversation.socket, this.#proxy, this.#wanted).then(
