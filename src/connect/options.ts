@@ -15,7 +15,8 @@ import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings.js";
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
-import { checkProxy, checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
+import { checkProxy, type ProxyOptions } from "./proxy/options.js";
+import { checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
 import { checkProxyHeader, type ProxyHeader, type ProxyHeaderOptions } from "./proxy-header.js";
 import { withoutBrackets } from "./resolve.js";
 
@@ -83,14 +84,15 @@ export interface ConnectOptions extends TcpOptions {
   /**
    * The URL of a proxy to connect through: `"socks5://user:password@host:port"` (this machine looks up the addresses of
    * `host`), `socks5h` (the proxy looks them up), or `http` (CONNECT; the proxy looks them up). User name and password
-   * are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`.
+   * are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`. An object has
+   * the URL as its `url`, and adds `headers` to the request that an `http` proxy gets.
    *
    * With a proxy, `family`, `localAddress`, `interface` and the like apply to the connection to the proxy, which is not
    * encrypted; the TLS handshake of `tls` takes place with `host`. Cannot be combined with `path` or `service`. If the
    * proxy refuses, the connect fails with `PROXY`.
    * @default none
    */
-  proxy?: string | undefined;
+  proxy?: string | ProxyOptions | undefined;
   /**
    * Begins the connection with a PROXY header, which tells a server behind this side whose connection it is. It is sent
    * before the TLS handshake of `tls` and before every queued write, through a proxy too, and does not count in

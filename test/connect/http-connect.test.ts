@@ -13,6 +13,7 @@ const OPEN: ProxyServer = {
   port: 8080,
   username: null,
   password: "",
+  fields: "",
 };
 const LOCKED: ProxyServer = { ...OPEN, username: "Jürgen", password: "hunter2" };
 const TARGET: ProxyTarget = { host: "example.org", port: 443 };
@@ -45,6 +46,11 @@ const SUCCESSES: readonly Success[] = [
   reaching("an IPv6 address", "2001:db8::1", 65_535, "[2001:db8::1]:65535"),
   reaching("a name beyond ASCII", "bücher.example", 1, "xn--bcher-kva.example:1"),
   { name: "a user name and a password", proxy: LOCKED, step: [REQUEST_WITH_LOGIN, SUCCESS] },
+  {
+    name: "header fields",
+    proxy: { ...LOCKED, fields: "X-A: ü\r\nX-B: b\r\n" },
+    step: [Buffer.from(REQUEST_WITH_LOGIN.replace(/\r\n$/, "X-A: ü\r\nX-B: b\r\n\r\n"), "latin1"), SUCCESS],
+  },
   { name: "no reason phrase", step: [REQUEST, "HTTP/1.1 200\r\n\r\n"] },
   { name: "HTTP/1.0", step: [REQUEST, "HTTP/1.0 200 OK\r\n\r\n"] },
   { name: "another 2xx", step: [REQUEST, "HTTP/1.1 299 Why not\r\n\r\n"] },

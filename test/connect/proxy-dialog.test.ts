@@ -7,7 +7,15 @@ import { failure, settled } from "../support/delegates.js";
 import { connectedToProxy } from "./scripted-proxy.js";
 import { bracketed, ProxyDialog } from "#dist/connect/proxy/dialog.js";
 
-const PROXY = { kind: "http", resolvesNames: true, host: "::1", port: 3128, username: null, password: "" } as const;
+const PROXY = {
+  kind: "http",
+  resolvesNames: true,
+  host: "::1",
+  port: 3128,
+  username: null,
+  password: "",
+  fields: "",
+} as const;
 const TARGET = { host: "a.test", port: 7 };
 const LEFT = "it closed the connection before its answer was complete";
 const LOST = "the connection to it was lost";

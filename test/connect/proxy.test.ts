@@ -6,7 +6,8 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { anyCharacter } from "../support/characters.js";
 import { runs } from "../support/runs.js";
-import { checkProxy, checkTargetHost, type ProxyServer } from "#dist/connect/proxy/proxy-url.js";
+import { checkProxy, type ProxyOptions } from "#dist/connect/proxy/options.js";
+import { checkTargetHost, type ProxyServer } from "#dist/connect/proxy/proxy-url.js";
 
 const SOCKS5: ProxyServer = {
   kind: "socks5",
@@ -15,6 +16,7 @@ const SOCKS5: ProxyServer = {
   port: 1080,
   username: null,
   password: "",
+  fields: "",
 };
 const HTTP: ProxyServer = { ...SOCKS5, kind: "http", resolvesNames: true, port: 80 };
 
@@ -104,6 +106,39 @@ const BAD: readonly (readonly [string, RegExp])[] = [
   ["http://user:hunter2%0d%0a@host", /without control characters/],
 ];
 
+const http = (headers: unknown): unknown => ({ url: "http://proxy.example", headers });
+
+const WRONG_OPTIONS: readonly (readonly [name: string, options: unknown, message: RegExp])[] = [
+  ["a wrong url", { url: "gopher://hunter2" }, /^Expected proxy\.url to be a URL that begins/],
+  [
+    "an unknown option",
+    { url: "http://x", header: {} },
+    /options of proxy to have no names but headers, url, got "header"/,
+  ],
+  [
+    "headers for SOCKS5",
+    { url: "socks5://x", headers: { A: "hunter2" } },
+    /proxy\.headers only with an http:\/\/ proxy/,
+  ],
+  ["headers in a string", http("A: hunter2".length), /proxy\.headers to be an object/],
+  ["no name", http({ "": "hunter2" }), /the names in proxy\.headers/],
+  ["a name with a value", http({ "A: hunter2": "" }), /the names in proxy\.headers/],
+  ["a name with a line break", http({ "A\r\nB": "hunter2" }), /the names in proxy\.headers/],
+  ["a value with a line break", http({ A: "hunter2\r\nB: c" }), /the values in proxy\.headers/],
+  ["a value with a bare CR", http({ A: "hunter2\r" }), /the values in proxy\.headers/],
+  ["a value with a NUL", http({ A: "hunter2\0" }), /the values in proxy\.headers/],
+  ["a value beyond bytes", http({ A: "hunter2\u{2082}" }), /the values in proxy\.headers/],
+  ["a value that is no string", http({ A: ["hunter2"] }), /the values in proxy\.headers/],
+  ["a host of its own", http({ HOST: "hunter2" }), /none of host, content-length, transfer-encoding, got "HOST"/],
+  ["a body", http({ "Content-Length": "hunter2" }), /none of host/],
+  ["chunks", http({ "transfer-encoding": "hunter2" }), /none of host/],
+  [
+    "two ways to log in",
+    { url: "http://user@proxy.example", headers: { "proxy-authorization": "hunter2" } },
+    /either a user name in proxy\.url or Proxy-Authorization in proxy\.headers, got both/,
+  ],
+];
+
 describe("the proxy option", () => {
   for (const [url, expected] of Object.entries(GOOD)) {
     it(`takes ${inspect(url, { maxStringLength: 60 })}`, () => assert.deepEqual(checkProxy(url), expected));
@@ -113,9 +148,11 @@ describe("the proxy option", () => {
 
   for (const value of WRONG_TYPES) {
     it(`cannot be ${inspect(value)}`, () => {
-      assert.throws(() => checkProxy(value), { name: "TypeError", message: /^Expected proxy to be a URL.*, got / });
+      const given = value as string;
+      const message = /^Expected proxy(\.url)? to be a URL.*, got /;
+      assert.throws(() => checkProxy(given), { name: "TypeError", message });
       assert.throws(
-        () => checkProxy(value),
+        () => checkProxy(given),
         (error: Error) => !error.message.includes("hunter2"),
       );
     });
@@ -129,6 +166,34 @@ describe("the proxy option", () => {
           assert.ok(error instanceof RangeError);
           assert.match(error.message, message);
           assert.doesNotMatch(error.message, /hunter2|ter2/);
+          return true;
+        },
+      );
+    });
+  }
+
+  for (const [url, expected] of Object.entries(GOOD)) {
+    it(`takes { url: ${inspect(url, { maxStringLength: 60 })} }`, () => {
+      assert.deepEqual(checkProxy({ url, headers: undefined }), expected);
+    });
+  }
+
+  it("takes header fields, of which those that are undefined are none", () => {
+    const headers = { "Proxy-Authorization": "Bearer hunter2", "X-A": "", "x-b": "a\tb\xff", None: undefined };
+    const fields = "Proxy-Authorization: Bearer hunter2\r\nX-A: \r\nx-b: a\tb\xff\r\n";
+    assert.deepEqual(checkProxy({ url: "http://proxy.example", headers }), { ...HTTP, fields });
+    assert.deepEqual(checkProxy({ url: "socks5://proxy.example", headers: { None: undefined } }), SOCKS5);
+  });
+
+  for (const [name, options, message] of WRONG_OPTIONS) {
+    it(`cannot have ${name}, and shows no value`, () => {
+      assert.throws(
+        () => checkProxy(options as ProxyOptions),
+        (error: Error) => {
+          assert.ok(error instanceof TypeError || error instanceof RangeError);
+          assert.match(error.message, message);
+          assert.match(error.message, /^Expected .*, got /);
+          assert.doesNotMatch(error.message, /hunter2/);
           return true;
         },
       );

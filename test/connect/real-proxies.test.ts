@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
-import { AsyncSocket, AsyncSocketError } from "asyncsocket";
+import { AsyncSocket, AsyncSocketError, type ProxyOptions } from "asyncsocket";
 import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
 import { assertNothingLeft, portOf } from "../support/transports.js";
 import { deadPort, LOCALHOST, startSilent } from "./silent-program.js";
@@ -34,7 +34,7 @@ async function startEcho(t: TestContext): Promise<number> {
   return portOf(listener);
 }
 
-async function through(t: TestContext, proxy: string, target: ProxyTarget): Promise<AsyncSocket> {
+async function through(t: TestContext, proxy: string | ProxyOptions, target: ProxyTarget): Promise<AsyncSocket> {
   const socket = new AsyncSocket();
   t.after(() => socket.disconnect());
   return await socket.connect({ ...target, proxy });
@@ -156,6 +156,13 @@ describe("CONNECT, with tinyproxy", needs("tinyproxy", "tinyproxy"), () => {
     const target = { host: LOCALHOST, port: await startEcho(t) };
     const port = await startTinyproxy(t, "BasicAuth user hunter2");
     await assertEchoes(await through(t, `http://${LOGIN}@${LOCALHOST}:${port}`, target));
+  });
+
+  it("logs in by a header field", async (t) => {
+    const target = { host: LOCALHOST, port: await startEcho(t) };
+    const port = await startTinyproxy(t, "BasicAuth user hunter2");
+    const headers = { "Proxy-Authorization": `Basic ${Buffer.from("user:hunter2").toString("base64")}` };
+    await assertEchoes(await through(t, { url: `http://${LOCALHOST}:${port}`, headers }, target));
   });
 
   it("is told that it has to log in", async (t) => {

@@ -14,6 +14,7 @@ const OPEN: ProxyServer = {
   port: 1080,
   username: null,
   password: "",
+  fields: "",
 };
 const LOCKED: ProxyServer = { ...OPEN, username: "Jürgen", password: "hunter2" };
 const TARGET: ProxyTarget = { host: "example.org", port: 443 };

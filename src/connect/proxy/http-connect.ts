@@ -93,9 +93,10 @@ function shown(line: Buffer): string {
   return safe.length > SHOWN_MAX ? `${safe.slice(0, SHOWN_MAX)}…` : safe;
 }
 
-function encodeRequest({ username, password }: ProxyServer, { host, port }: ProxyTarget): string {
+function encodeRequest({ username, password, fields }: ProxyServer, { host, port }: ProxyTarget): Buffer {
   const authority = `${bracketed(checkTargetHost(host).text)}:${port}`;
   const login = Buffer.from(`${username ?? ""}:${password}`).toString("base64");
   const authorization = username === null ? "" : `Proxy-Authorization: Basic ${login}\r\n`;
-  return `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${authorization}\r\n`;
+  const request = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${authorization}${fields}\r\n`;
+  return Buffer.from(request, "latin1");
 }

@@ -1,4 +1,4 @@
-/** Checks the `proxy` option. No error message ever shows a password, or any text that might contain one. */
+/** Checks the URL of a proxy. No error message ever shows a password, or any text that might contain one. */
 
 import { isIPv6 } from "node:net";
 import { wrongRange, wrongType } from "../../base/checks.js";
@@ -16,6 +16,8 @@ export interface ProxyServer {
   /** The user name; null if there is none, and then there is no password either. */
   readonly username: string | null;
   readonly password: string;
+  /** Header fields to add to a CONNECT request, each with its CR LF. */
+  readonly fields: string;
 }
 
 /** The host and port that the proxy is asked to connect to. */
@@ -52,31 +54,33 @@ const HIDDEN = "something else (not shown: it may hold a password)";
  * Checks and parses a proxy URL: `socks5://`, `socks5h://` or `http://`, then optionally `user:password@`
  * (percent-encoded), a host, and optionally `:port`. The default port is 1080 for SOCKS, and 80 for HTTP, as in every
  * URL of these schemes.
+ * @param option the option that the URL is given by
  * @throws TypeError for anything but a string
  * @throws RangeError for any other string; its message shows no part of the string but the scheme
  */
-export function checkProxy(value: unknown): ProxyServer | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value !== "string") throw wrongType("proxy", 'a URL in a string, as "socks5://host:1080"', value);
+export function checkProxyURL(option: string, value: unknown): ProxyServer {
+  if (typeof value !== "string") throw wrongType(option, 'a URL in a string, as "socks5://host:1080"', value);
   const name = SCHEME.exec(value)?.[0].toLowerCase();
   const scheme = SCHEMES.get(name?.slice(0, -3) ?? "");
   if (scheme === undefined) {
-    if (name === undefined) throw hidden("proxy", "a URL that begins with socks5://, socks5h:// or http://");
-    throw wrongRange("proxy", "a URL that begins with socks5://, socks5h:// or http://", name);
+    if (name === undefined) throw hidden(option, "a URL that begins with socks5://, socks5h:// or http://");
+    throw wrongRange(option, "a URL that begins with socks5://, socks5h:// or http://", name);
   }
   const parts = SHAPE.exec(value);
-  if (parts === null) throw hidden("proxy", "a scheme, then user:password@ or not, a host, and :port or not");
+  if (parts === null) throw hidden(option, "a scheme, then user:password@ or not, a host, and :port or not");
   const [, , login, host = "", port] = parts;
   return {
     kind: scheme.kind,
     resolvesNames: scheme.resolvesNames,
+    fields: "",
     host: checkHost(host),
     port: port === undefined || port === "" ? scheme.defaultPort : checkPort(port),
     ...(login === undefined || login === "" ? { username: null, password: "" } : checkLogin(scheme.kind, login)),
   };
 }
 
-function hidden(name: string, expected: string): RangeError {
+/** An error that shows nothing of the value. */
+export function hidden(name: string, expected: string): RangeError {
   return new RangeError(`Expected ${name} to be ${expected}, got ${HIDDEN}`);
 }
 
