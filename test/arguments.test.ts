@@ -107,6 +107,7 @@ const LIMITS: Wrong = {
   handshakeMs: NOT_MS,
   lingerMs: NOT_MS,
   idleMs: NOT_MS,
+  bytesPerSecond: SIZE_LIMIT,
   connections: NOT_BOUND.filter((value) => value !== 0),
   connectionsPerAddress: SIZE_LIMIT,
   ipv6PrefixLength: [...SIZE_LIMIT, 129],

@@ -35,6 +35,14 @@ export interface Limits {
    */
   idleMs?: number | undefined;
   /**
+   * The least rate of a read, from when its first byte has come, and of writes that wait for the peer. It is an
+   * average, and the first 5 000 ms are free: in s seconds, (s - 5) times as many bytes must have come for the read, or
+   * the peer must have taken them. Otherwise the read fails with `READ_TIMEOUT`, or the write with `WRITE_TIMEOUT`. The
+   * delegate is not asked. A read for which nothing has come waits as long as its `timeout` says. Over TLS bytes come
+   * when their record is whole, up to 16 KiB at once. @default Infinity: no rate is asked for
+   */
+  bytesPerSecond?: number | undefined;
+  /**
    * How many connections of a listener may be open at once. A further connection is reset, and reported to
    * `didFailAccept` with `ACCEPT`. @default 65 536
    */
@@ -65,6 +73,7 @@ const DEFAULT_LIMITS: FullLimits = {
   handshakeMs: 10_000,
   lingerMs: 5_000,
   idleMs: Infinity,
+  bytesPerSecond: Infinity,
   connections: 65_536,
   connectionsPerAddress: Infinity,
   ipv6PrefixLength: 128,

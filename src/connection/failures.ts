@@ -2,6 +2,7 @@
 
 import { inWords } from "../base/errno.js";
 import { AsyncSocketError, isCode, type ShortCode } from "../base/errors.js";
+import type { Entry } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 import type { ReadQueue } from "../pump/read-queue.js";
 import type { WriteEntry } from "../pump/write-queue.js";
@@ -11,30 +12,44 @@ export type ReadFailure = "READ_TIMEOUT" | "READ_LIMIT" | "BAD_FRAME" | "BAD_STA
 
 /**
  * Makes the error of a read. If the read is the current one, the bytes that arrived for it are copied into `partial`.
+ * @param leastRate `limits.bytesPerSecond`, if the read was slower than that
  */
-export function readError(queue: ReadQueue, entry: ReadEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+export function readError(
+  queue: ReadQueue,
+  entry: ReadEntry,
+  code: ShortCode,
+  cause?: unknown,
+  leastRate?: number,
+): AsyncSocketError {
   const isCurrent = queue.head === entry && entry._state === "current";
   const partial = isCurrent ? queue.partial(entry) : undefined;
   const isSkip = entry.kind === "skip";
   const bytesDone = !isCurrent ? 0 : isSkip ? queue.skipped : queue.bytesDone(entry);
-  const message = `${entry.kind} ${readWords(code, entry, bytesDone, cause)}`;
+  const message = `${entry.kind} ${readWords(code, entry, bytesDone, cause, leastRate)}`;
   return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, partial, cause });
 }
 
-export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown): AsyncSocketError {
+/** @param leastRate `limits.bytesPerSecond`, if the write was slower than that */
+export function writeError(entry: WriteEntry, code: ShortCode, cause?: unknown, leastRate?: number): AsyncSocketError {
   const bytesDone = entry.sent;
-  const message = `${entry.kind} ${writeWords(code, entry, cause)}`;
+  const message = `${entry.kind} ${writeWords(code, entry, cause, leastRate)}`;
   return new AsyncSocketError(code, message, { operation: entry.kind, tag: entry.tag, bytesDone, cause });
 }
 
-function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: unknown): string {
+function readWords(
+  code: ShortCode,
+  entry: ReadEntry,
+  bytesDone: number,
+  cause: unknown,
+  leastRate: number | undefined,
+): string {
   const came =
     entry.kind === "skip"
       ? `${bytesDone} of ${entry.framing.exactLength} bytes are dropped`
       : `${bytesDone} bytes had come for it and stay unread`;
   switch (code) {
     case "READ_TIMEOUT":
-      return `timed out after ${entry.timeoutMs} ms; ${came}`;
+      return `${late(entry, leastRate)}; ${came}`;
     case "READ_LIMIT":
       if (cause !== undefined) return `would give a longer string than this runtime has; ${came}`;
       return `found no message that ends within maxLength, ${entry.limit - entry.framing.headerBytes} bytes; ${came}`;
@@ -49,11 +64,11 @@ function readWords(code: ShortCode, entry: ReadEntry, bytesDone: number, cause: 
   }
 }
 
-function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string {
+function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown, leastRate: number | undefined): string {
   const out = `${entry.sent} of ${entry.total} bytes are out`;
   switch (code) {
     case "WRITE_TIMEOUT":
-      return `timed out after ${entry.timeoutMs} ms; ${out}`;
+      return `${late(entry, leastRate)}; ${out}`;
     case "QUEUE_FULL":
       return `of ${entry.total} bytes would pass limits.writeQueue`;
     case "BAD_STATE":
@@ -61,6 +76,11 @@ function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown): string 
     default:
       return `${commonWords(code, cause)}; ${out}`;
   }
+}
+
+function late(entry: Entry, leastRate: number | undefined): string {
+  if (leastRate === undefined) return `timed out after ${entry.timeoutMs} ms`;
+  return `was slower than limits.bytesPerSecond, ${leastRate}`;
 }
 
 function commonWords(code: ShortCode, cause: unknown): string {

@@ -16,6 +16,7 @@ import type { CloseReason } from "./close-reason.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { RemoteConnection } from "./destination.js";
 import type { Phase } from "./phase.js";
+import type { RateFloorOwner } from "./rate-floor.js";
 
 /** The parts of a socket that its connection uses: the delegate to tell, and some properties. */
 export interface SocketFace {
@@ -91,12 +92,12 @@ interface TimedHalf {
 }
 
 /** What the timer sees. */
-export interface TimerOwner extends FlushingOwner {
+export interface TimerOwner extends FlushingOwner, RateFloorOwner {
   readonly transport: Transport | null;
   readonly isReferenced: boolean;
   readonly isPaused: boolean;
-  readonly reading: EndingReads & TimedHalf;
-  readonly writing: EndingWrites & TimedHalf & { account(): void };
+  readonly reading: EndingReads & TimedHalf & RateFloorOwner["reading"];
+  readonly writing: EndingWrites & TimedHalf & RateFloorOwner["writing"] & { account(): void };
   readonly upgrade: { readonly dueAt: number; expire(now: number): void } | null;
   expireConnect(): void;
 }

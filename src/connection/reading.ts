@@ -249,8 +249,8 @@ export class Reading implements RequestOwner {
    * Fails a read because of a timeout or limit. That closes the connection, unless the read has `onFailure:
    * "continue"`.
    */
-  #lose(entry: ReadEntry, code: ReadFailure, cause?: unknown): void {
-    const error = readError(this.queue, entry, code, cause);
+  #lose(entry: ReadEntry, code: ReadFailure, cause?: unknown, leastRate?: number): void {
+    const error = readError(this.queue, entry, code, cause, leastRate);
     this.fail(entry, error);
     if (entry.failsAlone) this.hold();
     else if (code === "READ_TIMEOUT") this.#connection.closeLate(error);
@@ -278,6 +278,11 @@ export class Reading implements RequestOwner {
       if (asked === this.waiting && now >= wait.dueAt(asked)) this.#lose(asked, "READ_TIMEOUT");
       return;
     }
+  }
+
+  /** Fails the current read because its bytes come more slowly than `limits.bytesPerSecond`. */
+  expireSlow(): void {
+    if (this.waiting !== null) this.#lose(this.waiting, "READ_TIMEOUT", undefined, this.limits.bytesPerSecond);
   }
 
   /** Tells the delegate how many bytes have arrived for the current read since the last report. */

@@ -3,6 +3,7 @@ import { type Deadlines, deadlinesOf, type Sleeper } from "../pump/deadlines.js"
 import { type Entry, NO_TIMEOUT, type Wait } from "../pump/entry.js";
 import { endLingering, isFlushing } from "./closing.js";
 import type { TimerOwner } from "./owner.js";
+import { RateFloor } from "./rate-floor.js";
 
 /**
  * After a deadline has passed, the timer waits for a turn of the event loop in which nothing arrives for the
@@ -34,6 +35,8 @@ export class ConnectionTimer implements Sleeper {
   /** After a deadline has passed: the number of turns after which it strikes at the latest. 0 if none has passed. */
   #turnsLeft = 0;
   #armedIn: Deadlines | null = null;
+  /** Made when `limits.bytesPerSecond` is set. */
+  #floor: RateFloor | null = null;
   readonly #connection: TimerOwner;
 
   constructor(connection: TimerOwner) {
@@ -90,6 +93,10 @@ export class ConnectionTimer implements Sleeper {
     let dueAt = Math.min(this.connectDueAt, this.#lingerDueAt, this.#flushDueAt());
     dueAt = Math.min(dueAt, this.#start(reading.waiting, reading.wait), this.#start(writing.waiting, writing.wait));
     if (upgrade !== null) dueAt = Math.min(dueAt, upgrade.dueAt);
+    if (limits.bytesPerSecond !== Infinity) {
+      this.#floor ??= new RateFloor(this.#connection);
+      dueAt = Math.min(dueAt, this.#floor.dueAt());
+    }
     return isOpen ? Math.min(dueAt, this.#activeAt + limits.idleMs) : dueAt;
   }
 
@@ -142,6 +149,7 @@ export class ConnectionTimer implements Sleeper {
   wake(now: number): void {
     if (this.#turnsLeft > 0) return;
     if (now >= this.#lookAt) this.#look(now);
+    this.#floor?.look(now);
     if (now < this.#firstDueAt()) {
       this.arm();
       return;
@@ -184,6 +192,7 @@ export class ConnectionTimer implements Sleeper {
       connection.upgrade?.expire(now);
       connection.reading.expire(now);
       connection.writing.expire(now);
+      this.#floor?.expire(now);
       this.#expireIdle(now);
     }
   }

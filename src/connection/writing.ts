@@ -270,6 +270,13 @@ export class Writing implements RequestOwner {
     }
   }
 
+  /** Fails the current write because the peer takes bytes more slowly than `limits.bytesPerSecond`. */
+  expireSlow(): void {
+    const { waiting } = this;
+    const { bytesPerSecond } = this.#connection.limits;
+    if (waiting !== null) this.fail(waiting, writeError(waiting, "WRITE_TIMEOUT", undefined, bytesPerSecond));
+  }
+
   /** Tells the delegate how many bytes of the current write were sent since the last report. */
   report(): boolean {
     const { socket, isCarrying } = this.#connection;

@@ -74,6 +74,10 @@ export class MemoryTransport implements AcceptedTransport {
     return this.outgoing?.bytesInHand ?? 0;
   }
 
+  get countsInHand(): boolean {
+    return true;
+  }
+
   get underWayBytes(): number {
     return this.outgoing?.bytesUnderWay ?? 0;
   }

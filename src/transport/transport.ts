@@ -24,6 +24,8 @@ export interface Transport {
   write(parts: readonly Uint8Array[]): boolean;
   /** How many bytes of the present batch the operating system has not taken; all of them where that is not known. */
   readonly inHandBytes: number;
+  /** Whether `inHandBytes` shows which part of a batch is out, before all of it is. @default false */
+  readonly countsInHand?: boolean | undefined;
   /** How many bytes in the operating system's send queue the peer's system has not acknowledged; 0 where unknown. */
   readonly underWayBytes: number;
   /**

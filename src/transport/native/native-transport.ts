@@ -178,6 +178,10 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return left !== this.inHandBytes;
   }
 
+  get countsInHand(): boolean {
+    return true;
+  }
+
   get underWayBytes(): number {
     return this.#id < 0 ? 0 : addon.sendQueue(this.#id);
   }

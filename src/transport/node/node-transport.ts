@@ -290,6 +290,10 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
     return Math.min(this.#inHand, writeQueueSize(this.#socket) ?? this.#inHand);
   }
 
+  get countsInHand(): boolean {
+    return this.#below === null && writeQueueSize(this.#socket) !== undefined;
+  }
+
   get underWayBytes(): number {
     const stream = this.#below ?? this.#socket;
     return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : 0;
