@@ -69,8 +69,8 @@ function inList({ where, error }: Tried): string {
   return where === "" ? words : `${where}: ${words}`;
 }
 
-/** The cause: the only error, or an AggregateError with all of them, which has the code of the first, as in Node. */
-function causeOf(tried: readonly Tried[]): Error | undefined {
+/** The cause of a failure: the only error, or an AggregateError with all of them, which has the code of the first, as in Node. */
+export function causeOf(tried: readonly Tried[]): Error | undefined {
   const errors = tried.flatMap(({ error }) => (error === null ? [] : [error]));
   const [first] = errors;
   if (errors.length <= 1) return first;

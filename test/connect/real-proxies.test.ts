@@ -15,9 +15,9 @@ const LOGIN = "user:hunter2";
 after(assertNothingLeft);
 
 /** Says welcome, and then sends all back. */
-async function startEcho(t: TestContext): Promise<number> {
+async function startEcho(t: TestContext, host = LOCALHOST): Promise<number> {
   const listener = await AsyncSocket.listen({
-    host: LOCALHOST,
+    host,
     port: 0,
     delegate: {
       didAccept(_listener, socket) {
@@ -49,6 +49,24 @@ async function assertEchoes(socket: AsyncSocket): Promise<void> {
   assert.equal((await socket.disconnectAfterWriting()).by, "local");
 }
 
+/** The echo listens at the last of the addresses that are found for its name alone. */
+async function assertGoesOn(t: TestContext, proxyPort: number): Promise<void> {
+  const port = await startEcho(t, "127.0.0.97");
+  const socket = new AsyncSocket();
+  t.after(() => socket.disconnect());
+  await socket.connect({
+    host: "echo.test",
+    port,
+    proxy: `socks5://${LOCALHOST}:${proxyPort}`,
+    lookup: (_host, _options, done) =>
+      done(
+        null,
+        [LOCALHOST, "127.0.0.98", "127.0.0.97"].map((address) => ({ address, family: 4 })),
+      ),
+  });
+  await assertEchoes(socket);
+}
+
 async function assertRefuses(t: TestContext, url: string, target: ProxyTarget, message: RegExp): Promise<void> {
   await assert.rejects(through(t, url, target), (error) => {
     assert.ok(error instanceof AsyncSocketError);
@@ -64,6 +82,10 @@ function startMicrosocks(t: TestContext, ...options: string[]): Promise<number> 
 }
 
 describe("SOCKS5, with microsocks", needs("microsocks", "microsocks"), () => {
+  it("goes on to the next address where nothing listens", async (t) => {
+    await assertGoesOn(t, await startMicrosocks(t));
+  });
+
   for (const scheme of ["socks5", "socks5h"]) {
     for (const host of [LOCALHOST, "localhost"]) {
       it(`connects to ${host} by ${scheme}`, async (t) => {
@@ -125,6 +147,10 @@ socks pass { ${rule} }
       await assertEchoes(await through(t, `socks5h://${LOCALHOST}:${await startDante(t)}`, target));
     });
   }
+
+  it("goes on to the next address where nothing listens", async (t) => {
+    await assertGoesOn(t, await startDante(t));
+  });
 
   it("is told what its rules forbid, and where nothing listens", async (t) => {
     const url = `socks5://${LOCALHOST}:${await startDante(t)}`;

@@ -1,6 +1,7 @@
 /** `connect({ proxy })`: to the proxy, the talk with it, and what the connection is afterwards. */
 
 import assert from "node:assert/strict";
+import type { LookupFunction } from "node:net";
 import { after, describe, it, type TestContext } from "node:test";
 import {
   AsyncSocket,
@@ -214,6 +215,128 @@ describe("connecting through a proxy", () => {
       assert.equal((await socket.closed).error, error);
     });
   }
+
+  describe("by SOCKS5, to a host with several addresses", () => {
+    const proxy = "socks5://proxy.test:1080";
+    const asked = (last: number): Buffer => Buffer.of(5, 1, 0, 1, 192, 0, 2, last, 0, 80);
+    const refused = (code: number): Buffer => Buffer.of(5, code);
+
+    for (const chunking of CHUNKINGS) {
+      it(`asks for the next one where the proxy does not reach the first, ${chunking.name}`, async (t) => {
+        const { connect, accept, socket } = await stage(t, chunking);
+        const connecting = connect({ proxy });
+        const first = await accept();
+        await play(first, [HELLO, [asked(7), refused(5)]]);
+        const second = await accept();
+        await Promise.all([end(first), play(second, [HELLO, [asked(8), DONE]]), connecting]);
+        await assertInStep(socket, second);
+      });
+    }
+
+    for (const code of [1, 3, 4, 5, 6, 8]) {
+      it(`names each of them where none is reached (reply ${code})`, async (t) => {
+        const { connect, accept, socket } = await stage(t);
+        const connecting = failure(connect({ proxy }));
+        await play(await accept(), [HELLO, [asked(7), refused(code)]]);
+        await play(await accept(), [HELLO, [asked(8), refused(4)]]);
+        const error = await connecting;
+        assert.equal(error.code, "ERR_ASYNCSOCKET_PROXY");
+        const expected = new RegExp(
+          String.raw`^Cannot connect to target\.test port 80 through the proxy proxy\.test:1080: ` +
+            String.raw`192\.0\.2\.7: .*\(reply ${code}\); 192\.0\.2\.8: no route to that host \(reply 4\)$`,
+        );
+        assert.match(error.message, expected);
+        assert.ok(error.cause instanceof AggregateError);
+        assert.equal((await socket.closed).error, error);
+      });
+    }
+
+    for (const [name, code] of [
+      ["the proxy's rules forbid it", 2],
+      ["the proxy makes no connections", 7],
+      ["the reason is unknown", 99],
+    ] as const) {
+      it(`asks for no other one where ${name}`, async (t) => {
+        const { connect, accept, network } = await stage(t);
+        const connecting = failure(connect({ proxy }));
+        const only = await accept();
+        await play(only, [HELLO, [asked(7), refused(code)]]);
+        assert.match(
+          (await connecting).message,
+          new RegExp(String.raw`^Cannot connect to 192\.0\.2\.7 port 80 .*\(reply ${code}\)$`),
+        );
+        await end(only);
+        assert.equal(network.connections.length, 0);
+      });
+    }
+
+    it("says what the first one met where the proxy is gone for the second", async (t) => {
+      const { connect, accept, network } = await stage(t);
+      const connecting = failure(connect({ proxy }));
+      const first = await accept();
+      network.refuse("192.0.2.1");
+      await play(first, [HELLO, [asked(7), refused(5)]]);
+      const error = await connecting;
+      assert.equal(error.code, "ERR_ASYNCSOCKET_PROXY");
+      assert.match(
+        error.message,
+        /192\.0\.2\.7: nothing listens there \(reply 5\); 192\.0\.2\.8: .*the proxy proxy\.test:1080/,
+      );
+    });
+
+    it("is under one timeout for all, which tells of those that were not reached", async (t) => {
+      const { connect, accept, clock, socket } = await stage(t);
+      const connecting = failure(connect({ proxy, timeout: 500 }));
+      await play(await accept(), [HELLO, [asked(7), refused(5)]]);
+      await accept();
+      await turn();
+      clock.advance(500);
+      const error = await connecting;
+      assert.equal(error.code, "ERR_ASYNCSOCKET_CONNECT_TIMEOUT");
+      assert.match(error.message, /the proxy proxy\.test:1080 has not answered yet; .*192\.0\.2\.7 .*\(reply 5\)/);
+      await socket.closed;
+      assert.equal(clock.size, 0);
+    });
+
+    it("is ended by a disconnect at the second", async (t) => {
+      const { connect, accept, socket } = await stage(t);
+      const connecting = failure(connect({ proxy }));
+      await play(await accept(), [HELLO, [asked(7), refused(5)]]);
+      const second = await accept();
+      const closed = socket.disconnect();
+      assert.equal((await connecting).code, "ERR_ASYNCSOCKET_CLOSED");
+      await Promise.all([end(second), closed]);
+    });
+
+    it("keeps the settings that were changed at the first", async (t) => {
+      const { connect, accept, socket, network } = await stage(t);
+      const made: boolean[] = [];
+      const factory: TransportFactory = network;
+      const original = factory.connect.bind(network);
+      factory.connect = (endpoint, settings, sink) => {
+        made.push(settings.noDelay);
+        return original(endpoint, settings, sink);
+      };
+      const connecting = connect({ proxy });
+      const first = await accept();
+      socket.setNoDelay(false);
+      await play(first, [HELLO, [asked(7), refused(5)]]);
+      const second = await accept();
+      await Promise.all([play(second, [HELLO, [asked(8), DONE]]), connecting]);
+      assert.deepEqual(made, [true, false]);
+    });
+
+    it("asks once for an address that was found twice, and for 127.0.0.1 first", async (t) => {
+      const { connect, accept } = await stage(t);
+      const found = ["192.0.2.9", "127.0.0.1", "192.0.2.9"].map((address) => ({ address, family: 4 }));
+      const lookup: LookupFunction = (host, _options, done) =>
+        done(null, host === "target.test" ? found : [{ address: "192.0.2.1", family: 4 }]);
+      const connecting = failure(connect({ proxy, lookup }));
+      await play(await accept(), [HELLO, [Buffer.of(5, 1, 0, 1, 127, 0, 0, 1, 0, 80), refused(5)]]);
+      await play(await accept(), [HELLO, [asked(9), refused(5)]]);
+      assert.match((await connecting).message, /: 127\.0\.0\.1: [^;]*; 192\.0\.2\.9: [^;]*$/);
+    });
+  });
 
   it("says that the proxy is not there", async (t) => {
     const { connect } = await stage(t);

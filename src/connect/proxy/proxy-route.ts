@@ -4,19 +4,27 @@ import { type AsyncSocketError, isOurs, socketError } from "../../base/errors.js
 import type { SocketSettings } from "../../transport/options.js";
 import type { Conversation, OpenConversation } from "./conversation.js";
 import type { TransportFactory } from "../../transport/transport.js";
-import { DirectRoute } from "../direct-route.js";
-import { lookupInWords, type Tried } from "../messages.js";
+import { DirectRoute, whereOf } from "../direct-route.js";
+import { causeOf, lookupInWords, type Tried } from "../messages.js";
 import { ask } from "../resolve.js";
 import type { Reached, Route, RouteOwner } from "../route.js";
 import type { IpTarget } from "../options.js";
 import { bracketed } from "./dialog.js";
 import { httpConnectHandshake } from "./http-connect.js";
 import type { ProxyServer, ProxyTarget } from "./proxy-url.js";
-import { socks5Handshake } from "./socks5.js";
+import { socks5Handshake, whyNotReached } from "./socks5.js";
+
+/** An address that the proxy did not reach. */
+interface Missed {
+  readonly where: string;
+  readonly error: Error;
+  readonly why: string;
+}
 
 /**
  * A route through a proxy. A `DirectRoute` connects to the proxy; then a conversation, which has a socket of its own,
- * asks the proxy to connect to the target; then the transport of that socket is handed over.
+ * asks the proxy to connect to the target; then the transport of that socket is handed over. If this side has looked up
+ * the addresses of the target, and the proxy does not reach one of them, all of it begins anew for the next one.
  */
 export class ProxyRoute implements Route, RouteOwner {
   readonly #owner: RouteOwner;
@@ -24,9 +32,12 @@ export class ProxyRoute implements Route, RouteOwner {
   readonly #target: IpTarget;
   readonly #proxy: ProxyServer;
   readonly #open: OpenConversation;
-  readonly #toProxy: DirectRoute;
-  /** The host and port that the proxy is asked to connect to. */
-  #wanted: ProxyTarget;
+  #settings: SocketSettings;
+  #toProxy: DirectRoute;
+  /** The hosts that the proxy is asked for, one after the other: a name, or its addresses. */
+  #hosts: readonly string[];
+  /** Those that it has not reached. */
+  readonly #missed: Missed[] = [];
   #isLookingUp = false;
   #stopLookingUp: (() => void) | null = null;
   #conversation: Conversation | null = null;
@@ -45,9 +56,14 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#target = target;
     this.#proxy = proxy;
     this.#open = open;
-    this.#wanted = { host: target.host, port: target.port };
-    const { host, port } = proxy;
-    this.#toProxy = new DirectRoute(this, factory, { ...target, host, port }, settings, this.#name);
+    this.#settings = settings;
+    this.#hosts = [target.host];
+    this.#toProxy = this.#wayToProxy();
+  }
+
+  #wayToProxy(): DirectRoute {
+    const { host, port } = this.#proxy;
+    return new DirectRoute(this, this.#factory, { ...this.#target, host, port }, this.#settings, this.#name);
   }
 
   get #name(): string {
@@ -65,13 +81,11 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#stopLookingUp = ask(query, 0, (error, found) => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
-      // The proxy can be asked for only one address. For localhost, it is 127.0.0.1, on which more programs listen.
-      const first = found.find(({ address }) => address === "127.0.0.1") ?? found[0];
-      if (first === undefined) this.#fail(error);
-      else {
-        this.#wanted = { host: first.address, port: this.#target.port };
-        this.#toProxy.start();
-      }
+      // For localhost, 127.0.0.1 is the first, on which more programs listen.
+      const first = found.filter(({ address }) => address === "127.0.0.1");
+      this.#hosts = [...new Set([...first, ...found].map(({ address }) => address))];
+      if (found.length === 0) this.#fail(error);
+      else this.#toProxy.start();
     });
   }
 
@@ -88,12 +102,13 @@ export class ProxyRoute implements Route, RouteOwner {
   }
 
   change(settings: Partial<SocketSettings>): void {
+    this.#settings = { ...this.#settings, ...settings };
     this.#toProxy.change(settings);
     this.#conversation?.change(settings);
   }
 
   get tried(): readonly Tried[] {
-    return this.#toProxy.tried;
+    return [...this.#missed.map(({ error }) => ({ where: "", error })), ...this.#toProxy.tried];
   }
 
   get pending(): readonly string[] {
@@ -117,8 +132,12 @@ export class ProxyRoute implements Route, RouteOwner {
     const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
     shakeHands(conversation.socket, this.#proxy, this.#wanted).then(
       () => this.#didShakeHands(conversation),
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.#didNotShakeHands(error),
     );
+  }
+
+  get #wanted(): ProxyTarget {
+    return { host: this.#hosts[this.#missed.length] as string, port: this.#target.port };
   }
 
   didFailToConnect(error: AsyncSocketError): void {
@@ -141,11 +160,38 @@ export class ProxyRoute implements Route, RouteOwner {
     else this.#owner.didConnect(reached);
   }
 
+  /** Asks for the next address, if the proxy says that this one is to blame. */
+  #didNotShakeHands(error: unknown): void {
+    const why = whyNotReached(error);
+    if (this.#isOver || why === undefined || this.#missed.length + 1 >= this.#hosts.length) {
+      this.#fail(error);
+      return;
+    }
+    this.#missed.push({ where: this.#wanted.host, error: error as Error, why });
+    this.#conversation?.disconnect();
+    this.#conversation = null;
+    this.#toProxy = this.#wayToProxy();
+    this.#toProxy.start();
+  }
+
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#conversation?.disconnect();
-    const message = `Cannot connect through ${this.#name}: ${inWords(error)}`;
-    this.#owner.didFailToConnect(isOurs(error) ? error : socketError("PROXY", "connect", message, error));
+    this.#owner.didFailToConnect(this.#missed.length > 0 ? this.#failureOfAll(error) : this.#failure(error));
+  }
+
+  #failure(error: unknown): AsyncSocketError {
+    if (isOurs(error)) return error;
+    return socketError("PROXY", "connect", `Cannot connect through ${this.#name}: ${inWords(error)}`, error);
+  }
+
+  /** The error where several addresses have failed. @param error the last one */
+  #failureOfAll(error: unknown): AsyncSocketError {
+    const last = this.#failure(error);
+    const all = [...this.#missed, { where: this.#wanted.host, error: last, why: whyNotReached(last) ?? last.message }];
+    const reasons = all.map(({ where, why }) => `${where}: ${why}`).join("; ");
+    const message = `Cannot connect to ${whereOf(this.#target)} through ${this.#name}: ${reasons}`;
+    return socketError("PROXY", "connect", message, causeOf(all));
   }
 }

@@ -27,6 +27,17 @@ const REPLIES: ReadonlyMap<number, string> = new Map([
   [8, "it does not take that kind of address"],
 ]);
 
+/** The replies that tell of one address, so that another address of the same host may be reached all the same. */
+const OF_ONE_ADDRESS = [1, 3, 4, 5, 6, 8];
+
+/** Why an address was not reached, by the errors that say so. */
+const reasons = new WeakMap<Error, string>();
+
+/** Why the proxy did not reach the address, if the error says that; undefined if another address would fare no better. */
+export function whyNotReached(error: unknown): string | undefined {
+  return error instanceof Error ? reasons.get(error) : undefined;
+}
+
 /**
  * Asks a SOCKS5 proxy to connect to a target (RFC 1928, RFC 1929). `socket` must be connected to the proxy, with
  * nothing queued. After success, the socket reads from and writes to the target, and no byte of the target's has been
@@ -79,9 +90,16 @@ async function sendPassword(dialog: ProxyDialog, { username, password }: ProxySe
 async function readReply(dialog: ProxyDialog): Promise<void> {
   // The first two bytes tell a refusal, and some proxies send no more than those.
   const code = await readCode(dialog);
-  if (code !== 0) throw dialog.failure(`${REPLIES.get(code) ?? "it gives a reason that nobody knows"} (reply ${code})`);
+  if (code !== 0) throw refusal(dialog, code);
   const addressType = (await dialog.read(2)).readUInt8(1);
   await dialog.skip((await addressBytes(dialog, addressType)) + 2);
+}
+
+function refusal(dialog: ProxyDialog, code: number): Error {
+  const why = `${REPLIES.get(code) ?? "it gives a reason that nobody knows"} (reply ${code})`;
+  const error = dialog.failure(why);
+  if (OF_ONE_ADDRESS.includes(code)) reasons.set(error, why);
+  return error;
 }
 
 async function addressBytes(dialog: ProxyDialog, addressType: number): Promise<number> {
