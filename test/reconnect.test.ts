@@ -437,6 +437,7 @@ const WRONG: Readonly<Record<keyof ReconnectOptions, readonly unknown[]>> = {
   signal: [null, {}, "x", new AbortController()],
   clock: [null, 5, {}, "x"],
   random: [null, 5, "x", {}],
+  onRetry: [null, 5, "x", {}],
 };
 
 const WRONG_CONNECT: readonly unknown[] = [
@@ -457,6 +458,96 @@ const WRONG_CONNECT: readonly unknown[] = [
   { port: 1, transport: null },
   { port: 1, transport: "udp" },
 ];
+
+describe("onRetry", () => {
+  interface Told {
+    readonly error: unknown;
+    readonly waitMs: number;
+    readonly attempt: number;
+  }
+
+  /** Notes what it is told. */
+  function noting(): { told: Told[]; onRetry: NonNullable<ReconnectOptions["onRetry"]> } {
+    const told: Told[] = [];
+    return { told, onRetry: (error, waitMs, attempt) => void told.push({ error, waitMs, attempt }) };
+  }
+
+  it("is told of each failure, of the wait that follows, and of the attempts since the last connection", async (t) => {
+    const place = new Place(t);
+    await place.open();
+    const clock = new Impatient();
+    const outcomes = [false, false, true, true, false, true];
+    const connect: Connector = (signal) =>
+      outcomes[place.tries] === true ? place.connect(signal) : Promise.reject(new Error(`failure ${place.tries++}`));
+    const { told, onRetry } = noting();
+    const loop = reconnect(connect, { clock, onRetry, random: () => 0.5 });
+    for (let i = 0; i < 3; i++) await (await nextOf(loop)).disconnect();
+    assert.deepEqual(
+      told.map(({ error, attempt }) => [(error as Error | null)?.message ?? null, attempt]),
+      [
+        ["failure 0", 1],
+        ["failure 1", 2],
+        [null, 1],
+        [null, 1],
+        ["failure 4", 2],
+      ],
+    );
+    assert.deepEqual(
+      told.map(({ waitMs }) => waitMs),
+      clock.waits,
+      "the waits with their jitter",
+    );
+  });
+
+  it("is told of the error that closed the connection", async (t) => {
+    const place = new Place(t);
+    await place.open();
+    const { told, onRetry } = noting();
+    const loop = reconnect(place.connect, { clock: new Impatient(), onRetry });
+    const socket = await nextOf(loop);
+    await quiet();
+    place.accepted[0]?.reset();
+    await nextOf(loop);
+    assert.equal(told.length, 1);
+    assert.ok(told[0]?.error instanceof AsyncSocketError);
+    assert.equal(told[0].error, socket.closeReason?.error);
+    await loop.return?.();
+  });
+
+  it("is called once the wait is known, and before it", async () => {
+    const clock = new VirtualClock();
+    const { told, onRetry } = noting();
+    const loop = reconnect(() => Promise.reject(new Error("no")), { clock, onRetry, jitter: 0, attempts: 2 });
+    const failed = assert.rejects(loop.next(), { message: "no" });
+    await quiet();
+    assert.deepEqual(
+      told.map(({ waitMs }) => waitMs),
+      [250],
+    );
+    clock.advance(250);
+    await failed;
+    assert.equal(told.length, 1, "not of the failure that the loop throws");
+  });
+
+  it("may abort the loop, and is not called when the loop is left", async () => {
+    for (const abortsInside of [true, false]) {
+      const clock = new VirtualClock();
+      const controller = new AbortController();
+      const { signal } = controller;
+      let calls = 0;
+      const onRetry = (): void => {
+        calls++;
+        if (abortsInside) controller.abort();
+      };
+      const loop = reconnect(() => Promise.reject(new Error("no")), { clock, signal, onRetry });
+      const next = loop.next();
+      if (!abortsInside) controller.abort();
+      await quiet();
+      assert.deepEqual(await next, DONE);
+      assert.deepEqual([calls, clock.size], [abortsInside ? 1 : 0, 0]);
+    }
+  });
+});
 
 describe("the arguments of reconnect", () => {
   const call = reconnect as (connect: unknown, options?: unknown) => unknown;

@@ -11,7 +11,9 @@ import { type Clock, realClock } from "../base/clock.js";
 import { isCode } from "../base/errors.js";
 import { checkNames, named, type OptionNames } from "../base/option-names.js";
 import { onAbort, SocketRequest } from "../base/request.js";
+import { surface } from "../base/uncaught.js";
 import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
+import type { CloseReason } from "../connection/close-reason.js";
 import { AsyncSocket, type AsyncSocketOptions } from "./async-socket.js";
 import { SOCKET_OPTIONS } from "./options.js";
 
@@ -42,6 +44,16 @@ export interface ReconnectOptions {
    */
   signal?: AbortSignal | undefined;
   /**
+   * Called before each delay, to log it or to show that the connection is down.
+   *
+   * `error` is what the attempt has failed with, or the error that closed the connection: null if it was closed without
+   * an error, by either side. `waitMs` is the delay that follows. `attempt` is the number of the attempt after it,
+   * counted from 1 since the last connection; the very first attempt of the loop does not count. What this function
+   * throws becomes an uncaught exception, and the loop goes on.
+   * @default none
+   */
+  onRetry?: ((error: unknown, waitMs: number, attempt: number) => void) | undefined;
+  /**
    * The clock for the delays.
    * @default the clock of the `transport` in the connect options, if that is a factory; else the real clock
    */
@@ -57,6 +69,7 @@ const RECONNECT_OPTIONS: OptionNames<ReconnectOptions> = {
   maxDelayMs: true,
   attempts: true,
   signal: true,
+  onRetry: true,
   clock: true,
   random: true,
 };
@@ -99,11 +112,13 @@ export function reconnect<Tag = unknown, UserData = unknown>(
 ): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
   const given = checkOptions(options) ?? {};
   checkNames("options of reconnect", given, RECONNECT_OPTIONS);
+  checkFunction("onRetry", given.onRetry);
   const connector = connectorOf(connect);
   return new Reconnecting<Tag, UserData>(connector, checkBackoff(given), {
     clock: checkClock(given.clock) ?? clockOf(connect),
     attempts: checkAttempts(given.attempts),
     signal: checkSignal(given.signal),
+    onRetry: given.onRetry,
   });
 }
 
@@ -197,6 +212,7 @@ interface Conditions {
   readonly clock: Clock;
   readonly attempts: number;
   readonly signal: AbortSignal | undefined;
+  readonly onRetry: ReconnectOptions["onRetry"];
 }
 
 /**
@@ -211,6 +227,8 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
   #connectedAt = 0;
   /** The number of failed attempts in a row. */
   #failures = 0;
+  /** The number of delays since the last connection. */
+  #retries = 0;
   #isFirst = true;
   #isOver = false;
   /** Ends the present wait; null if there is none. */
@@ -258,30 +276,39 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
   }
 
   async #nextSocket(): Promise<AsyncSocket<Tag, UserData> | typeof LEFT> {
-    if (this.#socket !== null && (await this.#untilClosed(this.#socket)) === LEFT) return LEFT;
+    let why: unknown = null;
+    if (this.#socket !== null) {
+      const reason = await this.#untilClosed(this.#socket);
+      if (reason === LEFT) return LEFT;
+      why = reason.error;
+    }
     for (;;) {
-      if (!this.#isFirst && (await this.#delay()) === LEFT) return LEFT;
+      if (!this.#isFirst && (await this.#delay(why)) === LEFT) return LEFT;
       this.#isFirst = false;
       try {
         return await this.#try();
       } catch (error) {
         if (this.#isLeft) return LEFT;
         if (!isWorthAnother(error) || ++this.#failures >= this.#conditions.attempts) throw error;
+        why = error;
       }
     }
   }
 
-  async #untilClosed(socket: AsyncSocket<Tag, UserData>): Promise<unknown> {
-    const outcome = await this.#unlessLeft((done) => void socket.closed.then(done));
+  async #untilClosed(socket: AsyncSocket<Tag, UserData>): Promise<CloseReason | typeof LEFT> {
+    const outcome = await this.#unlessLeft<CloseReason>((done) => void socket.closed.then(done));
     this.#socket = null;
     const { clock } = this.#conditions;
     if (clock.now() - this.#connectedAt >= this.#backoff.nextMs) this.#backoff.reset();
     return outcome;
   }
 
-  #delay(): Promise<unknown> {
+  /** @param why what the last attempt failed with, or the error that closed the connection */
+  #delay(why: unknown): Promise<unknown> {
     const { clock } = this.#conditions;
-    const dueAt = clock.now() + this.#backoff.take();
+    const waitMs = this.#backoff.take();
+    const dueAt = clock.now() + waitMs;
+    this.#tell(why, waitMs);
     return this.#unlessLeft((done) => {
       let timer: object;
       const wait = (): void => {
@@ -293,6 +320,16 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
       wait();
       return () => clock.clearTimer(timer);
     });
+  }
+
+  #tell(why: unknown, waitMs: number): void {
+    this.#retries++;
+    if (this.#isLeft) return;
+    try {
+      this.#conditions.onRetry?.(why, waitMs, this.#retries);
+    } catch (error) {
+      surface(error);
+    }
   }
 
   async #try(): Promise<AsyncSocket<Tag, UserData> | typeof LEFT> {
@@ -312,7 +349,7 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
     if (socket === LEFT) return LEFT;
     this.#socket = socket;
     this.#connectedAt = this.#conditions.clock.now();
-    this.#failures = 0;
+    this.#failures = this.#retries = 0;
     return socket;
   }
 

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { AcceptInfo, AsyncSocket, AsyncSocketError } from "asyncsocket";
-import { arrived, shortCode, until } from "../support/delegates.js";
+import { type AcceptInfo, type AsyncSocket, type AsyncSocketError, reconnect } from "asyncsocket";
+import { VirtualClock } from "asyncsocket/testing";
+import { arrived, settled, shortCode, until } from "../support/delegates.js";
 import { opened } from "../support/lifecycle-helpers.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
 import { logOfUncaught, uncaught } from "../support/uncaught.js";
@@ -119,5 +120,28 @@ describe("a delegate that throws", () => {
       assert.equal((await accepted()).userData, "mine");
       assert.equal(refused.length, 1);
     });
+  });
+});
+
+describe("an onRetry that throws", () => {
+  it("surfaces, and the loop goes on", async (t) => {
+    const log = logOfUncaught(t);
+    const clock = new VirtualClock();
+    let tries = 0;
+    const loop = reconnect(() => Promise.reject(new Error(`failure ${++tries}`)), {
+      clock,
+      attempts: 3,
+      onRetry(_error, _waitMs, attempt) {
+        throw new Error(`retry ${attempt}`);
+      },
+    });
+    const failed = assert.rejects(loop.next(), { message: "failure 3" });
+    for (const waits of [1, 2]) {
+      await until(() => log.length === waits, "an exception");
+      await settled();
+      clock.advance(60_000);
+    }
+    await failed;
+    assert.deepEqual(log, ["uncaught retry 1", "uncaught retry 2"]);
   });
 });
