@@ -15,6 +15,7 @@ import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings.js";
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
+import { environmentProxy } from "./proxy/environment.js";
 import { checkProxy, type ProxyOptions } from "./proxy/options.js";
 import { checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
 import { checkProxyHeader, type ProxyHeader, type ProxyHeaderOptions } from "./proxy-header.js";
@@ -85,7 +86,8 @@ export interface ConnectOptions extends TcpOptions {
    * The URL of a proxy to connect through: `"socks5://user:password@host:port"` (this machine looks up the addresses of
    * `host`), `socks5h` (the proxy looks them up), or `http` (CONNECT; the proxy looks them up). User name and password
    * are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`. An object has
-   * the URL as its `url`, and adds `headers` to the request that an `http` proxy gets.
+   * the URL as its `url`, and adds `headers` to the request that an `http` proxy gets. `"env"` takes the proxy that the
+   * environment names, if it names one for this host: by `HTTPS_PROXY`, else `ALL_PROXY`, except for `NO_PROXY`.
    *
    * With a proxy, `family`, `localAddress`, `interface` and the like apply to the connection to the proxy, which is not
    * encrypted; the TLS handshake of `tls` takes place with `host`. Cannot be combined with `path` or `service`. If the
@@ -147,20 +149,22 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
     attemptDelayMs: Math.max(10, attemptDelay === undefined ? 250 : checkMs("attemptDelay", attemptDelay)),
     lookup,
-    proxy: checkProxyOption(options),
   };
+  const proxy = checkProxyOption(options);
   if (path !== undefined) {
     const hasTimeout = options.timeout !== undefined && options.timeout !== Infinity;
     return { path: checkPath(path, options), patienceMs: hasTimeout ? Infinity : BACKLOG_PATIENCE_MS };
   }
   const host = options.host === undefined ? "localhost" : withoutBrackets(checkHostName("host", options.host));
   const needsNoPort = route.service !== undefined && options.port === undefined;
-  if (route.proxy !== undefined) checkTargetHost(host);
-  return { path: null, host, port: needsNoPort ? 0 : checkInteger("port", options.port, 1, 65_535), ...route };
+  const port = needsNoPort ? 0 : checkInteger("port", options.port, 1, 65_535);
+  const server = proxy === "env" ? environmentProxy(host, port) : proxy;
+  if (server !== undefined) checkTargetHost(host);
+  return { path: null, host, port, ...route, proxy: server };
 }
 
-function checkProxyOption({ proxy, path, service }: ConnectOptions): ProxyServer | undefined {
-  const server = checkProxy(proxy);
+function checkProxyOption({ proxy, path, service }: ConnectOptions): ProxyServer | "env" | undefined {
+  const server = proxy === "env" ? proxy : checkProxy(proxy);
   if (server === undefined) return undefined;
   if (path !== undefined) throw new TypeError("Expected either proxy or path, got both");
   if (service !== undefined) throw new TypeError("Expected either proxy or service, got both");
@@ -238,12 +242,13 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
  */
 export function checkConnect(options: ConnectOptions): ConnectCheck {
   checkNames("options of connect", needOptions(options), CONNECT_OPTIONS);
+  const target = connectTarget(options);
   return {
-    target: connectTarget(options),
+    target,
     settings: socketSettings(options),
     timeoutMs: checkMs("timeout", options.timeout),
     signal: checkSignal(options.signal),
-    header: checkProxyHeader(options.proxyProtocol, options.path === undefined && options.proxy === undefined),
+    header: checkProxyHeader(options.proxyProtocol, target.path === null && target.proxy === undefined),
     secure: isAskedFor(options.tls) ? clientSettings(options.tls) : null,
   };
 }
