@@ -19,6 +19,7 @@ export type { MoveOptions, SocketOptions, WebStreams } from "./socket/options.js
 export type { Bytes } from "./base/checks.js";
 export { fixed } from "./framing/fixed.js";
 export type { Framing, MessageFraming } from "./framing/framing.js";
+export type { HeadedMessage, HeadedValue, HeaderPrefix } from "./framing/header-prefixed.js";
 export { json } from "./framing/json.js";
 export { lengthPrefixed, type LengthPrefix } from "./framing/length-prefixed.js";
 export { line, type LineFramingOptions } from "./framing/line.js";

@@ -14,6 +14,7 @@ import {
   type ConnectOptions,
   type DelimitedOptions,
   type FrameOptions,
+  type HeadedMessage,
   type Limits,
   type LineOptions,
   type ListenOptions,
@@ -26,6 +27,7 @@ import {
   type ShutdownResult,
   type SocketRequest,
   type SocketState,
+  lengthPrefixed,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { expectTypeOf } from "expect-type";
@@ -126,6 +128,22 @@ describe("the types of the other calls", () => {
     }
     expectTypeOf(socket).toExtend<AsyncDisposable>();
     expectTypeOf(socket).toExtend<AsyncIterable<Buffer>>();
+  });
+});
+
+describe("the types of built-in framings", () => {
+  compiles("tell what a message with a length before it is read as, and written as", (socket) => {
+    const bare = lengthPrefixed({ lengthBytes: 4, littleEndian: true });
+    expectTypeOf(socket.readMessage(bare)).toEqualTypeOf<SocketRequest<Buffer>>();
+    const headed = lengthPrefixed({ headerBytes: 5, length: (header) => header.readInt32BE(1) - 4 });
+    expectTypeOf(socket.readMessage(headed)).toEqualTypeOf<SocketRequest<HeadedMessage>>();
+    socket.writeMessage(headed, { header: Buffer.alloc(5), body: ["a", "b"] });
+    // @ts-expect-error a body without its header
+    socket.writeMessage(headed, "ab");
+    // @ts-expect-error a length field, or a header
+    lengthPrefixed({ lengthBytes: 4, headerBytes: 5, length: () => 1 });
+    // @ts-expect-error no function for the length
+    lengthPrefixed({ headerBytes: 5 });
   });
 });
 

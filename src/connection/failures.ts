@@ -52,7 +52,7 @@ function readWords(
       return `${late(entry, leastRate)}; ${came}`;
     case "READ_LIMIT":
       if (cause !== undefined) return `would give a longer string than this runtime has; ${came}`;
-      return `found no message that ends within maxLength, ${entry.limit - entry.framing.headerBytes} bytes; ${came}`;
+      return `found no message that ends within maxLength, ${maxLengthOf(entry)} bytes; ${came}`;
     case "BAD_FRAME":
       return `was given what is no message: ${inWords(cause)}; ${came}`;
     case "BAD_STATE":
@@ -76,6 +76,11 @@ function writeWords(code: ShortCode, entry: WriteEntry, cause: unknown, leastRat
     default:
       return `${commonWords(code, cause)}; ${out}`;
   }
+}
+
+/** The option `maxLength`: that of a frame counts its body alone. */
+function maxLengthOf({ kind, limit, framing }: ReadEntry): number {
+  return kind === "readFrame" ? limit - framing.headerBytes : limit;
 }
 
 function late(entry: Entry, leastRate: number | undefined): string {

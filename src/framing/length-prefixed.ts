@@ -9,6 +9,7 @@ import {
   type Target,
   type UnreadBytes,
 } from "./framing.js";
+import { HeaderPrefixed, type HeadedMessage, type HeadedValue, type HeaderPrefix } from "./header-prefixed.js";
 
 /** The form of the length field at the start of a message. */
 export interface LengthPrefix {
@@ -18,6 +19,7 @@ export interface LengthPrefix {
   littleEndian?: boolean | undefined;
   /** Whether the length counts the length field too. @default false */
   lengthIncludesHeader?: boolean | undefined;
+  headerBytes?: undefined;
 }
 
 const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
@@ -109,8 +111,23 @@ let last = NETWORK_ORDER_4;
  * `readMessage`, and the body alone in `readFrame`. `encode` puts the header before a body.
  * @throws TypeError, RangeError for an invalid description of the length field
  */
-export function lengthPrefixed(prefix: LengthPrefix): MessageFraming<Buffer, Bytes | readonly Bytes[]> {
-  return prefixedBy(prefix);
+export function lengthPrefixed(prefix: LengthPrefix): MessageFraming<Buffer, Bytes | readonly Bytes[]>;
+/**
+ * A header of `headerBytes` bytes that tells how many bytes follow it, as the messages of PostgreSQL, MySQL, AMQP, TLS
+ * and HTTP/2 have. The value has both: `{ header, body }`. `maxLength` counts both. `encode` throws RangeError for a
+ * body of another length than its header tells.
+ *
+ * ```ts
+ * const postgres = lengthPrefixed({ headerBytes: 5, length: (header) => header.readInt32BE(1) - 4 });
+ * const { header, body } = await socket.readMessage(postgres);
+ * ```
+ * @throws TypeError, RangeError for invalid options
+ */
+export function lengthPrefixed(prefix: HeaderPrefix): MessageFraming<HeadedMessage, HeadedValue>;
+export function lengthPrefixed(prefix: LengthPrefix | HeaderPrefix): MessageFraming<unknown, never> {
+  if (typeof prefix !== "object") throw wrongType("options", "an object with lengthBytes or headerBytes", prefix);
+  checkOptions(prefix);
+  return prefix.headerBytes === undefined ? prefixedBy(prefix) : new HeaderPrefixed(prefix);
 }
 
 /** The same framing, with the type that the read queue needs. */

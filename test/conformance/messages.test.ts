@@ -61,6 +61,53 @@ describe("messages", () => {
       assert.deepEqual(got, bodies);
     });
 
+    it("with a header of a protocol's own come with it, and are written with it", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const framing = lengthPrefixed({ headerBytes: 2, length: (header) => header[1] ?? 0 });
+      const told: unknown[] = [];
+      server.delegate = { didReadMessage: (_socket, message) => told.push(message) };
+      const reads = [server.readMessage(framing), server.readMessage(framing)];
+      client.writeMessage(framing, { header: "a\x03", body: ["xy", "z"] });
+      client.writeMessage(framing, { header: "b\x00", body: "" });
+      const got = [
+        { header: Buffer.from("a\x03"), body: Buffer.from("xyz") },
+        { header: Buffer.from("b\x00"), body: Buffer.alloc(0) },
+      ];
+      assert.deepEqual(await Promise.all(reads), got);
+      assert.deepEqual(told, got);
+      assert.throws(() => client.writeMessage(framing, { header: "a\x03", body: "" }), {
+        message: "Expected value.body to be 3 bytes long, as its header tells, got 0",
+      });
+    });
+
+    const wrongLengths: Readonly<Record<string, () => number>> = {
+      "gives -1": () => -1,
+      "gives a fraction": () => 0.5,
+      "gives text": () => "1" as unknown as number,
+      throws: () => assert.fail("no message"),
+    };
+    for (const [what, length] of Object.entries(wrongLengths)) {
+      it(`with a header whose length ${what} fail with BAD_FRAME, and leave every byte`, async (t) => {
+        const { client, server } = await connectedPair(t, kind);
+        const framing = lengthPrefixed({ headerBytes: 2, length });
+        client.write("abcd");
+        const error = await failure(server.readMessage(framing, { onFailure: "continue" }));
+        assert.equal(error.code, "ERR_ASYNCSOCKET_BAD_FRAME");
+        assert.equal(String(error.partial), "ab", "the header alone");
+        assert.equal(String(await server.readExactly(4)), "abcd");
+      });
+    }
+
+    it("with a header that claims too much fail with READ_LIMIT, which counts header and body", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const framing = lengthPrefixed({ headerBytes: 2, length: (header) => header[1] ?? 0 });
+      client.write("a\x02xy");
+      const error = await failure(server.readMessage(framing, { maxLength: 3, onFailure: "continue" }));
+      assert.equal(error.code, "ERR_ASYNCSOCKET_READ_LIMIT");
+      assert.match(error.message, /no message that ends within maxLength, 3 bytes/);
+      assert.equal(String((await server.readMessage(framing, { maxLength: 4 })).body), "xy");
+    });
+
     it("of a length that is too long fail with READ_LIMIT, and leave every byte", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       client.write(AB);

@@ -2,7 +2,17 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { delimited, fixed, json, lengthPrefixed, line, netstring, varint, type MessageFraming } from "asyncsocket";
+import {
+  delimited,
+  fixed,
+  json,
+  lengthPrefixed,
+  line,
+  netstring,
+  varint,
+  type HeaderPrefix,
+  type MessageFraming,
+} from "asyncsocket";
 import { verifyFraming, type Sample } from "asyncsocket/testing";
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
@@ -14,6 +24,30 @@ interface Case {
   readonly framing: MessageFraming<unknown, never>;
   readonly samples: readonly Sample<unknown>[];
 }
+
+/** Headers of real protocols: of a body with so many bytes, and how they are read. */
+const HEADED: Readonly<Record<string, [HeaderPrefix, header: (bodyBytes: number) => Buffer]>> = {
+  PostgreSQL: [
+    { headerBytes: 5, length: (header) => header.readInt32BE(1) - 4 },
+    (count) => Buffer.from([0x44, 0, 0, count >> 8, (count & 0xff) + 4]),
+  ],
+  MySQL: [
+    { headerBytes: 4, length: (header) => header.readUIntLE(0, 3) },
+    (count) => Buffer.from([count & 0xff, count >> 8, 0, 7]),
+  ],
+  "AMQP 0-9-1": [
+    { headerBytes: 7, length: (header) => header.readUInt32BE(3) + 1 },
+    (count) => Buffer.from([1, 0, 1, 0, 0, (count - 1) >> 8, (count - 1) & 0xff]),
+  ],
+  TLS: [
+    { headerBytes: 5, length: (header) => header.readUInt16BE(3) },
+    (count) => Buffer.from([0x16, 3, 1, count >> 8, count & 0xff]),
+  ],
+  "HTTP/2": [
+    { headerBytes: 9, length: (header) => header.readUIntBE(0, 3) },
+    (count) => Buffer.from([0, count >> 8, count & 0xff, 0, 1, 0, 0, 0, 5]),
+  ],
+};
 
 const cases: readonly Case[] = [
   { name: "fixed", framing: fixed(4), samples: [bytes("abcd"), bytes("\r\n\0\xff")] },
@@ -76,6 +110,28 @@ const cases: readonly Case[] = [
   ),
 ];
 
+describe("messages whose length stands anywhere in their header, as in", () => {
+  for (const [name, [prefix, headerOf]] of Object.entries(HEADED)) {
+    it(`${name}, are found however they are cut, and are encoded as they are decoded`, () => {
+      const framing = lengthPrefixed(prefix);
+      const samples = [1, 2, 200, 600].map((count) => {
+        const value = { header: headerOf(count), body: Buffer.alloc(count, 0xfe) };
+        return { bytes: Buffer.concat(framing.encode(value) as Buffer[]), value };
+      });
+      verifyFraming(framing, samples);
+    });
+  }
+
+  it("a header alone, may have no body", () => {
+    const framing = lengthPrefixed({ headerBytes: 2, length: (header) => header[1] ?? 0 });
+    const [a, b] = [Buffer.from([9, 0]), Buffer.from([8, 1])];
+    const empty = { bytes: a, value: { header: a, body: Buffer.alloc(0) } };
+    verifyFraming(framing, [empty, { bytes: Buffer.from([8, 1, 5]), value: { header: b, body: Buffer.from([5]) } }]);
+    assert.deepEqual(framing.measure(a.subarray(0, 1), 0), undefined);
+    assert.deepEqual(framing.encode({ header: b, body: ["x"] }), [b, Buffer.from("x")]);
+  });
+});
+
 describe("built-in framings find the same messages however they are cut", () => {
   for (const { name, framing, samples } of cases) it(name, () => verifyFraming(framing, samples));
 });
@@ -109,6 +165,7 @@ describe("what a framing encodes is what it decodes", () => {
 });
 
 describe("what is no message cannot be encoded", () => {
+  const headed = lengthPrefixed({ headerBytes: 2, length: (header) => header[1] ?? 0 });
   const wrong: readonly (readonly [string, () => unknown])[] = [
     ["a body of another length than a fixed one", () => fixed(3).encode("ab")],
     ["a delimiter within a body", () => delimited("\n").encode("a\nb")],
@@ -120,6 +177,10 @@ describe("what is no message cannot be encoded", () => {
       "one too long once its header is counted",
       () => lengthPrefixed({ lengthBytes: 1, lengthIncludesHeader: true }).encode(Buffer.alloc(255)),
     ],
+    ["a body of another length than its header tells", () => headed.encode({ header: "a\x02", body: ["x", "yz"] })],
+    ["a header that is too short", () => headed.encode({ header: "a", body: "" })],
+    ["a body without its header", () => headed.encode("x" as never)],
+    ["nothing at all", () => headed.encode(null as never)],
     ["a body whose varint is too long", () => varint({ maxBytes: 1 }).encode(Buffer.alloc(128))],
   ];
   for (const [name, encode] of wrong) it(name, () => assert.throws(encode, /^(Range|Type)Error: Expected .*, got/));
@@ -133,6 +194,15 @@ describe("what cannot be a framing is refused at once", () => {
     ["an encoding in which a line feed is two bytes", () => line({ encoding: "utf16le" })],
     ["a length of 7 bytes", () => lengthPrefixed({ lengthBytes: 7 })],
     ["a varint of 9 bytes", () => varint({ maxBytes: 9 })],
+    ["a header of no bytes", () => lengthPrefixed({ headerBytes: 0, length: () => 1 })],
+    ["a header of text", () => lengthPrefixed({ headerBytes: "4" as never, length: () => 1 })],
+    ["a header without a function for its length", () => lengthPrefixed({ headerBytes: 4 } as never)],
+    ["a header whose length is a number", () => lengthPrefixed({ headerBytes: 4, length: 5 as never })],
+    [
+      "a header beside a length field",
+      () => lengthPrefixed({ headerBytes: 4, length: () => 1, lengthBytes: 4 as never }),
+    ],
+    ["nothing", () => lengthPrefixed(undefined as never)],
   ];
   for (const [name, make] of wrong) it(name, () => assert.throws(make, /^(Range|Type)Error: Expected .*, got/));
 });
