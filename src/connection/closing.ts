@@ -24,8 +24,23 @@ export function dispose(connection: ClosingOwner): SocketRequest<CloseReason> {
   return connection.disconnectAfter(AFTER_WRITING);
 }
 
+/**
+ * Closes a connection because a deadline from outside is over, such as the grace of a shutdown: at once if it is on its
+ * way to another thread, else unless the system reports anything that lets it end by itself. `onStrike` is called just
+ * before it is closed.
+ */
+export function endLate(connection: ClosingOwner, onStrike: () => void): void {
+  const { reason, timer } = connection;
+  const strike = (): void => {
+    onStrike();
+    endAtOnce(connection);
+  };
+  if (reason === null) timer.strikeSoon(strike);
+  else if ("movedTo" in reason) strike();
+}
+
 /** Closes a connection, even if it is on its way to another thread, where it may never be taken. */
-export function endAtOnce(connection: ClosingOwner): void {
+function endAtOnce(connection: ClosingOwner): void {
   const { moved } = connection;
   if (moved === null) void connection.disconnect(false);
   else if (moved.state === "waiting") moved.end();

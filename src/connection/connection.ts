@@ -344,6 +344,7 @@ export class Connection
   }
 
   didFinish(): void {
+    this.timer.wasHeard = true;
     this.writing.finDone = true;
     this.drain();
   }

@@ -157,7 +157,13 @@ export interface ClosingOwner extends FlushingOwner {
   readonly bytesRead: number;
   readonly moved: RemoteConnection | null;
   readonly closeRequests: SocketRequest<CloseReason>[];
-  readonly timer: { readonly connectDueAt: number; arm(): void; disarm(): void; lingerFromNow(): void };
+  readonly timer: {
+    readonly connectDueAt: number;
+    arm(): void;
+    disarm(): void;
+    lingerFromNow(): void;
+    strikeSoon(onStrike: () => void): void;
+  };
   disconnect(reset: boolean): SocketRequest<CloseReason>;
   disconnectAfter(conditions: number): SocketRequest<CloseReason>;
   /** Removes the connection from the count of open ones and calls `onClosed`, before the delegate is told. */

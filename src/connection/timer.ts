@@ -34,6 +34,8 @@ export class ConnectionTimer implements Sleeper {
   wasHeard = false;
   /** After a deadline has passed: the number of turns after which it strikes at the latest. 0 if none has passed. */
   #turnsLeft = 0;
+  /** What to do as soon as a deadline from outside strikes; null if none has passed. */
+  #onStrike: (() => void) | null = null;
   #armedIn: Deadlines | null = null;
   /** Made when `limits.bytesPerSecond` is set. */
   #floor: RateFloor | null = null;
@@ -159,6 +161,20 @@ export class ConnectionTimer implements Sleeper {
   }
 
   /**
+   * Treats a deadline from outside, such as the end of a listener's grace, as one that has passed now. `onStrike` is not
+   * called if the connection ends by itself before the system has nothing more to report.
+   */
+  strikeSoon(onStrike: () => void): void {
+    this.#onStrike = onStrike;
+    if (this.#turnsLeft === 0) {
+      this.#turnsLeft = TURNS_MAX;
+      this.#askOnceMore();
+    }
+    // This may be called among the events of a turn, and then only the next turn asks the system.
+    this.wasHeard = true;
+  }
+
+  /**
    * Waits for another turn. Timers come first in a turn of the event loop, so bytes that arrived while the thread was
    * busy are reported after this timer.
    */
@@ -186,7 +202,8 @@ export class ConnectionTimer implements Sleeper {
 
   #expire(now: number): void {
     const connection = this.#connection;
-    if (now >= this.connectDueAt) connection.expireConnect();
+    if (this.#onStrike !== null) this.#onStrike();
+    else if (now >= this.connectDueAt) connection.expireConnect();
     else if (now >= Math.min(this.#lingerDueAt, this.#flushDueAt())) endLingering(connection);
     else {
       connection.upgrade?.expire(now);

@@ -65,8 +65,8 @@ export interface Dispatcher {
   replaceTLS(fresh: ListenerTLS): void;
   /** Sends no more connections. */
   stop(): void;
-  /** Closes the connections on other threads at once. @returns how many they are */
-  endAll(): number;
+  /** Asks the other threads to close the connections there, as a deadline does that is over. */
+  endAll(): void;
   /** Lets the loops listen by themselves if sockets cannot be moved between threads. Returns null if they can. */
   listen(target: ListenTarget, options: SharedListening): TransportListener | null;
 }

@@ -7,7 +7,7 @@ import { type AsyncSocketError, badState, isOurs, socketError } from "../base/er
 import type { FullLimits } from "../base/limits.js";
 import { nobody, type RequestOwner, settle, SocketRequest } from "../base/request.js";
 import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
-import { endAtOnce, warnIfUnheard } from "../connection/closing.js";
+import { endLate, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
@@ -277,7 +277,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   #follow(connection: Connection, moved: RemoteConnection): void {
     const to = connection.reason?.error === null ? connection.reason.movedTo : undefined;
     this.#dispatcher ??= sendingOf(to)?.dispatcher(this, undefined) ?? null;
-    this.#dispatcher?.follow(connection, moved, this.#forced.has(connection));
+    this.#dispatcher?.follow(connection, moved, this.#graceIsOver);
   }
 
   /**
@@ -366,7 +366,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   /** Called when a connection has closed, on this thread or on another one. */
   didEndOne(isForced: boolean): void {
     if (this.#shutdown === null) return;
-    if (!isForced) this.#shutdown.result.finished++;
+    if (isForced) this.#shutdown.result.forced++;
+    else this.#shutdown.result.finished++;
     this.finishShutdown();
   }
 
@@ -374,15 +375,18 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   readonly #forced = new Set<Connection>();
 
+  #graceIsOver = false;
+
+  /** Connections that end by themselves before they are closed do not count as forced. */
   #force(): void {
-    for (const connection of this.#connections.keys()) {
-      // Connections that are closing already count as finished by themselves, except those that are moving.
-      if (connection.reason !== null && !("movedTo" in connection.reason)) continue;
-      this.#forced.add(connection);
-      endAtOnce(connection);
-    }
-    const elsewhere = this.#dispatcher?.endAll() ?? 0;
-    if (this.#shutdown !== null) this.#shutdown.result.forced = this.#forced.size + elsewhere;
+    this.#graceIsOver = true;
+    for (const connection of this.#connections.keys()) endLate(connection, () => this.#forced.add(connection));
+    // Other threads may have reported connections that have ended while this thread was busy.
+    this.#clock.later(forceElsewhere, this);
+  }
+
+  forceElsewhere(): void {
+    this.#dispatcher?.endAll();
   }
 
   finishShutdown(): void {
@@ -429,4 +433,8 @@ function reportClosed(listener: Listener): void {
 
 function finishShutdown(listener: Listener): void {
   listener.finishShutdown();
+}
+
+function forceElsewhere(listener: Listener): void {
+  listener.forceElsewhere();
 }

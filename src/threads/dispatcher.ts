@@ -211,13 +211,11 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
     if (tls !== null) for (const loop of this.#watched.keys()) loop._forgetTLS(this.portableOf(tls));
   }
 
-  /** Closes the connections on other threads at once. @returns how many they are */
-  endAll(): number {
+  endAll(): void {
     for (const remote of this.#remotes) {
       remote.isForced = true;
       remote.sent?.end();
     }
-    return this.#remotes.size;
   }
 }
 

@@ -11,7 +11,7 @@ import type { TLSOptions } from "../tls/options.js";
 import { type SecureSettings, serverSettings } from "../tls/settings.js";
 import type { AcceptedTransport } from "../transport/transport.js";
 import { arrive } from "./arrival.js";
-import { endAtOnce } from "../connection/closing.js";
+import { endLate } from "../connection/closing.js";
 import { inbox } from "./inbox.js";
 import type { AcceptedThere, Message } from "./messages.js";
 import { type PortableTLS, unpackTLS } from "./portable-tls.js";
@@ -313,7 +313,7 @@ export class Link {
   #endReceived(id: number): void {
     const connection = this.received.get(id);
     if (connection !== undefined) {
-      endAtOnce(connection);
+      endLate(connection, nothing);
       return;
     }
     const transfer = this.#unadmitted.get(id);
@@ -392,4 +392,8 @@ function flush(link: Link): void {
 
 function tellNews(link: Link): void {
   link.tellNews();
+}
+
+function nothing(): void {
+  // It is the sender that counts the connections that it has ended.
 }

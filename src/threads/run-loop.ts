@@ -11,7 +11,7 @@ import { type AsyncSocketError, badState, socketError } from "../base/errors.js"
 import { nobody, settle, SocketRequest } from "../base/request.js";
 import { onOpenCount, openSocketsHere } from "../connection/open-count.js";
 import { checkGrace, type GraceOptions, type ShutdownResult } from "../listen/options.js";
-import { endAtOnce } from "../connection/closing.js";
+import { endLate } from "../connection/closing.js";
 import type { Sending } from "../listen/dispatcher.js";
 import { depart } from "./departure.js";
 import { LoopDispatcher } from "./dispatcher.js";
@@ -377,8 +377,7 @@ export class RunLoop extends Loop {
     const count = received.size;
     let forced = 0;
     const force = (): void => {
-      forced = received.size;
-      for (const connection of received.values()) endAtOnce(connection);
+      for (const connection of received.values()) endLate(connection, () => forced++);
     };
     if (graceMs !== Infinity) realClock.setTimer(force, Math.max(1, graceMs), true);
     link.drain(`the run loop ${JSON.stringify(this.name)} is closing`, () => {

@@ -7,9 +7,9 @@ import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { NO_NATIVE } from "../support/availability.js";
 import { BusyPeer } from "../support/busy-peer.js";
-import { failure, settled } from "../support/delegates.js";
+import { failure, settled, until } from "../support/delegates.js";
 import { Belongings } from "../support/lifecycle-helpers.js";
-import { SAFETY, turn } from "../support/transports.js";
+import { portOf, SAFETY, turn } from "../support/transports.js";
 
 /** From where in the event loop the thread is kept busy. */
 const PLACES: Record<string, () => Promise<void>> = {
@@ -100,6 +100,20 @@ for (const transport of ["node", "native"] as const) {
       const dueAt = performance.now() + 405;
       while (performance.now() <= dueAt);
       await connect;
+    });
+
+    it("decision 3: connections whose FIN came while the thread was busy finish by themselves, though the grace is over", async (t) => {
+      const peer = await BusyPeer.start(t);
+      let accepted = 0;
+      const delegate = { didAccept: (): number => accepted++ };
+      const options = { transport, host: "127.0.0.1", port: 0, delegate };
+      const listener = Belongings.of(t).add(await AsyncSocket.listen(options));
+      peer.connectTo(portOf(listener), 3);
+      await until(() => accepted === 3, "they are accepted");
+      const shutdown = listener.shutdown({ graceMs: TIMEOUT_MS });
+      await turn();
+      peer.doWhileBusy("end", performance.now() + BETWEEN_MS, "", 3);
+      assert.deepEqual(await shutdown, { finished: 3, forced: 0 });
     });
 
     it("decision 3: with hundreds of sockets that all have news, each is asked", async (t) => {

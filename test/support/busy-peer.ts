@@ -7,16 +7,18 @@ import { Belongings } from "./lifecycle-helpers.js";
 
 const CODE = `
 const { parentPort, workerData } = require("node:worker_threads");
-const { createServer } = require("node:net");
+const { connect, createServer } = require("node:net");
 const flag = new Int32Array(workerData.flag);
 const sockets = [];
-const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-  socket.on("error", () => undefined);
-  sockets.push(socket);
-});
+const add = (socket) => sockets.push(socket.on("error", () => undefined));
+const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, add);
 let unsaid = 0;
 const say = () => { if (--unsaid === 0) { Atomics.store(flag, 0, 1); Atomics.notify(flag, 0); } };
-const act = ({ deed, bytes, everyMs, count }) => {
+const act = ({ deed, bytes, everyMs, count, port }) => {
+  if (deed === "connect") {
+    for (let i = 0; i < count; i++) add(connect({ port, host: "127.0.0.1", allowHalfOpen: true }));
+    return;
+  }
   // Its connections may be waiting to be accepted still.
   if (sockets.length < count) return setImmediate(act, { deed, bytes, everyMs, count });
   unsaid = count;
@@ -55,6 +57,11 @@ export class BusyPeer {
     this.#worker.postMessage({ deed, bytes, count });
     Atomics.wait(this.#flag, 0, 0);
     while (performance.now() <= dueAt);
+  }
+
+  /** Has it connect to a port of this machine. What it does later, it does on these connections. */
+  connectTo(port: number, count: number): void {
+    this.#worker.postMessage({ deed: "connect", port, count });
   }
 
   readSlowly(bytes: number, everyMs: number): void {
