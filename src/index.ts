@@ -50,6 +50,7 @@ export type { TcpOptions } from "./transport/options.js";
 export type { Arrival, SocketHandler } from "./threads/inbox.js";
 export type { Destination } from "./connection/destination.js";
 export { reconnect, type Connector, type ReconnectOptions } from "./socket/reconnect.js";
+export { relay, type RelayOptions, type RelayResult } from "./socket/relay.js";
 export { SocketRequest, type RequestKind, type RequestState } from "./base/request.js";
 export {
   RunLoop,

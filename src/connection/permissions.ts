@@ -13,14 +13,25 @@ export interface Standing {
   readonly state: string;
   readonly pendingReads: number;
   readonly pendingWrites: number;
-  /** Whether the socket was turned into a stream. */
+  /** Whether the socket was turned into a stream, or given to a relay. */
   readonly _isStream: boolean;
+  /** Whether the socket was given to a relay. */
+  readonly _isRelayed: boolean;
   readonly _connection: Connection;
 }
 
-function forbid(operation: string, { state, _isStream }: Standing): void {
-  if (state === "listening") throw badState(operation, "the socket listens");
-  if (_isStream) throw badState(operation, "the socket was turned into a stream");
+function forbid(operation: string, socket: Standing): void {
+  if (socket.state === "listening") throw badState(operation, "the socket listens");
+  if (socket._isStream) throw badState(operation, givenAway(socket));
+}
+
+function givenAway({ _isRelayed }: Standing): string {
+  return _isRelayed ? "the socket was given to relay()" : "the socket was turned into a stream";
+}
+
+/** The bytes of a relay lie in memory that it uses again, so that no delegate may see them. */
+export function mayHaveDelegate(socket: Standing): void {
+  if (socket._isRelayed) throw badState("delegate", givenAway(socket));
 }
 
 export function mayRead(operation: string, socket: Standing): void {
@@ -67,14 +78,21 @@ export function mayListen(socket: Standing, isOneWay: boolean): void {
   mayBegin("listen", socket, isOneWay);
 }
 
-export function mayBecomeStream(operation: string, { state, pendingReads, _isStream, _connection }: Standing): void {
-  if (_isStream) throw badState(operation, "the socket was turned into a stream already");
-  if (state !== "open" && state !== "connecting") throw badState(operation, `the socket is ${state}`);
-  if (pendingReads > 0) throw badState(operation, "reads are queued");
-  if (_connection.writing.endEntry !== null || _connection.closeWhen !== 0) {
-    throw badState(operation, "the socket is to be ended by what was called before");
-  }
+export function mayBecomeStream(operation: string, socket: Standing): void {
+  const why = whyNotGiven(socket);
+  if (why !== null) throw badState(operation, why);
 }
+
+/** Why reading and writing cannot be left to a stream or a relay; null if they can. */
+export function whyNotGiven(socket: Standing): string | null {
+  const { state, pendingReads, _isStream, _connection } = socket;
+  if (_isStream) return `${givenAway(socket)} already`;
+  if (state !== "open" && state !== "connecting") return `the socket is ${state}`;
+  if (pendingReads > 0) return "reads are queued";
+  const isToEnd = _connection.writing.endEntry !== null || _connection.closeWhen !== 0;
+  return isToEnd ? "the socket is to be ended by what was called before" : null;
+}
+
 /** Why a socket cannot leave as it is. */
 export function obstacle(connection: Connection, state: string): string | null {
   const { isOpen, reading, writing, closeWhen, upgrade } = connection;

@@ -70,7 +70,15 @@ import type {
 import { SocketDuplex, webStreams } from "./streams.js";
 import * as writes from "./write-options.js";
 import type { FrameWriteOptions, LineWriteOptions } from "./write-options.js";
-import { mayBecomeStream, mayBegin, mayListen, mayRead, mayStartTLS, mayWrite } from "../connection/permissions.js";
+import {
+  mayBecomeStream,
+  mayBegin,
+  mayHaveDelegate,
+  mayListen,
+  mayRead,
+  mayStartTLS,
+  mayWrite,
+} from "../connection/permissions.js";
 
 /**
  * The methods that a socket calls when something happens. Every method is optional.
@@ -149,6 +157,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   _listener: Listener | null = null;
   /** @internal Whether the socket was turned into a stream, which alone may read and write from then on. */
   _isStream = false;
+  /** @internal Whether that was done by `relay`. */
+  _isRelayed = false;
   /**
    * Any value that the application wants to keep with the socket. The library never reads it, except that `moveTo`
    * clones it.
@@ -239,7 +249,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   set delegate(delegate: AsyncSocketDelegate<Tag, UserData> | null) {
-    this.#delegate = checkDelegate(delegate);
+    const checked = checkDelegate(delegate);
+    if (checked !== null) mayHaveDelegate(this);
+    this.#delegate = checked;
   }
 
   // ------------------------------------------------------------------ beginning
@@ -767,8 +779,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   #becomeStream(operation: string): void {
     mayBecomeStream(operation, this);
+    this._giveAway("stream");
+  }
+
+  /** @internal Leaves reading and writing to a stream or a relay; the delegate is told nothing more. */
+  _giveAway(to: "stream" | "relay"): void {
     const { _connection } = this;
     this._isStream = this.#isOneWay = true;
+    this._isRelayed = to === "relay";
     _connection.upgrade?.keepJudge(this.#delegate);
     this.#delegate = null;
   }

@@ -1,40 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
-import { Duplex, PassThrough, Readable } from "node:stream";
+import { type Duplex, PassThrough, Readable } from "node:stream";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
 import { arrived, failure, pattern, readToEnd, Recorder, settled, until } from "../support/delegates.js";
+import { duplexPair } from "../support/duplex-pair.js";
 import { Belongings, codeOf, errnoOf, throwsBadState } from "../support/lifecycle-helpers.js";
 import { SAFETY } from "../support/transports.js";
-
-/** One end of a pair of streams: what is written to one is read from the other. */
-class End extends Duplex {
-  other: End | null = null;
-  #resume: (() => void) | null = null;
-
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    if (this.other?.push(chunk) === true) done();
-    else if (this.other !== null) this.other.#resume = done;
-  }
-
-  override _final(done: () => void): void {
-    this.other?.push(null);
-    done();
-  }
-
-  override _read(): void {
-    const resume = this.#resume;
-    this.#resume = null;
-    resume?.();
-  }
-}
-
-function duplexes(): [End, End] {
-  const ends: [End, End] = [new End(), new End()];
-  [ends[0].other, ends[1].other] = [ends[1], ends[0]];
-  return ends;
-}
 
 interface Ends {
   readonly ours: Duplex;
@@ -43,7 +16,7 @@ interface Ends {
 
 const KINDS: Record<string, (t: TestContext) => Promise<Ends>> = {
   "two streams of one's own": () => {
-    const [ours, theirs] = duplexes();
+    const [ours, theirs] = duplexPair();
     return Promise.resolve({ ours, theirs });
   },
   "a connected net.Socket": async (t) => {
@@ -237,7 +210,7 @@ describe("from", SAFETY, () => {
   });
 
   it("a stream: it has no addresses", async (t) => {
-    const [ours] = duplexes();
+    const [ours] = duplexPair();
     const socket = from(t, ours);
     assert.deepEqual([socket.local, socket.remote], [undefined, undefined]);
     await socket.disconnect();
@@ -252,7 +225,7 @@ describe("from", SAFETY, () => {
 
   it("gives an instance of the class it is called on", (t) => {
     class Mine extends AsyncSocket {}
-    const [ours] = duplexes();
+    const [ours] = duplexPair();
     assert.ok(Belongings.of(t).add(Mine.from(ours)) instanceof Mine);
   });
 
