@@ -40,6 +40,7 @@ export type {
   PeekOptions,
   ReadingOptions,
   ReadOptions,
+  Repeating,
   WithEncoding,
   WithoutEncoding,
 } from "./socket/read-options.js";

@@ -9,6 +9,7 @@ import { applySettings } from "../connect/attempt.js";
 import { Connecting, type ConnectPlan } from "../connect/connecting.js";
 import type { Reached, RouteOwner } from "../connect/route.js";
 import { type Entry, EntryList } from "../pump/entry.js";
+import type { ReadEntry } from "../pump/read-entry.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import type { SocketSettings } from "../transport/options.js";
@@ -16,7 +17,7 @@ import type { AcceptedTransport, SecureSink, Transport } from "../transport/tran
 import type { CloseReason } from "./close-reason.js";
 import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
-import { markFailed, notify, tellFailed } from "./notify.js";
+import { markDone, markFailed, notify, tellEnded } from "./notify.js";
 import { socketClosed, socketOpened } from "./open-count.js";
 import type { ClosingOwner, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
 import { closed, dialing, ending, IDLE, OPEN, type Phase } from "./phase.js";
@@ -82,7 +83,7 @@ export class Connection
    * few are reported.
    */
   entriesLeft = ENTRIES_A_TURN;
-  /** Failed entries that are not reported yet. */
+  /** Entries that have ended outside of the loop of reads and writes, and are not reported yet: most have failed. */
   readonly #untold = new EntryList<Entry>();
   #draining = false;
   #scheduled = false;
@@ -407,18 +408,18 @@ export class Connection
   }
 
   #step(): boolean {
-    if (this.hasUntold) return this.#tellFailures();
+    if (this.hasUntold) return this.#tellEnded();
     if (this.upgrade !== null && this.reason === null && this.upgrade.step()) return true;
     if (this.reading.step() || this.writing.step() || closeStep(this)) return true;
     return this.reading.report() || this.writing.report();
   }
 
-  #tellFailures(): true {
+  #tellEnded(): true {
     if (this.phase.name === "ending") this.phase.wasToldLate = true;
     for (let entry = this.#untold.head; entry !== null && !this.isPaused; entry = this.#untold.head) {
       this.#untold.remove(entry);
       this.entriesLeft--;
-      tellFailed(this.socket, entry);
+      tellEnded(this.socket, entry);
     }
     return true;
   }
@@ -462,6 +463,12 @@ export class Connection
   /** Marks an entry as failed that was removed from its queue; the loop reports it. */
   failEntry(entry: Entry, error: AsyncSocketError): void {
     markFailed(entry, error);
+    this.#untold.push(entry);
+  }
+
+  /** Marks a standing read as done that was removed from its queue; the loop reports it. */
+  endStanding(entry: ReadEntry): void {
+    markDone(entry, entry.standing?.messages);
     this.#untold.push(entry);
   }
 

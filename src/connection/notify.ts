@@ -54,13 +54,12 @@ export function wantsBytes(socket: SocketFace): boolean {
 }
 
 /**
- * Reports a read that is done.
+ * Reports a read that is done, or one message of a standing read.
  * @param told what the delegate is given: the value, or the bytes that were decoded to it
  */
 export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, told: unknown): void {
-  entry._state = "done";
-  entry._outcome = value;
-  entry.stopListening?.();
+  const isDone = entry.standing === null;
+  if (isDone) markDone(entry, value);
   try {
     const { delegate } = socket;
     if (delegate === null) {
@@ -72,7 +71,14 @@ export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, t
   } catch (error) {
     surfaceOf(socket, error);
   }
-  entry._tell();
+  if (isDone) entry._tell();
+}
+
+/** Marks an entry as done; it is reported later. */
+export function markDone(entry: Entry, value: unknown): void {
+  entry._state = "done";
+  entry._outcome = value;
+  entry.stopListening?.();
 }
 
 export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
@@ -86,7 +92,7 @@ export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   entry._tell();
 }
 
-/** Marks an entry as failed; `tellFailed` reports it later. */
+/** Marks an entry as failed; `tellEnded` reports it later. */
 export function markFailed(entry: Entry, error: AsyncSocketError): void {
   entry._state = error.code === "ERR_ASYNCSOCKET_CANCELED" ? "canceled" : "failed";
   entry._outcome = error;
@@ -95,10 +101,11 @@ export function markFailed(entry: Entry, error: AsyncSocketError): void {
   entry.stopListening?.();
 }
 
-export function tellFailed(socket: SocketFace, entry: Entry): void {
+/** Reports an entry that has failed, or a standing read that the peer's FIN has ended. */
+export function tellEnded(socket: SocketFace, entry: Entry): void {
   const error = entry._outcome as AsyncSocketError;
-  if (entry.kind === "startTLS") {
-    // A failed startTLS closes the connection, and the close reason reports the error.
+  if (entry.kind === "startTLS" || entry._state === "done") {
+    // A failed startTLS closes the connection, and the close reason reports the error. Of a FIN, didEndReading tells.
   } else if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);
   else if (entry.kind !== "end") notify(socket, "didFailWrite", error, entry.tag);
   entry._tell();

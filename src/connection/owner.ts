@@ -8,6 +8,7 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
 import type { Entry, Wait } from "../pump/entry.js";
+import type { ReadEntry } from "../pump/read-entry.js";
 import type { ReadQueue } from "../pump/read-queue.js";
 import type { WriteQueue } from "../pump/write-queue.js";
 import type { SecureSettings } from "../tls/settings.js";
@@ -71,6 +72,8 @@ export interface ReadingOwner extends HalfOwner {
   readonly hasUntold: boolean;
   readonly writing: { flushIfMuch(): void };
   readonly upgrade: { readsReached(): boolean; didEnd(): void } | null;
+  /** Marks a standing read as done that was removed from its queue; the loop reports it. */
+  endStanding(entry: ReadEntry): void;
 }
 
 /** What the writing half sees. */

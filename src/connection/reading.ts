@@ -4,7 +4,7 @@ import type { FullLimits } from "../base/limits.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
-import type { ReadEntry } from "../pump/read-entry.js";
+import type { ReadEntry, Standing } from "../pump/read-entry.js";
 import { type ReadAttempt, ReadQueue } from "../pump/read-queue.js";
 import { readError, type ReadFailure } from "./failures.js";
 import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
@@ -164,10 +164,18 @@ export class Reading implements RequestOwner {
     if (!this.#isWanted(entry)) return;
     queue.take(entry);
     if (this.peerEnded) this.#owesTurn = true;
-    if (entry._settlers !== null) this.servedAwaited = true;
+    if (entry.standing !== null) this.#awaitNext(entry, entry.standing);
+    else if (entry._settlers !== null) this.servedAwaited = true;
     connection.entriesLeft--;
     tellRead(connection.socket, entry, value, bytes ?? value);
     connection.writing.flushIfMuch();
+  }
+
+  /** Makes a standing read wait for its next message, with its whole timeout. */
+  #awaitNext(entry: ReadEntry, standing: Standing): void {
+    standing.messages++;
+    entry.timeoutMs = standing.timeoutMs;
+    this.wait.restart();
   }
 
   #upgrade(): boolean {
@@ -186,6 +194,7 @@ export class Reading implements RequestOwner {
 
   /**
    * Lets the peer's FIN take effect: all queued reads fail with END_OF_STREAM. Reads queued later fail in the same way.
+   * For a standing read that has no part of a message, the FIN is the end that it waited for.
    */
   #end(): boolean {
     if (!this.peerEnded || (this.ended && this.queue.head === null)) return false;
@@ -196,6 +205,11 @@ export class Reading implements RequestOwner {
     }
     const isFirst = !this.ended;
     this.ended = true;
+    const { head, isAtBoundary } = this.queue;
+    if (head !== null && head.standing !== null && isAtBoundary) {
+      this.queue.remove(head);
+      this.#connection.endStanding(head);
+    }
     this.failAll("END_OF_STREAM");
     this.#connection.upgrade?.didEnd();
     if (isFirst) notify(this.#connection.socket, "didEndReading");

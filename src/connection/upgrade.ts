@@ -5,7 +5,7 @@ import { isThenable } from "../base/checks.js";
 import { onAbort, type RequestOwner, settle, type SocketRequest } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
 import { exactly } from "../framing/fixed.js";
-import { isPending, NO_TIMEOUT } from "../pump/entry.js";
+import { type Entry, isPending, NO_TIMEOUT } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import { WriteEntry } from "../pump/write-queue.js";
 import type { SecureInfo } from "../tls/info.js";
@@ -290,7 +290,7 @@ export class Upgrade implements RequestOwner {
   #holdUp(): string {
     const { reading, writing } = this.#connection;
     const before = this.#readsAreHere ? writing.queue.head : reading.queue.head;
-    return `the ${this.#readsAreHere ? "write" : "read"} before it (${before?.kind ?? "none"})`;
+    return `the ${this.#readsAreHere ? "write" : "read"} before it (${nameOf(before)})`;
   }
 
   /** Fails the upgrade, and then closes the connection. */
@@ -324,4 +324,10 @@ function decide(upgrade: Upgrade): void {
 
 function start(upgrade: Upgrade): void {
   upgrade.start();
+}
+
+/** An operation in words. A standing read says that it repeats, since the upgrade waits until it ends. */
+function nameOf(entry: Entry | null): string {
+  const repeats = entry instanceof ReadEntry && entry.standing !== null;
+  return `${entry?.kind ?? "none"}${repeats ? ", which repeats" : ""}`;
 }

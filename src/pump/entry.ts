@@ -69,6 +69,11 @@ export class Wait {
   enter(entry: Entry): void {
     if (entry._state === "current") return;
     entry._state = "current";
+    this.restart();
+  }
+
+  /** Begins anew, for the next message of the current entry. */
+  restart(): void {
     this.startedAt = -1;
     this.reported = 0;
   }

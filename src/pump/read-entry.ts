@@ -11,6 +11,14 @@ export type ReadKind = Extract<
 /** A length that no read reaches. It is a small integer for the same reason as NO_TIMEOUT. */
 export const UNLIMITED = 2 ** 31 - 1;
 
+/** What a read with `repeat: true` remembers from one message to the next. */
+export interface Standing {
+  /** How many messages it was served. */
+  messages: number;
+  /** The timeout of each message, without what `extend` added for one. */
+  readonly timeoutMs: number;
+}
+
 /** A read. The fields that the constructor does not set are set before the entry is queued. */
 export class ReadEntry<T = unknown> extends Entry<T> {
   declare readonly kind: ReadKind;
@@ -22,6 +30,8 @@ export class ReadEntry<T = unknown> extends Entry<T> {
   target: Target = null;
   /** Whether the option `onFailure: "continue"` was given, so that a failure leaves the connection open. */
   failsAlone = false;
+  /** What a standing read remembers; null for a read of one message. */
+  standing: Standing | null = null;
 
   constructor(
     kind: ReadKind,

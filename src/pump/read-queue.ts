@@ -28,12 +28,15 @@ export class ReadQueue extends EntryList<ReadEntry> {
   #dropped = 0;
 
   override remove(entry: ReadEntry): void {
-    if (entry === this.head) {
-      this.#searched = 0;
-      this.#dropped = 0;
-      this.#total = UNKNOWN;
-    }
+    if (entry === this.head) this.#forget();
     super.remove(entry);
+  }
+
+  /** Forgets what was found out about the message at the front. */
+  #forget(): void {
+    this.#searched = 0;
+    this.#dropped = 0;
+    this.#total = UNKNOWN;
   }
 
   /**
@@ -99,17 +102,27 @@ export class ReadQueue extends EntryList<ReadEntry> {
     return entry.framing.draw(this.buffer, this.#total - this.#dropped, entry.target);
   }
 
-  /** Removes the current read, whose value was drawn, from the queue, and its bytes from the buffer. */
+  /**
+   * Removes the bytes of the current read, whose value was drawn, from the buffer, and the read from the queue. A
+   * standing read stays, for the next message.
+   */
   take(entry: ReadEntry): void {
     const count = this.#total - this.#dropped;
-    entry._bytesDone = this.#total;
-    this.remove(entry);
+    if (entry.standing === null) {
+      entry._bytesDone = this.#total;
+      this.remove(entry);
+    } else this.#forget();
     if (!entry.framing.keepsBytes) this.buffer.drop(count);
   }
 
   /** Returns the bytes of a text that `draw` has returned. */
   textBytes(entry: ReadEntry): Buffer {
     return entry.framing.textBytes(this.buffer, this.#total - this.#dropped);
+  }
+
+  /** Whether no part of a message of the current read has come. */
+  get isAtBoundary(): boolean {
+    return this.buffer.length + this.#dropped === 0;
   }
 
   /** How many bytes the current skip has dropped already. */

@@ -61,7 +61,9 @@ import type {
   LineOptions,
   MessageOptions,
   OperationOptions,
+  AnyOptions,
   PeekOptions,
+  Repeating,
   ReadOptions,
   ReadingOptions,
   WithEncoding,
@@ -384,18 +386,20 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ reading
 
   /** Reads the bytes that have arrived: at least one byte, at most `maxLength`. */
+  read(options: Repeating<ReadOptions<Tag>>): SocketRequest<number>;
   read(options: ReadOptions<Tag> & WithEncoding): SocketRequest<string>;
   read(options?: ReadOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string>;
-  read(options?: ReadOptions<Tag>): SocketRequest<Buffer | string> {
+  read(options?: AnyOptions<ReadOptions<Tag>>): SocketRequest<Buffer | string | number> {
     return this.#queueRead("read", reads.readEntry(this._connection.reading, options), options);
   }
 
   /** Reads exactly `length` bytes. A length of 0 gives an empty buffer once the reads before it are done. */
+  readExactly(length: number, options: Repeating<DataOptions<Tag>>): SocketRequest<number>;
   readExactly(length: number, options: DataOptions<Tag> & WithEncoding): SocketRequest<string>;
   readExactly(length: number, options?: DataOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string>;
-  readExactly(length: number, options?: DataOptions<Tag>): SocketRequest<Buffer | string> {
+  readExactly(length: number, options?: AnyOptions<DataOptions<Tag>>): SocketRequest<Buffer | string | number> {
     return this.#queueRead("readExactly", reads.readExactlyEntry(this._connection.reading, length, options), options);
   }
 
@@ -405,18 +409,24 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    *
    * Fails with `READ_LIMIT` as soon as `maxLength` bytes have arrived and no delimiter ends within them.
    */
+  readUntil(delimiter: Bytes | readonly Bytes[], options: Repeating<DelimitedOptions<Tag>>): SocketRequest<number>;
   readUntil(delimiter: Bytes | readonly Bytes[], options: DelimitedOptions<Tag> & WithEncoding): SocketRequest<string>;
   readUntil(
     delimiter: Bytes | readonly Bytes[],
     options?: DelimitedOptions<Tag> & WithoutEncoding,
   ): SocketRequest<Buffer>;
   readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string>;
-  readUntil(delimiter: Bytes | readonly Bytes[], options?: DelimitedOptions<Tag>): SocketRequest<Buffer | string> {
+  readUntil(
+    delimiter: Bytes | readonly Bytes[],
+    options?: AnyOptions<DelimitedOptions<Tag>>,
+  ): SocketRequest<Buffer | string | number> {
     return this.#queueRead("readUntil", reads.readUntilEntry(this._connection.reading, delimiter, options), options);
   }
 
   /** Reads one line. The text that is given does not include the line ending, LF or CRLF. */
-  readLine(options?: LineOptions<Tag>): SocketRequest<string> {
+  readLine(options: Repeating<LineOptions<Tag>>): SocketRequest<number>;
+  readLine(options?: LineOptions<Tag>): SocketRequest<string>;
+  readLine(options?: AnyOptions<LineOptions<Tag>>): SocketRequest<string | number> {
     return this.#queueRead("readLine", reads.readLineEntry(this._connection.reading, options), options);
   }
 
@@ -427,10 +437,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Fails with `READ_LIMIT` as soon as a length above `maxLength` is announced, and with `BAD_FRAME` if the length is
    * impossible.
    */
+  readFrame(options: Repeating<FrameOptions<Tag>>): SocketRequest<number>;
   readFrame(options: FrameOptions<Tag> & WithEncoding): SocketRequest<string>;
   readFrame(options: FrameOptions<Tag> & WithoutEncoding): SocketRequest<Buffer>;
   readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string>;
-  readFrame(options: FrameOptions<Tag>): SocketRequest<Buffer | string> {
+  readFrame(options: AnyOptions<FrameOptions<Tag>>): SocketRequest<Buffer | string | number> {
     return this.#queueRead("readFrame", reads.readFrameEntry(this._connection.reading, options), options);
   }
 
@@ -440,7 +451,9 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Fails with `READ_LIMIT` if the message, or the part of it that has arrived, is longer than `maxLength`. Fails with
    * `BAD_FRAME` if the framing throws or returns an impossible length; `error.cause` is the reason.
    */
-  readMessage<T>(framing: Framing<T>, options?: MessageOptions<Tag>): SocketRequest<T> {
+  readMessage(framing: Framing<unknown>, options: Repeating<MessageOptions<Tag>>): SocketRequest<number>;
+  readMessage<T>(framing: Framing<T>, options?: MessageOptions<Tag>): SocketRequest<T>;
+  readMessage<T>(framing: Framing<T>, options?: AnyOptions<MessageOptions<Tag>>): SocketRequest<T | number> {
     const entry = reads.readMessageEntry(this._connection.reading, framing, options);
     return this.#queueRead("readMessage", entry, options);
   }
@@ -517,6 +530,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   ): ReadIterator<T> {
     const { reading } = this._connection;
     mayRead(operation, this);
+    reads.refuseRepeat(options);
     entry(reading);
     return new ReadIterator(
       this,
@@ -526,7 +540,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     );
   }
 
-  #queueRead<T>(operation: string, entry: ReadEntry<T>, options: ReadingOptions | undefined): SocketRequest<T> {
+  #queueRead<T>(operation: string, entry: ReadEntry<T>, options: OperationOptions | undefined): SocketRequest<T> {
     mayRead(operation, this);
     this._connection.reading.enqueue(entry, options?.signal);
     return entry;

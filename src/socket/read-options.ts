@@ -1,6 +1,7 @@
 /** The options of reads, their checks, and the read queue entries made from them. */
 
 import {
+  checkBoolean,
   checkDistance,
   checkEncoding,
   checkInto,
@@ -22,7 +23,7 @@ import { checkLineEncoding, lineIn } from "../framing/line.js";
 import { until } from "../framing/until.js";
 import { inPlace } from "../framing/user-framing.js";
 import { checkTimeout, NO_TIMEOUT } from "../pump/entry.js";
-import { ReadEntry, type ReadKind, UNLIMITED } from "../pump/read-entry.js";
+import { ReadEntry, type ReadKind, type Standing, UNLIMITED } from "../pump/read-entry.js";
 
 /** The owner of the entry, which carries it out, and the limits of the socket. */
 interface Reader extends RequestOwner {
@@ -36,25 +37,38 @@ function entryFor<T>(
   reader: Reader,
   framing: InPlaceFraming<unknown>,
   limit: number,
-  options: ReadingOptions | undefined,
+  options: AnyOptions<ReadingOptions> | undefined,
 ): ReadEntry<T> {
   if (options === undefined) return new ReadEntry<T>(kind, undefined, reader, NO_TIMEOUT, framing, limit);
   checkOptions(options);
   checkSignal(options.signal);
   const entry = new ReadEntry<T>(kind, options.tag, reader, checkTimeout(options.timeout), framing, limit);
   entry.failsAlone = checkOneOf("onFailure", options.onFailure, POLICIES, "disconnect") === "continue";
+  if (checkBoolean("repeat", options.repeat, false)) entry.standing = standingFor(entry);
   return entry;
+}
+
+function standingFor({ kind, framing, timeoutMs }: ReadEntry): Standing {
+  if (kind === "peek" || kind === "skip") throw wrongType("repeat", `left out of a ${kind}`, true);
+  if (framing.exactLength === 0) throw wrongRange("length", "at least 1, since the read repeats", 0);
+  return { messages: 0, timeoutMs };
+}
+
+/** Refuses `repeat` where each value is asked for. */
+export function refuseRepeat(options: { readonly repeat?: boolean | undefined } | undefined): void {
+  if (options?.repeat === true) throw wrongType("repeat", "left out of an iterator's options", true);
 }
 
 /**
  * Sets what becomes of the bytes: they go into the caller's memory, or are decoded to a string, but not both. The
  * length of the caller's memory also bounds the message.
  */
-function setTarget<T>(entry: ReadEntry<T>, options: DataOptions | undefined): ReadEntry<T> {
+function setTarget<T>(entry: ReadEntry<T>, options: AnyOptions<DataOptions> | undefined): ReadEntry<T> {
   if (options === undefined) return entry;
   entry.target = checkEncoding(options.encoding);
   if (options.into === undefined) return entry;
   const into = checkInto(options.into);
+  if (entry.standing !== null) throw new TypeError("Expected either repeat or into, got both");
   if (entry.target !== null) throw new TypeError("Expected either encoding or into, got both");
   const { exactLength, headerBytes } = entry.framing;
   if (exactLength !== undefined && into.length < exactLength) {
@@ -65,14 +79,18 @@ function setTarget<T>(entry: ReadEntry<T>, options: DataOptions | undefined): Re
   return entry;
 }
 
-export function readEntry(reader: Reader, options: ReadOptions | undefined): ReadEntry<Buffer> {
+export function readEntry(reader: Reader, options: AnyOptions<ReadOptions> | undefined): ReadEntry<Buffer> {
   if (options === undefined) return entryFor("read", reader, available(null), UNLIMITED, undefined);
   const limit = checkMaxLength("maxLength", checkOptions(options)?.maxLength, UNLIMITED);
   const framing = available(checkEncoding(options.encoding));
   return setTarget(entryFor<Buffer>("read", reader, framing, limit, options), options);
 }
 
-export function readExactlyEntry(reader: Reader, length: number, options: DataOptions | undefined): ReadEntry<Buffer> {
+export function readExactlyEntry(
+  reader: Reader,
+  length: number,
+  options: AnyOptions<DataOptions> | undefined,
+): ReadEntry<Buffer> {
   checkLength("length", length);
   return setTarget(entryFor<Buffer>("readExactly", reader, exactly(length), length, options), options);
 }
@@ -80,7 +98,7 @@ export function readExactlyEntry(reader: Reader, length: number, options: DataOp
 export function readUntilEntry(
   reader: Reader,
   delimiter: unknown,
-  options: DelimitedOptions | undefined,
+  options: AnyOptions<DelimitedOptions> | undefined,
 ): ReadEntry<Buffer> {
   const framing = until(delimiter, checkEncoding(checkOptions(options)?.encoding));
   const limit = checkMaxLength("maxLength", options?.maxLength, reader.limits.readLength);
@@ -89,7 +107,7 @@ export function readUntilEntry(
   throw wrongRange("maxLength", `at least the delimiter's length, ${framing.shortest}`, entry.limit);
 }
 
-export function readLineEntry(reader: Reader, options: LineOptions | undefined): ReadEntry<string> {
+export function readLineEntry(reader: Reader, options: AnyOptions<LineOptions> | undefined): ReadEntry<string> {
   const { readLength } = reader.limits;
   if (options === undefined) return entryFor("readLine", reader, lineIn(null), readLength, undefined);
   const framing = lineIn(checkLineEncoding(checkOptions(options)?.encoding));
@@ -97,7 +115,7 @@ export function readLineEntry(reader: Reader, options: LineOptions | undefined):
   return entryFor<string>("readLine", reader, framing, limit, options);
 }
 
-export function readFrameEntry(reader: Reader, options: FrameOptions): ReadEntry<Buffer> {
+export function readFrameEntry(reader: Reader, options: AnyOptions<FrameOptions>): ReadEntry<Buffer> {
   const framing = prefixedBy(options);
   const { maxLength } = options;
   const body = maxLength === 0 ? 0 : checkMaxLength("maxLength", maxLength, reader.limits.readLength);
@@ -107,7 +125,7 @@ export function readFrameEntry(reader: Reader, options: FrameOptions): ReadEntry
 export function readMessageEntry<T>(
   reader: Reader,
   framing: Framing<T>,
-  options: MessageOptions | undefined,
+  options: AnyOptions<MessageOptions> | undefined,
 ): ReadEntry<T> {
   const rule = inPlace(framing);
   const bound = checkMaxLength("framing.maxLength", framing.maxLength, reader.limits.readLength);
@@ -156,7 +174,26 @@ export interface ReadingOptions<Tag = unknown> extends OperationOptions<Tag> {
    * @default "disconnect"
    */
   onFailure?: "disconnect" | "continue" | undefined;
+  /**
+   * Whether the read stays current after it was served, and is served again (see `Repeating`). Not for `peek`, `skip`
+   * and iterators.
+   * @default false
+   */
+  repeat?: false | undefined;
 }
+
+/**
+ * The options of a standing read, which is served again and again: the delegate is told of each message as of a read of
+ * its own, with the same tag. Reads behind it wait. The timeout and the limit are those of each message.
+ *
+ * It ends when it is cancelled (also from inside the delegate's method: the next byte is the next read's), when a
+ * message fails as a single read would, or when the connection closes. If the peer's FIN comes between two messages, the
+ * request is done, and gives the number of messages.
+ */
+export type Repeating<Options> = Omit<Options, "repeat"> & { repeat: true };
+
+/** The options of a read of one message, or of a standing one. */
+export type AnyOptions<Options> = Options | Repeating<Options>;
 
 export interface DataOptions<Tag = unknown> extends ReadingOptions<Tag> {
   /** The encoding of a string to give instead of bytes. @default none: the read gives a Buffer */
