@@ -16,6 +16,12 @@ export interface Tracked {
   readonly bytes: Buffer;
   readonly askedAtMs: number;
   readonly awaits: boolean;
+  /** A standing read. */
+  readonly repeats: boolean;
+  /** How many messages the delegate was told of, for a standing read. */
+  messages: number;
+  /** Without what was added to it. */
+  readonly givenTimeoutMs: number;
   request: SocketRequest<unknown>;
   /** The call did not throw. */
   isAsked: boolean;
@@ -39,13 +45,16 @@ const NOTHING = Buffer.alloc(0);
 
 interface Asking extends Partial<Pick<Tracked, "isRead" | "spec" | "bytes" | "awaits">> {
   readonly timeout?: number | undefined;
+  readonly repeats?: boolean | undefined;
 }
 
 /** What is about to be asked of a socket. */
 export function trackedOf(life: Life, askedAtMs: number, name: string, asking: Asking): Tracked {
-  const { isRead = false, spec = null, bytes = NOTHING, awaits = false, timeout = Infinity } = asking;
+  const { isRead = false, spec = null, bytes = NOTHING, awaits = false, repeats = false } = asking;
+  const { timeout = Infinity } = asking;
   return {
     ...{ life, name: `${name} ${life.asked.length}`, isRead, spec, bytes, awaits, askedAtMs, timeoutMs: timeout },
+    ...{ repeats, messages: 0, givenTimeoutMs: timeout },
     ...{ isAsked: false, isCanceled: false, isRemoved: false, isLate: life.isOver },
     ...{ told: 0, settled: 0, reported: 0, currentSinceMs: -1 },
     request: null as unknown as SocketRequest<unknown>, // set once it was asked for
@@ -61,6 +70,19 @@ export interface Judge {
 
 export function isPending({ request }: Tracked): boolean {
   return request.state === "queued" || request.state === "current";
+}
+
+/** Whether the delegate is not told that this is done: of an `end`, and of a standing read at the FIN. */
+export function isUntold({ name, repeats, request }: Tracked): boolean {
+  return name.startsWith("end") || (repeats && request.state === "done");
+}
+
+/** The next message of a standing read has a timeout of its own. */
+function restart(tracked: Tracked): void {
+  tracked.messages++;
+  tracked.timeoutMs = tracked.givenTimeoutMs;
+  tracked.currentSinceMs = -1;
+  tracked.reported = 0;
 }
 
 export class Life {
@@ -168,9 +190,13 @@ export class Life {
     if (success) this.#event(what);
     this.#check(!this.isOver || tracked.isLate, `${what} of ${tracked.name} after didDisconnect`);
     this.#check(tracked.life === this, `${what} of ${tracked.name}, of another life`);
-    this.#check(++tracked.told === 1, `${what} of ${tracked.name}, for the ${tracked.told}. time`);
     const { state } = tracked.request;
-    this.#check(success === (state === "done"), `${what} of ${tracked.name}, which is ${state}`);
+    if (success && tracked.repeats) {
+      this.#check(state === "current", `${what} of ${tracked.name}, which is ${state}`);
+    } else {
+      this.#check(++tracked.told === 1, `${what} of ${tracked.name}, for the ${tracked.told}. time`);
+      this.#check(success === (state === "done"), `${what} of ${tracked.name}, which is ${state}`);
+    }
     this.lastSettledTurn = this.#judge.turn();
     if (!success) return;
     this.#check(!this.willDisconnectTold, `${what} of ${tracked.name} after willDisconnect`);
@@ -185,6 +211,7 @@ export class Life {
     this.#settle(tracked, "didRead", true);
     if (spec === null) return this.#check(false, `didRead of ${name}, which is no read`);
     const before = this.consumed;
+    if (tracked.repeats) restart(tracked);
     if (spec.kind === "read") {
       this.#check(
         typeof data !== "string" && data.length > 0 && data.length <= spec.length,
@@ -260,7 +287,10 @@ export class Life {
     this.#endFailedTurn = this.#judge.turn();
     const left = this.incoming.subarray(this.consumed, this.socket.bytesRead);
     const found = spec.kind === "skip" && left.length < spec.length ? null : measure(spec, left);
-    if (isFirst) this.#check(found === null, `${name} met the end, and could be satisfied by what was left`);
+    // Behind a standing read that the FIN has ended, a read of no bytes fails, too: the FIN has taken effect.
+    const isBehind = this.asked.some((one) => one.repeats && one.request.state === "done");
+    if (isFirst && !isBehind)
+      this.#check(found === null, `${name} met the end, and could be satisfied by what was left`);
   }
 
   #checkCode(tracked: Tracked, { code, tag }: AsyncSocketError): void {
@@ -365,7 +395,7 @@ export class Life {
     this.#check(this.#judge.turn() > this.lastSettledTurn, "didDisconnect in the turn of the last settlement");
     for (const one of this.asked) {
       this.#check(!isPending(one), `${one.name} is pending after the close`);
-      this.#check(one.told === 1 || one.name.startsWith("end"), `${one.name} was told ${one.told} times`);
+      this.#check(one.told === 1 || isUntold(one), `${one.name} was told ${one.told} times`);
       this.#check(
         !one.awaits || one.settled === 1,
         `who awaits ${one.name} was told ${one.settled} times before didDisconnect`,

@@ -17,7 +17,7 @@ interface Asking {
 }
 
 export type Act =
-  | ({ readonly do: "read"; readonly spec: ReadSpec; readonly alone?: boolean } & Asking)
+  | ({ readonly do: "read"; readonly spec: ReadSpec; readonly alone?: boolean; readonly repeats?: boolean } & Asking)
   | ({ readonly do: "write"; readonly from: number; readonly sizes: readonly number[] } & Asking)
   /** The last request, or one of those before it. */
   | { readonly do: "cancel"; readonly back: number }
@@ -109,6 +109,13 @@ function randomRead(lot: Lot): ReadSpec {
   }
 }
 
+function readAct(lot: Lot): Act {
+  const spec = randomRead(lot);
+  const mayRepeat = spec.kind !== "peek" && spec.kind !== "skip" && spec.intoSlack === undefined && spec.length > 0;
+  const repeats = mayRepeat && lot.chance(0.15);
+  return { do: "read", spec, alone: lot.chance(0.6), ...(repeats ? { repeats } : {}), ...asking(lot) };
+}
+
 function asking(lot: Lot): Asking {
   return {
     ...(lot.chance(0.35) ? { timeout: lot.chance(0.1) ? 0 : lot.size(1, 150) } : {}),
@@ -135,7 +142,7 @@ interface Mood {
 function randomAct(lot: Lot, { isHarsh, isBusy, largest }: Mood): Act {
   const kind = isBusy && lot.chance(0.85) ? 10 + lot.below(60) : lot.below(100);
   const up = lot.chance(0.5);
-  if (kind < 40) return { do: "read", spec: randomRead(lot), alone: lot.chance(0.6), ...asking(lot) };
+  if (kind < 40) return readAct(lot);
   if (kind < 70) return randomWrite(lot, isBusy ? lot.size(1, largest) : 1, largest);
   if (kind < 73) return { do: "cancel", back: lot.below(5) };
   if (kind < 75) return { do: "extend", back: lot.below(5), ms: lot.size(0, 100) };

@@ -11,7 +11,7 @@ import {
 import { MemoryNetwork } from "asyncsocket/testing";
 import { close, POOL, read, TurnClock } from "./calls.js";
 import { Lateness } from "./lateness.js";
-import { isPending, Life, trackedOf, type Judge, type Tracked } from "./life.js";
+import { isPending, isUntold, Life, trackedOf, type Judge, type Tracked } from "./life.js";
 import { replaceable } from "./replaceable.js";
 import {
   LAST_OP_MS,
@@ -355,10 +355,12 @@ export class World implements Judge {
     }
     if (controller !== null) this.#signals.push(controller.signal);
     if (!tracked.awaits) return;
-    const settle = (): void => {
+    const settle = (value?: unknown): void => {
       tracked.settled++;
       if (isPending(tracked)) this.fail(`${tracked.name} is settled, and pending`);
-      if (tracked.told !== 1 && !tracked.name.startsWith("end")) this.fail(`who awaits ${tracked.name} is told first`);
+      if (tracked.told !== 1 && !isUntold(tracked)) this.fail(`who awaits ${tracked.name} is told first`);
+      const isCount = !tracked.repeats || request.state !== "done" || value === tracked.messages;
+      if (!isCount) this.fail(`${tracked.name} gave ${String(value)} at its end, not ${tracked.messages}`);
       if (life.isOver && !tracked.isLate) this.fail(`who awaits ${tracked.name} is told after didDisconnect`);
     };
     request.then(settle, settle);
@@ -380,14 +382,15 @@ export class World implements Judge {
     return controller;
   }
 
-  #read(life: Life, { spec, alone, timeout, awaits, abortMs }: Extract<Act, { do: "read" }>): void {
-    const tracked = trackedOf(life, this.now(), spec.kind, { isRead: true, spec, awaits, timeout });
+  #read(life: Life, { spec, alone, repeats, timeout, awaits, abortMs }: Extract<Act, { do: "read" }>): void {
+    const tracked = trackedOf(life, this.now(), spec.kind, { isRead: true, spec, awaits, timeout, repeats });
     const controller = this.#signal(abortMs, tracked);
     const options = {
       tag: tracked,
       timeout,
       signal: controller?.signal,
       onFailure: alone === true ? ("continue" as const) : undefined,
+      repeat: repeats,
     };
     const mustThrow = life.isAfterReading && !isEnding(life);
     this.#asked(
