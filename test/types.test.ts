@@ -28,6 +28,7 @@ import {
   type SocketRequest,
   type SocketState,
   lengthPrefixed,
+  json,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { expectTypeOf } from "expect-type";
@@ -63,6 +64,15 @@ describe("the types of reads", () => {
     expectTypeOf(socket.readFrame({ lengthBytes: 4, encoding: "utf8" })).toEqualTypeOf<SocketRequest<string>>();
     expectTypeOf(socket.peek({ length: 4, encoding: "base64" })).toEqualTypeOf<SocketRequest<string>>();
     expectTypeOf(socket.readLine()).toEqualTypeOf<SocketRequest<string>>();
+    expectTypeOf(socket.readLine({ repeat: true })).toEqualTypeOf<SocketRequest<number>>();
+    expectTypeOf(socket.readLine({ repeat: false })).toEqualTypeOf<SocketRequest<string>>();
+    expectTypeOf(socket.read({ repeat: true, encoding: "utf8" })).toEqualTypeOf<SocketRequest<number>>();
+    expectTypeOf(socket.readExactly(4, { repeat: true })).toEqualTypeOf<SocketRequest<number>>();
+    expectTypeOf(socket.readUntil("\n", { repeat: true })).toEqualTypeOf<SocketRequest<number>>();
+    expectTypeOf(socket.readFrame({ lengthBytes: 4, repeat: true })).toEqualTypeOf<SocketRequest<number>>();
+    expectTypeOf(socket.readMessage(json(), { repeat: true })).toEqualTypeOf<SocketRequest<number>>();
+    // @ts-expect-error peek takes nothing, and would repeat for ever
+    socket.peek({ length: 1, repeat: true });
     expectTypeOf(socket.readLine({ encoding: "latin1" })).toEqualTypeOf<SocketRequest<string>>();
   });
 
