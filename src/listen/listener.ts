@@ -250,7 +250,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
       connection.upgrade.begin();
     }
     if (isTold) notify(this.#socket, "didAccept", socket);
-    else this.backlog.push(socket);
+    else if (this.phase === "listening") this.backlog.push(socket);
+    else socket.disconnect(); // A callback has closed the listener, which hands out no sockets any more.
     if (hasEnded) connection.didEnd();
     connection.drain();
   }

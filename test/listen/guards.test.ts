@@ -236,7 +236,7 @@ for (const transport of TRANSPORTS) {
         if (isBroken) throw new Error("the list is broken");
         return false;
       };
-      const server = await watched(t, options, { blockList: { check } }, {}, Fragile as typeof AsyncSocket);
+      const server = await watched(t, options, { blockList: { check } }, {}, Fragile);
       for (const words of [
         /no socket could be made for it: no more of these/,
         /the block list failed: the list is broken/,

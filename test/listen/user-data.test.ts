@@ -52,6 +52,24 @@ describe("userDataFor", () => {
       assert.equal(made, 2, "it is called for accepted sockets alone");
     });
 
+    it("may close the listener, and then the socket that nobody would be told of is closed", async (t) => {
+      const wire = kind.open();
+      t.after(() => wire.dispose());
+      const belongings = Belongings.of(t);
+      const listener: AsyncSocket = belongings.add(
+        new AsyncSocket({ ...wire.options, userDataFor: () => void listener.disconnect() }),
+      );
+      await listener.listen(wire.listen);
+      const next = listener.connections().next();
+      const client = belongings.add(new AsyncSocket(wire.options));
+      await client.connect(wire.connect(listener)).then(
+        () => client.closed,
+        () => undefined,
+      );
+      assert.deepEqual(await next, { done: true, value: undefined });
+      assert.deepEqual([...listener.sockets], []);
+    });
+
     it("makes sockets of the listener's own class, which connections and sockets give", async (t) => {
       class Chat extends AsyncSocket<string, Client> {
         nick = "nobody";
