@@ -74,6 +74,10 @@ export class Connecting implements RequestOwner {
     if (this.#owner.reason === null) this.#route.start();
   }
 
+  hasNews(): boolean {
+    return this.#route.hasNews();
+  }
+
   setReferenced(on: boolean): void {
     this.#route.setReferenced(on);
   }

@@ -98,6 +98,11 @@ export class DirectRoute implements Route, TargetHostOwner {
     for (const { transport } of this.#attempts) if (transport !== null) applySettings(transport, settings);
   }
 
+  hasNews(): boolean {
+    for (const { transport } of this.#attempts) if (transport?.hasNews() === true) return true;
+    return false;
+  }
+
   get tried(): Tried[] {
     const busy = this.#busy === null ? [] : [this.#busy.tried];
     return [...this.#failed, ...busy, ...(this.#host?.tried ?? [])];

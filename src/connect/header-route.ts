@@ -56,6 +56,10 @@ export class HeaderRoute implements Route, RouteOwner {
     this.#conversation?.change(settings);
   }
 
+  hasNews(): boolean {
+    return this.#route.hasNews() || this.#conversation?.takeNews() === true;
+  }
+
   get tried(): readonly Tried[] {
     return this.#route.tried;
   }

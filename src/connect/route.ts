@@ -37,6 +37,11 @@ export interface Route {
   setReferenced(on: boolean): void;
   /** Changes the settings of the attempts under way and of later ones. */
   change(settings: Partial<SocketSettings>): void;
+  /**
+   * Whether the system has an event that was not delivered yet, or a conversation on the way has had one since the last
+   * call: the route may soon be at its end.
+   */
+  hasNews(): boolean;
   /** Every address tried so far: those that failed, and those that have not answered yet. */
   readonly tried: readonly Tried[];
   /** Other things that the route is waiting for, as parts of a sentence. */

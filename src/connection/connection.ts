@@ -119,6 +119,18 @@ export class Connection
     return this.phase.name === "connecting" ? this.phase.attempt : null;
   }
 
+  /** Whether the system has an event for the connection, or for the connect under way, that was not delivered yet. */
+  hasNews(): boolean {
+    return this.transport?.hasNews() ?? this.attempt?.hasNews() ?? false;
+  }
+
+  /** Whether an event has come since the last call, or the system has one. Only for connections without deadlines. */
+  takeNews(): boolean {
+    const { wasHeard } = this.timer;
+    this.timer.wasHeard = false;
+    return wasHeard || this.hasNews();
+  }
+
   /** Whether writes can be sent now, also during a graceful close. */
   get isCarrying(): boolean {
     return (this.phase === OPEN || this.phase.name === "flushing") && !this.isHeld;
@@ -174,6 +186,7 @@ export class Connection
   /** Takes over a transport that is connected already. */
   adopt(transport: Transport): void {
     this.descriptors++;
+    this.timer.wasHeard = true;
     this.transport = transport;
     this.#becomeOpen();
     this.#setRoom();

@@ -99,6 +99,8 @@ export interface TimerOwner extends FlushingOwner, RateFloorOwner {
   readonly transport: Transport | null;
   readonly isReferenced: boolean;
   readonly isPaused: boolean;
+  /** Whether the system has an event that was not delivered yet. */
+  hasNews(): boolean;
   readonly reading: EndingReads & TimedHalf & RateFloorOwner["reading"];
   readonly writing: EndingWrites & TimedHalf & RateFloorOwner["writing"] & { account(): void };
   readonly upgrade: { readonly dueAt: number; expire(now: number): void } | null;

@@ -190,7 +190,7 @@ export class ConnectionTimer implements Sleeper {
   strike(): void {
     const connection = this.#connection;
     if (connection.reason !== null) return;
-    const mayCome = this.wasHeard || connection.isPaused || connection.transport?.hasNews() === true;
+    const mayCome = this.wasHeard || connection.isPaused || connection.hasNews();
     if (mayCome && --this.#turnsLeft > 0) {
       this.#askOnceMore();
       return;

@@ -340,6 +340,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       socket,
       release: () => connection.release(),
       disconnect: () => void connection.disconnect(false),
+      takeNews: () => connection.takeNews(),
       setReferenced: (on) => connection.setReferenced(on),
       change: (settings) => connection.change(settings),
     };

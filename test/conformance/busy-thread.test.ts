@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { lookup } from "node:dns";
 import { readFile } from "node:fs";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket } from "asyncsocket";
+import { AsyncSocket, type AsyncSocketError, type SocketRequest } from "asyncsocket";
 import { NO_NATIVE } from "../support/availability.js";
 import { BusyPeer } from "../support/busy-peer.js";
 import { failure, settled, until } from "../support/delegates.js";
@@ -19,6 +19,8 @@ const PLACES: Record<string, () => Promise<void>> = {
 };
 const TIMEOUT_MS = 40;
 const BETWEEN_MS = TIMEOUT_MS + 2;
+/** More sockets than have their turn in one turn of the native transport. */
+const MANY = 300;
 
 async function connected(
   t: TestContext,
@@ -102,6 +104,41 @@ for (const transport of ["node", "native"] as const) {
       await connect;
     });
 
+    it("decision 3: hundreds of connects succeed that were completed while the thread was busy", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const target = { host: "127.0.0.1", port: peer.port, timeout: 200 };
+      await allWhileBusy(t, target.timeout, () => new AsyncSocket({ transport }).connect(target));
+    });
+
+    it("decision 3: hundreds of connects succeed whose proxy answered while the thread was busy", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const target = { host: "target.test", port: 1, proxy: `http://127.0.0.1:${peer.port}`, timeout: 200 };
+      await allWhileBusy(t, target.timeout, () => new AsyncSocket({ transport }).connect(target), peer);
+    });
+
+    it("decision 3: PROXY headers count that came while the thread was busy", async (t) => {
+      const peer = await BusyPeer.start(t);
+      const errors: AsyncSocketError[] = [];
+      let accepted = 0;
+      let told = 0;
+      const listener = Belongings.of(t).add(
+        await AsyncSocket.listen({
+          transport,
+          host: "127.0.0.1",
+          port: 0,
+          proxyProtocol: true,
+          blockList: { check: () => accepted++ < 0 },
+          limits: { handshakeMs: 400 },
+          delegate: { didAccept: (): number => told++, didFailAccept: (_listener, error) => void errors.push(error) },
+        }),
+      );
+      peer.connectTo(portOf(listener), MANY);
+      await until(() => accepted === MANY, "they are accepted");
+      peer.doWhileBusy("send", performance.now() + 405, "PROXY UNKNOWN\r\n", MANY);
+      await until(() => told + errors.length === MANY, "each is told of");
+      assert.equal(errors.length, 0, `${errors.length} of ${MANY} were late`);
+    });
+
     it("decision 3: connections whose FIN came while the thread was busy finish by themselves, though the grace is over", async (t) => {
       const peer = await BusyPeer.start(t);
       let accepted = 0;
@@ -149,6 +186,29 @@ for (const transport of ["node", "native"] as const) {
       assert.equal(socket.closeReason, undefined);
     });
   });
+}
+
+/** Begins many connects, and is busy until their time is over; a proxy answers them meanwhile. */
+async function allWhileBusy(
+  t: TestContext,
+  timeoutMs: number,
+  begin: () => SocketRequest<AsyncSocket>,
+  proxy?: BusyPeer,
+): Promise<void> {
+  const belongings = Belongings.of(t);
+  const connects = Array.from({ length: MANY }, begin);
+  // The runtime connects in a tick of its own. No event has come before the next one.
+  await new Promise<void>((done) => process.nextTick(done));
+  const dueAt = performance.now() + timeoutMs + 5;
+  proxy?.doWhileBusy("send", dueAt, "HTTP/1.1 200 OK\r\n\r\n", MANY);
+  while (performance.now() <= dueAt);
+  const results = await Promise.allSettled(connects);
+  let failed = 0;
+  for (const result of results) {
+    if (result.status === "fulfilled") belongings.add(result.value);
+    else failed++;
+  }
+  assert.equal(failed, 0, `${failed} of ${MANY} timed out`);
 }
 
 /** A socket with a read that will never be met, though bytes come all the time. */

@@ -59,6 +59,7 @@ class Stage extends NotingOwner {
         socket,
         release: () => connection.release(),
         disconnect: () => void connection.disconnect(false),
+        takeNews: () => false,
         setReferenced: (on) => connection.setReferenced(on),
         change: (settings) => connection.change(settings),
       };

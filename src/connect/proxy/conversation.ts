@@ -24,6 +24,8 @@ export interface Conversation {
   /** Gives the transport away, with the bytes it has received. Null if the connection is lost already. */
   release(): Reached | null;
   disconnect(): void;
+  /** Whether an event has come since the last call, or the system has one that was not delivered yet. */
+  takeNews(): boolean;
   setReferenced(on: boolean): void;
   change(settings: Partial<SocketSettings>): void;
 }

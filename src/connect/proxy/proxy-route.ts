@@ -107,6 +107,10 @@ export class ProxyRoute implements Route, RouteOwner {
     this.#conversation?.change(settings);
   }
 
+  hasNews(): boolean {
+    return this.#toProxy.hasNews() || this.#conversation?.takeNews() === true;
+  }
+
   get tried(): readonly Tried[] {
     return [...this.#missed.map(({ error }) => ({ where: "", error })), ...this.#toProxy.tried];
   }
