@@ -113,6 +113,7 @@ const CANNOT_HAVE = {
         "tls/trust.test.js: ",
         "tls/upgrade.test.js: startTLS > is queued before the connection is there",
         "tls/verification.test.js: A client of startTLS that knows no name",
+        "connect/https-proxy.test.js: a proxy that is spoken to over TLS > that breaks off",
         "programs/curl.test.js: an HTTPS server, spoken to by curl > demands a certificate",
         "programs/nginx.test.js: a TLS client, against nginx",
         "programs/openssl-client.test.js: a TLS server, spoken to by openssl s_client > demands a certificate",

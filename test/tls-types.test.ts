@@ -107,6 +107,9 @@ describe("the types of connecting", () => {
     socket.connect({ host: "example.org", port: 1, proxy: "socks5h://host:1080" });
     socket.connect({ host: "example.org", port: 1, interface: "eth0", localPort: 5, family: 6, attemptDelay: 100 });
     socket.connect({ port: 1, proxy: { url: "http://host", headers: { "X-A": "b", "X-B": undefined } } });
+    socket.connect({ port: 1, proxy: { url: "https://host", tls: { ca: "", fingerprints: [] } } });
+    // @ts-expect-error a proxy is no server that is upgraded
+    socket.connect({ port: 1, proxy: { url: "https://host", tls: { isServer: true } } });
     // @ts-expect-error the proxy has a URL
     socket.connect({ port: 1, proxy: { headers: {} } });
     // @ts-expect-error a URL is a string here

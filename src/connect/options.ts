@@ -84,13 +84,14 @@ export interface ConnectOptions extends TcpOptions {
   lookup?: LookupFunction | undefined;
   /**
    * The URL of a proxy to connect through: `"socks5://user:password@host:port"` (this machine looks up the addresses of
-   * `host`), `socks5h` (the proxy looks them up), or `http` (CONNECT; the proxy looks them up). User name and password
-   * are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`. An object has
-   * the URL as its `url`, and adds `headers` to the request that an `http` proxy gets. `"env"` takes the proxy that the
+   * `host`), `socks5h` (the proxy looks them up), or `http` or `https` (CONNECT; the proxy looks them up). User name and
+   * password are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`, or 443
+   * for `https`. An object has the URL as its `url`, adds `headers` to the request that an `http` or `https` proxy gets,
+   * and says with `tls` how an `https` proxy is spoken to. `"env"` takes the proxy that the
    * environment names, if it names one for this host: by `HTTPS_PROXY`, else `ALL_PROXY`, except for `NO_PROXY`.
    *
-   * With a proxy, `family`, `localAddress`, `interface` and the like apply to the connection to the proxy, which is not
-   * encrypted; the TLS handshake of `tls` takes place with `host`. Cannot be combined with `path` or `service`. If the
+   * With a proxy, `family`, `localAddress`, `interface` and the like apply to the connection to the proxy, which is
+   * encrypted only for `https`; the TLS handshake of `tls` takes place with `host`. Cannot be combined with `path` or `service`. If the
    * proxy refuses, the connect fails with `PROXY`.
    * @default none
    */

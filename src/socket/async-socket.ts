@@ -9,7 +9,6 @@ import { type FullLimits, checkLimits } from "../base/limits.js";
 import type { SocketRequest } from "../base/request.js";
 import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
 import type { Conversation, OpenConversation } from "../connect/proxy/conversation.js";
-import type { Reached } from "../connect/route.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js";
 import { Connection } from "../connection/connection.js";
@@ -41,6 +40,7 @@ import { checkTransport } from "../transport/choose.js";
 import { DuplexTransport, duplexFactory } from "../transport/duplex.js";
 import { type SocketSettings, checkKeepAlive, socketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
+import { converse } from "./conversation.js";
 import { describe } from "./inspect.js";
 import { ReadIterator } from "./iterators.js";
 import {
@@ -280,7 +280,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     }
     if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
-    const openConversation: OpenConversation = (reached, closed) => this.#openConversation(reached, closed);
+    const openConversation: OpenConversation = (...given) => this.#openConversation(...given);
     const request = connection.connect({ ...checked, factory: this.#factory, openConversation });
     rememberCaller(request, AsyncSocket.prototype, "connect");
     return request as unknown as SocketRequest<this>;
@@ -327,23 +327,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * A socket that nobody is told of, on the way to this one's own connection: for the talk with a proxy, and for a
    * PROXY header.
    */
-  #openConversation({ transport, ahead, hasEnded }: Reached, closed: () => void): Conversation {
-    const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory });
-    const connection = socket._connection;
-    connection.isReferenced = this.#isReferenced;
-    connection.onClosed = closed;
-    if (ahead.length > 0) connection.takeAhead(ahead);
-    connection.adopt(transport);
-    transport.adopt(connection);
-    if (hasEnded) connection.didEnd();
-    return {
-      socket,
-      release: () => connection.release(),
-      disconnect: () => void connection.disconnect(false),
-      takeNews: () => connection.takeNews(),
-      setReferenced: (on) => connection.setReferenced(on),
-      change: (settings) => connection.change(settings),
-    };
+  #openConversation(...given: Parameters<OpenConversation>): Conversation {
+    const { handshakeMs } = this.#limits;
+    const socket = new AsyncSocket({ allowHalfOpen: true, transport: this.#factory, limits: { handshakeMs } });
+    socket._connection.isReferenced = this.#isReferenced;
+    return converse(socket, socket._connection, ...given);
   }
 
   /** @internal Makes a new socket for a connection that this listener accepted. */

@@ -7,7 +7,7 @@ const ROOM = 65_536;
 
 /** A Node stream over a transport, for TLS and whatever else runs over a stream. */
 export class TransportStream extends GatheredDuplex implements TransportSink {
-  readonly #transport: Transport;
+  readonly transport: Transport;
   /** Bytes that the stream's reader was not given yet. They are joined, so that small chunks cost no extra memory. */
   readonly #kept = new ReceiveBuffer();
   /** Whether the reader has asked for bytes that it was not given yet. */
@@ -21,13 +21,13 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
   constructor(transport: Transport) {
     // With this mark the stream asks for one piece after the other, and buffers none itself.
     super({ allowHalfOpen: true, readableHighWaterMark: 1 });
-    this.#transport = transport;
+    this.transport = transport;
   }
 
   override _read(): void {
     this.#isWanted = true;
     this.#give();
-    this.#transport.setRoom(ROOM - this.#kept.length);
+    this.transport.setRoom(ROOM - this.#kept.length);
   }
 
   /** Gives the reader all kept bytes in one piece, or the end when there are none. */
@@ -43,18 +43,18 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
   }
 
   protected override send(parts: readonly Buffer[], done: Done): void {
-    if (this.#transport.write(parts)) done();
+    if (this.transport.write(parts)) done();
     else this.#whenWritten = done;
   }
 
   override _final(done: Done): void {
     this.#whenFinished = done;
-    this.#transport.end();
+    this.transport.end();
   }
 
   override _destroy(error: Error | null, done: Done): void {
     this.#whenClosed = () => done(error);
-    this.#transport.destroy(this.#resets);
+    this.transport.destroy(this.#resets);
   }
 
   /** Destroys the stream, and closes the connection with a RST. */
@@ -67,7 +67,7 @@ export class TransportStream extends GatheredDuplex implements TransportSink {
     this.#kept.borrow(chunk, length, start);
     this.#kept.keep();
     this.#give();
-    this.#transport.setRoom(Math.max(0, ROOM - this.#kept.length));
+    this.transport.setRoom(Math.max(0, ROOM - this.#kept.length));
   }
 
   didEnd(): void {

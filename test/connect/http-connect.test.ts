@@ -14,6 +14,7 @@ const OPEN: ProxyServer = {
   username: null,
   password: "",
   fields: "",
+  secure: null,
 };
 const LOCKED: ProxyServer = { ...OPEN, username: "Jürgen", password: "hunter2" };
 const TARGET: ProxyTarget = { host: "example.org", port: 443 };

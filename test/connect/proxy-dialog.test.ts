@@ -15,6 +15,7 @@ const PROXY = {
   username: null,
   password: "",
   fields: "",
+  secure: null,
 } as const;
 const TARGET = { host: "a.test", port: 7 };
 const LEFT = "it closed the connection before its answer was complete";

@@ -17,6 +17,7 @@ const SOCKS5: ProxyServer = {
   username: null,
   password: "",
   fields: "",
+  secure: null,
 };
 const HTTP: ProxyServer = { ...SOCKS5, kind: "http", resolvesNames: true, port: 80 };
 
@@ -57,13 +58,16 @@ const GOOD: Readonly<Record<string, ProxyServer>> = {
 const WRONG_TYPES: readonly unknown[] = [null, 5, true, {}, [], new URL("socks5://user:hunter2@host")];
 
 const BAD: readonly (readonly [string, RegExp])[] = [
-  ["", /^Expected proxy to be a URL that begins with socks5:\/\/, socks5h:\/\/ or http:\/\/, got something else/],
+  [
+    "",
+    /^Expected proxy to be a URL that begins with socks5:\/\/, socks5h:\/\/, http:\/\/ or https:\/\/, got something else/,
+  ],
   ["proxy.example:1080", /^Expected proxy to be a URL that begins/],
   ["user:hunter2@proxy.example:1080", /^Expected proxy to be a URL that begins/],
   ["//user:hunter2@proxy.example:1080", /^Expected proxy to be a URL that begins/],
   ["socks5:proxy.example", /^Expected proxy to be a URL that begins/],
   [" socks5://proxy.example", /^Expected proxy to be a URL that begins/],
-  ["https://user:hunter2@proxy.example", /^Expected proxy to be a URL that begins .*, got "https:\/\/"$/],
+  ["wss://user:hunter2@proxy.example", /^Expected proxy to be a URL that begins .*, got "wss:\/\/"$/],
   ["socks4://user:hunter2@proxy.example", /, got "socks4:\/\/"$/],
   ["ftp://user:hunter2@proxy.example", /, got "ftp:\/\/"$/],
   ["socks5://", /^Expected the host of proxy to be a name or an address, got something else/],
@@ -113,13 +117,18 @@ const WRONG_OPTIONS: readonly (readonly [name: string, options: unknown, message
   [
     "an unknown option",
     { url: "http://x", header: {} },
-    /options of proxy to have no names but headers, url, got "header"/,
+    /options of proxy to have no names but headers, url, tls, got "header"/,
   ],
   [
     "headers for SOCKS5",
     { url: "socks5://x", headers: { A: "hunter2" } },
-    /proxy\.headers only with an http:\/\/ proxy/,
+    /proxy\.headers only with an http:\/\/ or https:\/\/ proxy/,
   ],
+  ["TLS for a proxy in the clear", { url: "http://x", tls: {} }, /proxy\.tls only with an https:\/\/ proxy/],
+  ["TLS for SOCKS5", { url: "socks5://x", tls: {} }, /proxy\.tls only with an https:\/\/ proxy/],
+  ["TLS that is none", { url: "https://x", tls: true }, /proxy\.tls to be an object/],
+  ["an unknown option of TLS", { url: "https://x", tls: { verify: true } }, /options of TLS to have no names but/],
+  ["certificates that are none", { url: "https://x", tls: { ca: "hunter2" } }, /ca to be certificates/],
   ["headers in a string", http("A: hunter2".length), /proxy\.headers to be an object/],
   ["no name", http({ "": "hunter2" }), /the names in proxy\.headers/],
   ["a name with a value", http({ "A: hunter2": "" }), /the names in proxy\.headers/],
@@ -177,6 +186,23 @@ describe("the proxy option", () => {
       assert.deepEqual(checkProxy({ url, headers: undefined }), expected);
     });
   }
+
+  it("takes a proxy that is spoken to over TLS, whose certificate must be for its own name", () => {
+    for (const [given, servername, protocols, port] of [
+      ["https://proxy.example", "proxy.example", ["http/1.1"], 443],
+      ["https://proxy.example:8443", "proxy.example", ["http/1.1"], 8443],
+      [{ url: "https://proxy.example", tls: { servername: "a.test" } }, "a.test", ["http/1.1"], 443],
+      [{ url: "https://proxy.example", tls: { ALPNProtocols: [] } }, "proxy.example", [], 443],
+    ] as const) {
+      const proxy = checkProxy(given);
+      const secure = proxy?.secure ?? null;
+      assert.deepEqual(proxy, { ...HTTP, port, secure });
+      assert.deepEqual([secure?.servername, secure?.identity], [servername, servername]);
+      assert.deepEqual(secure?.protocols, protocols);
+      assert.equal(secure.rejectUnauthorized, true);
+    }
+    assert.equal(checkProxy("https://[::1]")?.secure?.identity, "::1");
+  });
 
   it("takes header fields, of which those that are undefined are none", () => {
     const headers = { "Proxy-Authorization": "Bearer hunter2", "X-A": "", "x-b": "a\tb\xff", None: undefined };

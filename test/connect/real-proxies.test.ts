@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
-import { AsyncSocket, AsyncSocketError, type ProxyOptions } from "asyncsocket";
+import { AsyncSocket, AsyncSocketError, type ProxyOptions, type TLSOptions } from "asyncsocket";
+import { FiledAuthority } from "../support/key-files.js";
 import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
 import { assertNothingLeft, portOf } from "../support/transports.js";
 import { deadPort, LOCALHOST, startSilent } from "./silent-program.js";
@@ -15,9 +16,10 @@ const LOGIN = "user:hunter2";
 after(assertNothingLeft);
 
 /** Says welcome, and then sends all back. */
-async function startEcho(t: TestContext, host = LOCALHOST): Promise<number> {
+async function startEcho(t: TestContext, host = LOCALHOST, tls?: TLSOptions): Promise<number> {
   const listener = await AsyncSocket.listen({
     host,
+    tls,
     port: 0,
     delegate: {
       didAccept(_listener, socket) {
@@ -202,6 +204,29 @@ describe("CONNECT, with tinyproxy", needs("tinyproxy", "tinyproxy"), () => {
   it("is told which ports are forbidden", async (t) => {
     const port = await startTinyproxy(t, "ConnectPort 443");
     await assertRefuses(t, `http://${LOCALHOST}:${port}`, { host: LOCALHOST, port: 9 }, /rules do not allow.* 403 /);
+  });
+
+  it("is reached over TLS, through HAProxy, and reaches a target over TLS", needs("haproxy", "haproxy"), async (t) => {
+    const authority = await FiledAuthority.create(t);
+    const identity = await authority.identity("localhost");
+    const file = join(authority.folder, "both.pem");
+    writeFileSync(file, `${identity.cert}\n${identity.key}`);
+    const behind = await startTinyproxy(t, "BasicAuth user hunter2");
+    const timeouts = ["connect", "client", "server"].map((name) => `timeout ${name} 60s`).join("\n  ");
+    const configuration = join(authority.folder, "haproxy.cfg");
+    const front = await startSilent(t, "haproxy", (port) => {
+      const places = `bind ${LOCALHOST}:${port} ssl crt ${file} alpn http/1.1\n  server behind ${LOCALHOST}:${behind}`;
+      writeFileSync(configuration, `defaults\n  mode tcp\n  ${timeouts}\nlisten proxy\n  ${places}\n`);
+      return ["-db", "-f", configuration];
+    });
+    const port = await startEcho(t, LOCALHOST, identity);
+    const tls = { ca: authority.cert, servername: "localhost" };
+    const socket = new AsyncSocket();
+    t.after(() => socket.disconnect());
+    const proxy = { url: `https://${LOGIN}@localhost:${front}`, tls: { ca: authority.cert } };
+    await socket.connect({ host: LOCALHOST, port, proxy, tls });
+    assert.ok(socket.isSecure);
+    await assertEchoes(socket);
   });
 
   it("is told that the target cannot be reached", async (t) => {

@@ -1,4 +1,5 @@
 import type { SocketRequest } from "../../base/request.js";
+import type { SecureSettings } from "../../tls/settings.js";
 import type { SocketSettings } from "../../transport/options.js";
 import type { Reached } from "../route.js";
 
@@ -30,5 +31,8 @@ export interface Conversation {
   change(settings: Partial<SocketSettings>): void;
 }
 
-/** Begins a conversation over a connected transport. `closed` is called when its descriptor is closed. */
-export type OpenConversation = (reached: Reached, closed: () => void) => Conversation;
+/**
+ * Begins a conversation over a connected transport. `closed` is called when its descriptor is closed. With `secure` the
+ * conversation begins with a TLS handshake, and gives an encrypted transport away.
+ */
+export type OpenConversation = (reached: Reached, closed: () => void, secure?: SecureSettings | null) => Conversation;

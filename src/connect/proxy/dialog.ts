@@ -55,7 +55,9 @@ export class ProxyDialog {
       if (isCode(error, "END_OF_STREAM") || wasLeft) {
         throw this.failure("it closed the connection before its answer was complete", error);
       }
-      if (isCode(closeReason?.error, "CONNECTION_LOST")) throw this.failure("the connection to it was lost", error);
+      const ending = closeReason?.error;
+      if (isCode(ending, "CONNECTION_LOST")) throw this.failure("the connection to it was lost", error);
+      if (isCode(ending, "TLS") || isCode(ending, "TLS_TIMEOUT")) throw this.failure(ending.message, ending);
       throw error;
     }
   }

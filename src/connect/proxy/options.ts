@@ -2,6 +2,7 @@
 
 import { checkOptions } from "../../base/checks.js";
 import { checkNames, type OptionNames } from "../../base/option-names.js";
+import type { TLSOptions } from "../../tls/options.js";
 import { checkProxyURL, hidden, type ProxyServer } from "./proxy-url.js";
 
 /** A proxy to connect through, with what a URL cannot say. */
@@ -9,16 +10,22 @@ export interface ProxyOptions {
   /** The URL of the proxy, as `proxy` itself may be one. */
   url: string;
   /**
-   * Header fields to send to an `http` proxy with CONNECT, by name, such as
+   * Header fields to send to an `http` or `https` proxy with CONNECT, by name, such as
    * `{ "Proxy-Authorization": "Bearer …" }`. Names are tokens, and values have no line breaks and no characters above
    * U+00FF. `Host`, `Content-Length` and `Transfer-Encoding` cannot be set, and `Proxy-Authorization` not together with
    * a user name in `url`. No error message ever shows a value.
    * @default none
    */
   headers?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * How the connection to an `https` proxy is encrypted, as the options of `tls` say: the proxy's certificate must be
+   * valid for its own name. The option `tls` of `connect` is for the target.
+   * @default the defaults of TLS, and the protocol `"http/1.1"`
+   */
+  tls?: TLSOptions | undefined;
 }
 
-const PROXY_OPTIONS: OptionNames<ProxyOptions> = { url: true, headers: true };
+const PROXY_OPTIONS: OptionNames<ProxyOptions> = { url: true, headers: true, tls: true };
 
 /**
  * Checks the `proxy` option.
@@ -28,7 +35,11 @@ export function checkProxy(value: string | ProxyOptions | undefined): ProxyServe
   if (value === undefined) return undefined;
   if (typeof value !== "object" || (value as unknown) === null) return checkProxyURL("proxy", value);
   checkNames("options of proxy", value, PROXY_OPTIONS);
-  const server = checkProxyURL("proxy.url", value.url);
+  const tls = checkOptions(value.tls, "proxy.tls");
+  const server = checkProxyURL("proxy.url", value.url, tls);
+  if (tls !== undefined && server.secure === null) {
+    throw new TypeError("Expected proxy.tls only with an https:// proxy, got another one");
+  }
   return { ...server, fields: checkHeaders(server, value.headers) };
 }
 
@@ -43,7 +54,7 @@ function checkHeaders(server: ProxyServer, given: ProxyOptions["headers"]): stri
   const headers = checkOptions(given, "proxy.headers") ?? {};
   const fields = Object.entries(headers).filter(([, value]) => value !== undefined);
   if (fields.length > 0 && server.kind !== "http") {
-    throw new TypeError("Expected proxy.headers only with an http:// proxy, got a SOCKS5 proxy");
+    throw new TypeError("Expected proxy.headers only with an http:// or https:// proxy, got a SOCKS5 proxy");
   }
   return fields.map(([name, value]) => checkField(server, name, value)).join("");
 }

@@ -131,7 +131,7 @@ export class ProxyRoute implements Route, RouteOwner {
   }
 
   didConnect(reached: Reached): void {
-    const conversation = this.#open(reached, () => this.#owner.didCloseDescriptor());
+    const conversation = this.#open(reached, () => this.#owner.didCloseDescriptor(), this.#proxy.secure);
     this.#conversation = conversation;
     const shakeHands = this.#proxy.kind === "http" ? httpConnectHandshake : socks5Handshake;
     shakeHands(conversation.socket, this.#proxy, this.#wanted).then(

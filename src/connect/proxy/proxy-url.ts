@@ -4,6 +4,8 @@ import { isIPv6 } from "node:net";
 import { wrongRange, wrongType } from "../../base/checks.js";
 import { asciiName } from "../../base/host-name.js";
 import { ipFamily } from "../../base/ip-bytes.js";
+import type { TLSOptions } from "../../tls/options.js";
+import { clientSettings, type SecureSettings } from "../../tls/settings.js";
 
 /** A proxy to connect through. */
 export interface ProxyServer {
@@ -18,6 +20,8 @@ export interface ProxyServer {
   readonly password: string;
   /** Header fields to add to a CONNECT request, each with its CR LF. */
   readonly fields: string;
+  /** The TLS settings of the connection to the proxy; null if it is in the clear. */
+  readonly secure: SecureSettings | null;
 }
 
 /** The host and port that the proxy is asked to connect to. */
@@ -30,12 +34,14 @@ interface Scheme {
   readonly kind: ProxyServer["kind"];
   readonly resolvesNames: boolean;
   readonly defaultPort: number;
+  readonly isSecure?: boolean;
 }
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map([
   ["socks5", { kind: "socks5", resolvesNames: false, defaultPort: 1080 }],
   ["socks5h", { kind: "socks5", resolvesNames: true, defaultPort: 1080 }],
   ["http", { kind: "http", resolvesNames: true, defaultPort: 80 }],
+  ["https", { kind: "http", resolvesNames: true, defaultPort: 443, isSecure: true }],
 ]);
 
 /**
@@ -51,32 +57,44 @@ const SOCKS5_MAX_BYTES = 255;
 const HIDDEN = "something else (not shown: it may hold a password)";
 
 /**
- * Checks and parses a proxy URL: `socks5://`, `socks5h://` or `http://`, then optionally `user:password@`
- * (percent-encoded), a host, and optionally `:port`. The default port is 1080 for SOCKS, and 80 for HTTP, as in every
- * URL of these schemes.
+ * Checks and parses a proxy URL: `socks5://`, `socks5h://`, `http://` or `https://`, then optionally `user:password@`
+ * (percent-encoded), a host, and optionally `:port`. The default port is 1080 for SOCKS, and 80 or 443 for HTTP, as in
+ * every URL of these schemes.
  * @param option the option that the URL is given by
+ * @param tls the options of TLS for `https://`
  * @throws TypeError for anything but a string
  * @throws RangeError for any other string; its message shows no part of the string but the scheme
  */
-export function checkProxyURL(option: string, value: unknown): ProxyServer {
+export function checkProxyURL(option: string, value: unknown, tls: TLSOptions = {}): ProxyServer {
   if (typeof value !== "string") throw wrongType(option, 'a URL in a string, as "socks5://host:1080"', value);
   const name = SCHEME.exec(value)?.[0].toLowerCase();
   const scheme = SCHEMES.get(name?.slice(0, -3) ?? "");
   if (scheme === undefined) {
-    if (name === undefined) throw hidden(option, "a URL that begins with socks5://, socks5h:// or http://");
-    throw wrongRange(option, "a URL that begins with socks5://, socks5h:// or http://", name);
+    const expected = "a URL that begins with socks5://, socks5h://, http:// or https://";
+    throw name === undefined ? hidden(option, expected) : wrongRange(option, expected, name);
   }
   const parts = SHAPE.exec(value);
   if (parts === null) throw hidden(option, "a scheme, then user:password@ or not, a host, and :port or not");
   const [, , login, host = "", port] = parts;
+  const where = checkHost(host);
   return {
     kind: scheme.kind,
     resolvesNames: scheme.resolvesNames,
     fields: "",
-    host: checkHost(host),
+    secure: scheme.isSecure === true ? secureSettings(where, tls) : null,
+    host: where,
     port: port === undefined || port === "" ? scheme.defaultPort : checkPort(port),
     ...(login === undefined || login === "" ? { username: null, password: "" } : checkLogin(scheme.kind, login)),
   };
+}
+
+function secureSettings(host: string, tls: TLSOptions): SecureSettings {
+  // A proxy that is offered no protocol might speak HTTP/2.
+  return clientSettings({
+    ...tls,
+    servername: tls.servername ?? host,
+    ALPNProtocols: tls.ALPNProtocols ?? ["http/1.1"],
+  });
 }
 
 /** An error that shows nothing of the value. */

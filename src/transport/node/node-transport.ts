@@ -89,10 +89,27 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 
   secure(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    if (this.isSecure) return this.#secureAgain(settings, ahead, sink);
     const all = Buffer.concat([ahead, this.takeKept()]);
     const socket = this.leave();
     if (this.#usesMemory) receiveNowhere(socket);
     return secureStream(socket, settings, all, sink, this);
+  }
+
+  /**
+   * TLS within TLS, behind a proxy that is spoken to over TLS. A stream over this transport stands between the two, so
+   * that the inner one takes nothing of the outer one for a connection of the system.
+   */
+  #secureAgain(settings: SecureSettings, ahead: Buffer, sink: SecureSink): Transport {
+    const stream = new TransportStream(this);
+    this.setRoom(0);
+    this.adopt(stream);
+    return secureStream(stream, settings, ahead, sink, this);
+  }
+
+  /** The transport that this one is encrypted over; null where that is a stream of the runtime. */
+  get #carrier(): Transport | null {
+    return this.#below instanceof TransportStream ? this.#below.transport : null;
   }
 
   /** Removes and returns the bytes that the sink had no room for, for whoever takes the connection over. */
@@ -296,7 +313,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
 
   get underWayBytes(): number {
     const stream = this.#below ?? this.#socket;
-    return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : 0;
+    return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : (this.#carrier?.underWayBytes ?? 0);
   }
 
   /** The runtime delivers the events of all sockets in each turn, so none is outstanding. */
@@ -343,10 +360,12 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 
   setNoDelay(on: boolean): void {
+    this.#carrier?.setNoDelay(on);
     this.#socket.setNoDelay(on);
   }
 
   setKeepAlive(idleMs: number | false): void {
+    this.#carrier?.setKeepAlive(idleMs);
     this.#socket.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
   }
 
@@ -356,12 +375,14 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
 
   ref(): void {
     this.#isReferenced = true;
+    this.#carrier?.ref();
     this.#socket.ref();
     this.#hold();
   }
 
   unref(): void {
     this.#isReferenced = false;
+    this.#carrier?.unref();
     this.#socket.unref();
     this.#hold();
   }
