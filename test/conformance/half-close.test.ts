@@ -174,6 +174,22 @@ describe("the peer's FIN", () => {
       assert.equal((await server.closed).error, null);
     });
 
+    it("decision 9: with allowHalfOpen, reads asked for before end() are met from what is unread", async (t) => {
+      const { client, server } = await connectedPair(t, kind, {}, { allowHalfOpen: true });
+      const failing = server.readExactly(10);
+      client.write("abcdef");
+      client.end();
+      await failure(failing, "END_OF_STREAM");
+      const [one, three] = [server.readExactly(1), server.readExactly(3)];
+      const five = failure(server.readExactly(5), "END_OF_STREAM");
+      server.end();
+      assert.equal(String(await one), "a");
+      assert.equal(String(await three), "bcd");
+      await five;
+      const reason = await server.closed;
+      assert.deepEqual([reason.by, reason.error, String(reason.unread)], ["remote", null, "ef"]);
+    });
+
     it("decision 9: with no read queued closes a socket with nothing unread", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       client.end();
