@@ -26,7 +26,8 @@ export interface Contender {
 
 const everywhere = (): boolean => true;
 const inTheClear = ({ isSecure }: Workload): boolean => !isSecure && NO_NATIVE === false;
-const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && protocol !== "echo";
+const onLoops = (workload: Workload): boolean => inTheClear(workload) && workload.protocol !== "relay";
+const framing = ({ protocol, kind }: Workload): boolean => kind === "stream" && /lines|frames/.test(protocol);
 const lines = ({ protocol, kind, isSecure }: Workload): boolean =>
   kind === "stream" && protocol === "lines" && !isSecure;
 
@@ -45,14 +46,14 @@ export const CONTENDERS: readonly Contender[] = [
     file: "loops",
     style: String(loops),
     optional: true,
-    takesPart: inTheClear,
+    takesPart: onLoops,
   })),
   ...PEERS.map(({ name, needs, protocols, isThere }) => ({
     name,
     file: "program",
     style: name,
     needs,
-    optional: name !== "c-epoll",
+    optional: name !== "c-epoll" && !protocols.includes("relay"),
     takesPart: ({ isSecure, protocol }: Workload) => !isSecure && protocols.includes(protocol),
     isThere,
   })),

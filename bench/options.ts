@@ -70,7 +70,8 @@ function positive(what: string, text: string): number {
 }
 
 function selectWorkloads(wanted: readonly string[], growing: boolean): readonly Workload[] {
-  if (wanted.length === 0) return WORKLOADS.filter(({ growth }) => (growth !== undefined) === growing);
+  if (wanted.length === 0)
+    return WORKLOADS.filter(({ growth, protocol }) => (growth !== undefined) === growing && protocol !== "relay");
   const selected = wanted.flatMap((name) => {
     const exact = WORKLOADS.filter((workload) => workload.name === name);
     if (exact.length > 0) return exact;

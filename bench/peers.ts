@@ -1,6 +1,7 @@
 /**
  * Servers on other platforms, each a program of its own in peers/: it is told the protocol, says its port, and ends with its
- * standard input. They take part when asked for by name, and where what they need is installed.
+ * standard input. They take part when asked for by name, and where what they need is installed. Those that relay are told
+ * their port and that of the server behind them, as PORT and BEHIND of their environment.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
@@ -88,6 +89,24 @@ export const PEERS: readonly Peer[] = [
     protocols: ALL,
     isThere: () => runs(PYTHON, "-c", "import twisted"),
     command: () => [PYTHON, join(SOURCES, "twisted_server.py")],
+  },
+  {
+    name: "haproxy",
+    needs: "Debian's haproxy",
+    protocols: ["relay"],
+    isThere: () => runs("haproxy", "-v"),
+    command: () => ["haproxy", "-db", "-f", join(SOURCES, "haproxy.cfg")],
+  },
+  {
+    name: "socat",
+    needs: "Debian's socat",
+    protocols: ["relay"],
+    isThere: () => runs("socat", "-V"),
+    command: () => [
+      "sh",
+      "-c",
+      "exec socat TCP4-LISTEN:$PORT,bind=127.0.0.1,fork,reuseaddr,backlog=128,nodelay TCP4:127.0.0.1:$BEHIND,nodelay",
+    ],
   },
   {
     name: "split2",

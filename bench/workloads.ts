@@ -3,8 +3,8 @@
  * disagree about what a workload is.
  */
 
-/** What a server does with what it reads. Each contender implements all four. */
-export type Protocol = "echo" | "lines" | "frames" | "churn";
+/** What a server does with what it reads. `relay` sends it to an echo server in a process of its own, and back. */
+export type Protocol = "echo" | "lines" | "frames" | "churn" | "relay";
 
 /** `stream`: CPU per message over open connections; `churn`: CPU per connection; the others: memory per connection. */
 export type Kind = "stream" | "churn" | "idle" | "idle-used";
@@ -115,6 +115,12 @@ function grown(
 
 const POWERS = [1, 10, 100, 1000, 10_000];
 
+/** Of one that relays, the CPU time of the relay alone. Asked for by name. */
+const RELAYED: readonly Workload[] = [
+  stream("relay-64", "relay", 64, [50, 1], 40_000, "64 bytes through a relay to an echo server, and back"),
+  stream("relay-64k", "relay", 64 * KIB, [4, 4], 8000, "64 KiB through a relay to an echo server, and back"),
+];
+
 const GROWTH: readonly Workload[] = [
   ...POWERS.map((n) => grown("connections", n, "echo", 64, [n, 1], Math.max(40_000, 2 * n))),
   ...[16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, KIB * KIB].map((bytes) =>
@@ -130,6 +136,7 @@ export const WORKLOADS: readonly Workload[] = [
     const messages = SECURE[workload.name];
     return messages === undefined ? [] : [secure(workload, messages)];
   }),
+  ...RELAYED,
   ...GROWTH,
 ];
 

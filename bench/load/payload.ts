@@ -48,7 +48,7 @@ export function variedStream(workload: Workload, seed: number): Buffer {
 }
 
 function shaped({ protocol }: Workload, length: number, dice: Dice): Buffer {
-  if (protocol === "echo") return dice.bytes(length);
+  if (protocol === "echo" || protocol === "relay") return dice.bytes(length);
   if (protocol === "frames") {
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt32BE(length);

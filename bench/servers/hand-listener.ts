@@ -4,15 +4,16 @@ import { createServer as createSecureServer } from "node:tls";
 import { READ_TIMEOUT_MS, type Protocol } from "../workloads.js";
 import { serve } from "./host.js";
 
-export type Session = (socket: Socket) => void;
+/** @param behind - the port of the server behind this one, if it is to relay */
+export type Session = (socket: Socket, behind: number) => void;
 
 export function serveByHand(sessions: Partial<Record<Protocol, Session>>): void {
-  serve((protocol, identity) => {
+  serve((protocol, identity, behind) => {
     const session = sessions[protocol];
     if (session === undefined) throw new Error(`Nothing serves ${protocol}`);
     const accept = (socket: Socket): void => {
       socket.on("error", () => socket.destroy());
-      session(socket);
+      session(socket, behind);
     };
     const server =
       identity === null

@@ -2,7 +2,8 @@
  * The servers by hand on `node:net` 'data' events, as one writes them who knows what is fast: no copy but of a message
  * cut in two, replies to one chunk corked into one `writev`, an idle timer per socket. What the library is compared with.
  */
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
+import { pipeline } from "node:stream";
 import { HEADER_BYTES, MAX_FRAME, MAX_LINE } from "../workloads.js";
 import { frameHeader } from "./frame-header.js";
 import { expire, serveByHand } from "./hand-listener.js";
@@ -85,4 +86,10 @@ function churn(socket: Socket): void {
   });
 }
 
-serveByHand({ echo, lines, frames, churn });
+function relay(socket: Socket, behind: number): void {
+  const upstream = connect({ port: behind, host: "127.0.0.1", noDelay: true });
+  pipeline(socket, upstream, () => undefined);
+  pipeline(upstream, socket, () => undefined);
+}
+
+serveByHand({ echo, lines, frames, churn, relay });

@@ -2,13 +2,20 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Identity } from "../../test/support/certificates.js";
 import { answerRequests } from "../ipc/answers.js";
+import { startBehind } from "./behind.js";
 import type { Memory, ServerRequests } from "../ipc/requests.js";
 import type { Protocol } from "../workloads.js";
 
-/** @param listen - starts the server on 127.0.0.1; gives its port */
-export function serve(listen: (protocol: Protocol, identity: Identity | null) => Promise<number>): void {
+/**
+ * @param listen - starts the server on 127.0.0.1; gives its port. It is told the port of the server behind it, if it is
+ * to relay
+ */
+export function serve(
+  listen: (protocol: Protocol, identity: Identity | null, behind: number) => Promise<number>,
+): void {
   answerRequests<ServerRequests>({
-    listen: ({ protocol, identity }) => listen(protocol, identity),
+    listen: async ({ protocol, identity }) =>
+      await listen(protocol, identity, protocol === "relay" ? await startBehind() : 0),
     usage: () => process.cpuUsage(),
     memory,
   });

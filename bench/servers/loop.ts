@@ -4,7 +4,7 @@ import { RunLoop } from "asyncsocket";
 import type { Protocol } from "../workloads.js";
 import { PROTOCOLS } from "./protocols.js";
 
-const delegate = PROTOCOLS[workerData as Protocol];
+const delegate = PROTOCOLS[workerData as Exclude<Protocol, "relay">];
 
 RunLoop.current.onSocket((socket) => {
   socket.delegate = delegate;

@@ -4,6 +4,7 @@ import { serve } from "./host.js";
 import { PROTOCOLS } from "./protocols.js";
 
 serve(async (protocol) => {
+  if (protocol === "relay") throw new Error("Nothing serves relay on run loops");
   const size = Number(process.argv[2]);
   const pool = await RunLoop.pool(new URL("./loop.js", import.meta.url), size, { workerData: protocol });
   const delegate = { ...PROTOCOLS[protocol], wantsRunLoopForNewSocket: () => pool };

@@ -6,7 +6,7 @@ import { frameHeader } from "./frame-header.js";
 const LINE = { timeout: READ_TIMEOUT_MS, maxLength: MAX_LINE };
 const FRAME = { lengthBytes: HEADER_BYTES, maxLength: MAX_FRAME } as const;
 
-export const PROTOCOLS: Record<Protocol, AsyncSocketDelegate> = {
+export const PROTOCOLS: Record<Exclude<Protocol, "relay">, AsyncSocketDelegate> = {
   echo: {
     didAccept(_listener, socket) {
       socket.read();
