@@ -1,4 +1,3 @@
-import type { ProxiedAddresses } from "../base/address.js";
 import { type Clock, soonest } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
@@ -18,6 +17,7 @@ import type { CloseReason } from "./close-reason.js";
 import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
 import { markDone, markFailed, notify, tellEnded } from "./notify.js";
+import { NEW, type Origin } from "./origin.js";
 import { socketClosed, socketOpened } from "./open-count.js";
 import type { ClosingOwner, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
 import { closed, dialing, ending, IDLE, OPEN, type Phase } from "./phase.js";
@@ -57,14 +57,10 @@ export class Connection
   phase: Phase = IDLE;
   /** The transport; null before the socket is connected. */
   transport: Transport | null = null;
-  /** The host that was connected to, by name or address. */
-  host: string | undefined;
+  /** Where the connection comes from. */
+  origin: Origin = NEW;
   /** The upgrade to TLS; null if the connection is not to be encrypted. */
   upgrade: Upgrade | null = null;
-  /** The addresses that a PROXY header has reported. */
-  proxied: ProxiedAddresses | null = null;
-  /** Whether a listener accepted the connection. */
-  isAccepted = false;
   /** The record of the connection on another thread, if it has moved there. */
   moved: RemoteConnection | null = null;
   /** Whether the connection keeps the process alive; set by `setReferenced`. */
@@ -163,6 +159,7 @@ export class Connection
 
   /** Starts connecting; the timeout runs from here. */
   connect(plan: ConnectPlan): SocketRequest<unknown> {
+    this.origin = { ...NEW, host: plan.target.path === null ? plan.target.host : undefined };
     const attempt = new Connecting(this, plan);
     this.phase = dialing(attempt);
     attempt.start();
@@ -184,7 +181,10 @@ export class Connection
   }
 
   /** Takes over a transport that is connected already. */
-  adopt(transport: Transport): void {
+  adopt(transport: Transport, origin = NEW): void {
+    this.origin = origin;
+    this.bytesRead += origin.bytesRead;
+    this.writing.goOnFrom(origin);
     this.descriptors++;
     this.timer.wasHeard = true;
     this.transport = transport;

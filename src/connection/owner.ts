@@ -16,6 +16,7 @@ import type { Transport } from "../transport/transport.js";
 import type { CloseReason } from "./close-reason.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { RemoteConnection } from "./destination.js";
+import type { Origin } from "./origin.js";
 import type { Phase } from "./phase.js";
 import type { RateFloorOwner } from "./rate-floor.js";
 
@@ -109,7 +110,7 @@ export interface TimerOwner extends FlushingOwner, RateFloorOwner {
 
 /** What an upgrade sees. */
 export interface UpgradeOwner extends Owner {
-  readonly host: string | undefined;
+  readonly origin: Origin;
   readonly isEnding: boolean;
   /** The connect under way; null if there is none. */
   readonly attempt: unknown;

@@ -157,7 +157,7 @@ export class Upgrade implements RequestOwner {
   start(): void {
     const connection = this.#connection;
     if (connection.reason !== null) return;
-    const settings = withHost(this.settings, connection.host);
+    const settings = withHost(this.settings, connection.origin.host);
     if (settings !== null) connection.becomeSecure(settings);
     else this.fail("TLS", "startTLS needs a servername: the name that the peer's certificate must be for is not known");
   }

@@ -1,9 +1,10 @@
 import { type AsyncSocketError, isCode } from "../base/errors.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
-import { extendEntry, isPending, Wait } from "../pump/entry.js";
-import { type WriteEntry, WriteQueue } from "../pump/write-queue.js";
+import { extendEntry, isPending, NO_TIMEOUT, Wait } from "../pump/entry.js";
+import { WriteEntry, WriteQueue } from "../pump/write-queue.js";
 import { writeError } from "./failures.js";
 import { askForTime, hears, notify, tellWritten } from "./notify.js";
+import type { Origin } from "./origin.js";
 import type { WritingOwner } from "./owner.js";
 
 /** Once this many bytes have gathered, writes are sent even while more reads can be served. */
@@ -63,8 +64,15 @@ export class Writing implements RequestOwner {
     return this.#bytesWritten;
   }
 
-  set bytesWritten(count: number) {
-    this.#bytesWritten = count;
+  /** Takes over what was written on the thread that the connection comes from. */
+  goOnFrom({ bytesWritten, hasFinished }: Origin): void {
+    this.#bytesWritten = bytesWritten;
+    if (!hasFinished) return;
+    const end = new WriteEntry("end", undefined, this, NO_TIMEOUT, []);
+    end._state = "done";
+    end._owner = null;
+    this.endEntry = end;
+    this.finSent = this.finDone = true;
   }
 
   /** The number of bytes that the operating system has not taken yet. */

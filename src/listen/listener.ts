@@ -239,7 +239,6 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     if (adopted === null) return;
     const { socket, connection, isTold } = adopted;
     const remote = proxied?.remote ?? peer;
-    connection.proxied = proxied;
     this.#connections.set(connection, remote);
     connection.onClosed = this.#forget;
     this.count(remote, 1);

@@ -14,6 +14,7 @@ import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js"
 import { Connection } from "../connection/connection.js";
 import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
+import { NEW } from "../connection/origin.js";
 import type { SocketFace } from "../connection/owner.js";
 import { stateIn } from "../connection/phase.js";
 import type { Reading } from "../connection/reading.js";
@@ -270,7 +271,6 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    */
   connect(options: ConnectOptions): SocketRequest<this> {
     const { secure, ...checked } = checkConnect(options);
-    const { target } = checked;
     mayBegin("connect", this, this.#isOneWay);
     this.#begin();
     const connection = this._connection;
@@ -278,7 +278,6 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       if (connection.upgrade !== null) throw badState("connect", "startTLS is queued, and tls is asked for, too");
       connection.upgrade = new Upgrade(connection, secure);
     }
-    if (target.path === null) connection.host = target.host;
     connection.isReferenced = this.#isReferenced;
     const openConversation: OpenConversation = (...given) => this.#openConversation(...given);
     const request = connection.connect({ ...checked, factory: this.#factory, openConversation });
@@ -344,8 +343,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       limits: this.#limits,
       transport: this.#factory,
     });
-    socket._connection.isAccepted = true;
-    socket._connection.adopt(transport);
+    socket._connection.adopt(transport, { ...NEW, isAccepted: true, proxied: info.proxied ?? null });
     return { socket, connection: socket._connection };
   }
 
@@ -627,7 +625,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    */
   startTLS(options?: StartTLSOptions<Tag>): SocketRequest<TLSInfo> {
     const given = checkOptions(options) ?? {};
-    const isServer = checkBoolean("isServer", given.isServer, this._connection.isAccepted);
+    const isServer = checkBoolean("isServer", given.isServer, this._connection.origin.isAccepted);
     const settings = isServer ? serverSettings(given) : clientSettings(given);
     const timeoutMs = checkTimeout(given.timeout);
     const signal = checkSignal(given.signal);
@@ -873,7 +871,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * proxy made itself, such as a health check.
    */
   get proxied(): ProxiedAddresses | undefined {
-    return this._connection.proxied ?? undefined;
+    return this._connection.origin.proxied ?? undefined;
   }
 
   /** The number of bytes received, unread ones included. Over TLS only bytes of the application count. */

@@ -22,8 +22,8 @@ export function depart(
   destination: unknown,
   userData: unknown,
 ): SocketRequest<void> {
-  const { transport, proxied } = connection;
-  const info = { local: transport?.local, remote: transport?.remote, proxied: proxied ?? undefined };
+  const { transport, origin } = connection;
+  const info = { local: transport?.local, remote: transport?.remote, proxied: origin.proxied ?? undefined };
   const loop = chosenLoop(destination, info);
   const why = obstacle(connection, state) ?? (loop.isCurrent ? "the socket is on that run loop already" : null);
   if (why !== null) throw badState("moveTo", why);

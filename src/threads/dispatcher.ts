@@ -5,6 +5,7 @@ import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
+import { NEW } from "../connection/origin.js";
 import type { Dispatcher, DispatcherOwner, ListenerTLS, SharedListening } from "../listen/dispatcher.js";
 import type { ListenTarget } from "../transport/options.js";
 import type { AcceptedTransport, TransportListener } from "../transport/transport.js";
@@ -110,27 +111,22 @@ export class LoopDispatcher implements Dispatcher, SharedPortDispatcher {
   #state(proxied: ProxiedAddresses | null, ahead: Uint8Array, tlsId: number | null): TransferState {
     return {
       ahead,
-      bytesRead: 0,
-      bytesWritten: 0,
+      origin: { ...NEW, isAccepted: true, proxied },
       allowHalfOpen: this.#owner.allowHalfOpen,
       limits: this.#owner.limits,
-      isAccepted: true,
       isReferenced: true,
-      host: undefined,
-      proxied,
-      hasFinished: false,
       userData: undefined,
       tlsId,
     };
   }
 
   /** Counts a connection that was accepted on this thread, and has moved to another one since. */
-  follow({ reason, proxied, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
+  follow({ reason, origin, transport }: Connection, moved: RemoteConnection, isForced: boolean): void {
     const loop = (reason as { movedTo?: Loop }).movedTo as Loop;
     if (!(moved instanceof Sent)) return;
     const sent = moved;
     const info = { local: transport?.local, remote: transport?.remote };
-    const remote = new Dispatched(this, loop, proxied?.remote ?? info.remote, info);
+    const remote = new Dispatched(this, loop, origin.proxied?.remote ?? info.remote, info);
     remote.sent = sent;
     remote.isForced = isForced;
     sent.sender = remote;

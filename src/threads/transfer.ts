@@ -7,10 +7,11 @@
  */
 
 import type { Socket } from "node:net";
-import type { Address, ProxiedAddresses } from "../base/address.js";
+import type { Address } from "../base/address.js";
 import type { FullLimits } from "../base/limits.js";
 import { canTransfer, descriptorOf } from "../base/undocumented.js";
 import type { Connection } from "../connection/connection.js";
+import type { Origin } from "../connection/origin.js";
 import { dropTicket, nativeProblem, parkDescriptor } from "../transport/native/addon.js";
 import { NativeTransport } from "../transport/native/native-transport.js";
 import { NodeTransport } from "../transport/node/node-transport.js";
@@ -121,17 +122,11 @@ export function turnAway({ socket }: TransferHandle): void {
 export interface TransferState {
   /** Bytes that were received and not read. */
   readonly ahead: Uint8Array;
-  /** How many bytes were read, without those in `ahead`. */
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
+  /** The origin of the connection on the other thread. The bytes read are those without `ahead`. */
+  readonly origin: Origin;
   readonly allowHalfOpen: boolean;
   readonly limits: FullLimits;
-  readonly isAccepted: boolean;
   readonly isReferenced: boolean;
-  readonly host: string | undefined;
-  readonly proxied: ProxiedAddresses | null;
-  /** Whether this side has sent its FIN. */
-  readonly hasFinished: boolean;
   readonly userData: unknown;
   /** The number of the TLS options with which the receiver starts a handshake; null if there is none. */
   readonly tlsId: number | null;
@@ -146,22 +141,22 @@ export interface Transfer {
 
 /** The state to send for a connection. `counted` bytes of `ahead` were already counted as read. */
 export function stateOf(
-  { socket, limits, isAccepted, isReferenced, host, proxied, bytesRead, writing }: Connection,
+  { socket, limits, isReferenced, origin, bytesRead, writing }: Connection,
   ahead: Uint8Array,
   counted: number,
   userData: unknown,
 ): TransferState {
   return {
     ahead,
-    bytesRead: bytesRead - counted,
-    bytesWritten: writing.bytesWritten,
+    origin: {
+      ...origin,
+      bytesRead: bytesRead - counted,
+      bytesWritten: writing.bytesWritten,
+      hasFinished: writing.finSent,
+    },
     allowHalfOpen: socket.allowHalfOpen,
     limits,
-    isAccepted,
     isReferenced,
-    host,
-    proxied,
-    hasFinished: writing.finSent,
     userData,
     tlsId: null,
   };

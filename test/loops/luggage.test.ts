@@ -14,7 +14,7 @@ import { loopOf, moduleOf, MOVABLE, pairOf } from "./helpers.js";
 const TELLS = moduleOf(`
   RunLoop.current.onSocket((socket) => {
     const { bytesRead, bytesWritten, unread, proxied, allowHalfOpen } = socket;
-    const { limits, isAccepted, isReferenced, host } = socket._connection;
+    const { limits, isReferenced, origin: { isAccepted, host } } = socket._connection;
     parentPort.postMessage({ bytesRead, bytesWritten, unread: Buffer.from(unread), proxied, allowHalfOpen, limits,
       isAccepted, isReferenced, host, id: String(proxied?.tlvs?.uniqueId) });
     socket.write("there\\n");
