@@ -27,6 +27,7 @@ export { netstring } from "./framing/netstring.js";
 export { delimited } from "./framing/until.js";
 export { varint, type VarintOptions } from "./framing/varint.js";
 export type { ConnectOptions } from "./connect/options.js";
+export type { ResolvedAddresses, Resolver, ResolverFunction } from "./connect/resolver.js";
 export type { ProxyOptions } from "./connect/proxy/options.js";
 export type { ProxyHeaderOptions, SentTLS, SentTLVs } from "./connect/proxy-header.js";
 export type { ProxiedTLS, ProxiedTLVs } from "./base/proxy-tlvs.js";

@@ -89,6 +89,8 @@ const CONNECT: Wrong = {
   preferFamily: NOT_FAMILY,
   attemptDelay: NOT_MS,
   lookup: NOT_FUNCTION,
+  resolver: [...NOT_FUNCTION, "dns"],
+  resolverTimeout: NOT_MS,
 };
 const LISTEN: Wrong = {
   ...TCP,

@@ -114,6 +114,11 @@ describe("the types of connecting", () => {
     socket.connect({ port: 1, proxy: { headers: {} } });
     // @ts-expect-error a URL is a string here
     socket.connect({ port: 1, proxy: new URL("http://host") });
+    socket.connect({ port: 1, resolver: (host, { signal }) => [host, { address: String(signal.aborted) }] });
+    socket.connect({ port: 1, resolver: (host) => Promise.resolve([host]) });
+    socket.connect({ port: 1, resolver: "c-ares", resolverTimeout: 500 });
+    // @ts-expect-error a resolver gives a list
+    socket.connect({ port: 1, resolver: () => "192.0.2.1" });
     // @ts-expect-error there are two families
     return socket.connect({ port: 1, preferFamily: 5 });
   });

@@ -73,6 +73,10 @@ export class DirectRoute implements Route, TargetHostOwner {
     return this.#owner.clock;
   }
 
+  get isReferenced(): boolean {
+    return this.#owner.isReferenced;
+  }
+
   start(): void {
     const target = this.#target;
     if (target.path !== null) this.#connectToPath(target.path, this.clock.now() + target.patienceMs, BACKLOG_WAIT_MS);
@@ -159,7 +163,7 @@ export class DirectRoute implements Route, TargetHostOwner {
   }
 
   #try(target: IpTarget, addresses: readonly { readonly name: string; readonly port: number }[]): void {
-    const { lookup } = target;
+    const { lookup, resolver } = target;
     const networkLookup = this.#factory.lookup;
     let families: readonly Family[] = wantedFamilies(target);
     let near: InterfaceAddresses | null = null;
@@ -174,10 +178,8 @@ export class DirectRoute implements Route, TargetHostOwner {
     families = near?.families ?? families;
     const because = near?.inWords ?? (localAddress === undefined ? undefined : `localAddress is ${localAddress}`);
     const from = { ...target, localAddress };
-    this.#hosts = addresses.map(
-      ({ name, port }) =>
-        new TargetHost(this, { host: name, families, because, lookup, networkLookup }, port, from, near),
-    );
+    const query = { families, because, lookup, resolver, networkLookup };
+    this.#hosts = addresses.map(({ name, port }) => new TargetHost(this, { ...query, host: name }, port, from, near));
     this.#tryNext();
   }
 

@@ -20,6 +20,7 @@ import { checkProxy, type ProxyOptions } from "./proxy/options.js";
 import { checkTargetHost, type ProxyServer } from "./proxy/proxy-url.js";
 import { checkProxyHeader, type ProxyHeader, type ProxyHeaderOptions } from "./proxy-header.js";
 import { withoutBrackets } from "./resolve.js";
+import { checkResolver, type Resolver, type Resolving } from "./resolver.js";
 
 export interface ConnectOptions extends TcpOptions {
   /**
@@ -83,6 +84,19 @@ export interface ConnectOptions extends TcpOptions {
    */
   lookup?: LookupFunction | undefined;
   /**
+   * Who is asked for the addresses of names. `"system"`: the system, by threads, as its configuration says: hosts file,
+   * name servers, mDNS; it orders the addresses by what can be reached from here (RFC 6724). `"c-ares"`: the name
+   * servers themselves, for each family, without threads; a question that is not wanted any more is given up. A
+   * function: see `ResolverFunction`. Cannot be combined with `lookup`.
+   * @default the system, or the network of the transport factory where that has names of its own
+   */
+  resolver?: Resolver | undefined;
+  /**
+   * The time in ms that a lookup of addresses may take, whoever is asked. When it is over, it counts as a lookup that
+   * has failed, with `DNS`; `timeout` covers it all the same. @default none
+   */
+  resolverTimeout?: number | undefined;
+  /**
    * The URL of a proxy to connect through: `"socks5://user:password@host:port"` (this machine looks up the addresses of
    * `host`), `socks5h` (the proxy looks them up), or `http` or `https` (CONNECT; the proxy looks them up). User name and
    * password are percent-encoded and may be omitted. The port may be omitted, too: it is 1080, or 80 for `http`, or 443
@@ -133,6 +147,8 @@ export type ConnectTarget =
       readonly localPort: number | undefined;
       readonly interface: string | undefined;
       readonly lookup: LookupFunction | undefined;
+      readonly resolver: Resolving | undefined;
+      readonly resolverTimeoutMs: number;
       readonly proxy: ProxyServer | undefined;
     };
 
@@ -143,6 +159,9 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
   needOptions(options);
   const { path, lookup, attemptDelay } = options;
   checkFunction("lookup", lookup);
+  const resolver = checkResolver(options.resolver);
+  if (lookup !== undefined && resolver !== undefined)
+    throw new TypeError("Expected either lookup or resolver, got both");
   const from = localEnd(options);
   const route = {
     ...from,
@@ -150,6 +169,8 @@ export function connectTarget(options: ConnectOptions): ConnectTarget {
     preferFamily: checkOneOf("preferFamily", options.preferFamily, [4, 6] as const, undefined),
     attemptDelayMs: Math.max(10, attemptDelay === undefined ? 250 : checkMs("attemptDelay", attemptDelay)),
     lookup,
+    resolver,
+    resolverTimeoutMs: checkMs("resolverTimeout", options.resolverTimeout),
   };
   const proxy = checkProxyOption(options);
   if (path !== undefined) {
@@ -230,6 +251,8 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   preferFamily: true,
   attemptDelay: true,
   lookup: true,
+  resolver: true,
+  resolverTimeout: true,
   proxy: true,
   proxyProtocol: true,
   tls: true,

@@ -36,6 +36,11 @@ const LOOPBACK: readonly LookupAddress[] = [
  */
 const ofRuntime = Object.getOwnPropertySymbols(dns.lookup).length > 0 ? dns.lookup : null;
 
+/** The addresses of `localhost`, for which nobody is asked; null for any other name. */
+export function localhostAddresses(host: string, family: 0 | 4 | 6): readonly LookupAddress[] | null {
+  return LOCALHOST.test(host) ? LOOPBACK.filter((one) => family === 0 || one.family === family) : null;
+}
+
 /**
  * Asks the system for the addresses of one family, or (0) of both; `localhost` is answered without asking. If the same
  * question is already under way, its answer is awaited instead of asking again, since each lookup occupies a thread
@@ -43,9 +48,9 @@ const ofRuntime = Object.getOwnPropertySymbols(dns.lookup).length > 0 ? dns.look
  * @returns a function that stops waiting
  */
 export function systemLookup(host: string, family: 0 | 4 | 6, done: Done): () => void {
-  if (LOCALHOST.test(host)) {
-    const found = LOOPBACK.filter((one) => family === 0 || one.family === family);
-    done(null, found);
+  const known = localhostAddresses(host, family);
+  if (known !== null) {
+    done(null, known);
     return () => undefined;
   }
   const key = `${family} ${host}`;

@@ -1,15 +1,13 @@
-import type { Clock } from "../base/clock.js";
 import type { Endpoint } from "../transport/options.js";
 import type { Attempt } from "./attempt.js";
 import { type Candidate, type Question, HappyEyeballs, type HappyEyeballsOwner } from "./happy-eyeballs.js";
 import type { InterfaceAddresses } from "./local-address.js";
 import { addressInWords, isAbsence, type Tried } from "./messages.js";
 import type { IpTarget } from "./options.js";
-import { ask, type NameQuery, questionsOf } from "./resolve.js";
+import { askWithin, type NameQuery, questionsOf, type Waiting } from "./resolve.js";
 
 /** The owner of a target host, which makes the attempts and is told the result. */
-export interface TargetHostOwner {
-  readonly clock: Clock;
+export interface TargetHostOwner extends Waiting {
   attempt(endpoint: Endpoint, done: (error: Error | null) => void): Attempt;
   didReach(attempt: Attempt): void;
   didNotReach(host: TargetHost): void;
@@ -80,7 +78,7 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
   }
 
   resolve(question: Question, answer: (error: Error | null, found: readonly Candidate[]) => void): void {
-    this.#stopAsking.push(ask(this.#query, question, answer));
+    this.#stopAsking.push(askWithin(this.#owner, this.#target.resolverTimeoutMs, this.#query, question, answer));
   }
 
   connect(candidate: Candidate, done: (error: Error | null) => void): Attempt {

@@ -7,34 +7,13 @@ import { once } from "node:events";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { failure, settled } from "../support/delegates.js";
+import { nameBytes, questionOf, u16 } from "../support/dns-messages.js";
 import { Belongings } from "../support/lifecycle-helpers.js";
 import { portOf, SAFETY } from "../support/transports.js";
 
 const SRV = 33;
 const NO_SUCH_NAME = 3;
 const SERVER_FAILED = 2;
-
-function nameBytes(name: string): Buffer {
-  const labels = name.split(".").filter((label) => label !== "");
-  return Buffer.concat([...labels.flatMap((label) => [Buffer.of(label.length), Buffer.from(label)]), Buffer.of(0)]);
-}
-
-/** The question's name, and where the question ends. */
-function questionOf(message: Buffer): { name: string; end: number } {
-  const labels: string[] = [];
-  let at = 12;
-  for (let length = message.readUInt8(at); length > 0; length = message.readUInt8(at)) {
-    labels.push(message.toString("latin1", at + 1, at + 1 + length));
-    at += 1 + length;
-  }
-  return { name: labels.join(".").toLowerCase(), end: at + 5 };
-}
-
-function u16(...values: number[]): Buffer {
-  const bytes = Buffer.alloc(values.length * 2);
-  values.forEach((value, i) => bytes.writeUInt16BE(value, i * 2));
-  return bytes;
-}
 
 /** RFC 1035, as much of it as SRV answers need. */
 function answerTo(message: Buffer, zone: ReadonlyMap<string, readonly SrvRecord[] | number>): Buffer {

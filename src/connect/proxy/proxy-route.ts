@@ -6,7 +6,7 @@ import type { Conversation, OpenConversation } from "./conversation.js";
 import type { TransportFactory } from "../../transport/transport.js";
 import { DirectRoute, whereOf } from "../direct-route.js";
 import { causeOf, lookupInWords, type Tried } from "../messages.js";
-import { ask } from "../resolve.js";
+import { askWithin } from "../resolve.js";
 import type { Reached, Route, RouteOwner } from "../route.js";
 import type { IpTarget } from "../options.js";
 import { bracketed } from "./dialog.js";
@@ -71,14 +71,14 @@ export class ProxyRoute implements Route, RouteOwner {
   }
 
   start(): void {
-    const { host, lookup } = this.#target;
+    const { host, lookup, resolver, resolverTimeoutMs } = this.#target;
     if (this.#proxy.resolvesNames) {
       this.#toProxy.start();
       return;
     }
     this.#isLookingUp = true;
-    const query = { host, families: [6, 4] as const, lookup, networkLookup: this.#factory.lookup };
-    this.#stopLookingUp = ask(query, 0, (error, found) => {
+    const query = { host, families: [6, 4] as const, lookup, resolver, networkLookup: this.#factory.lookup };
+    this.#stopLookingUp = askWithin(this, resolverTimeoutMs, query, 0, (error, found) => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
       // For localhost, 127.0.0.1 is the first, on which more programs listen.
