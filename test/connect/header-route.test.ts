@@ -203,6 +203,22 @@ describe("a PROXY header on its way", () => {
     });
   }
 
+  it("loses neither bytes nor the FIN that came with the proxy's answer", async (t) => {
+    const { connect, accept, socket } = await stage(t);
+    const line = socket.readLine();
+    const connecting = connect({ host: "target.test", port: 80, proxy: "http://127.0.0.1:7" });
+    const peer = await accept();
+    await peer.readUntil("\r\n\r\n");
+    peer.write("HTTP/1.1 200 OK\r\n\r\nwelcome\nrest");
+    peer.end();
+    await connecting;
+    assert.equal(await line, "welcome");
+    assert.equal(await peer.readExactly(LINE.length, { encoding: "latin1" }), LINE);
+    let rest = "";
+    for await (const bytes of socket) rest += bytes.toString();
+    assert.equal(rest, "rest");
+  });
+
   it("goes out anew with each connection of a socket that is used again, and of reconnect", async (t) => {
     const { connect, accept, socket, network } = await stage(t);
     for (let round = 0; round < 2; round++) {
@@ -240,8 +256,9 @@ describe("a PROXY header on its way", () => {
     const connecting = failure(connect({ signal: controller.signal }));
     await accept();
     controller.abort();
-    assert.equal((await connecting).code, "ERR_ASYNCSOCKET_CANCELED");
-    await socket.closed;
+    const error = await connecting;
+    assert.equal(error.code, "ERR_ASYNCSOCKET_CANCELED");
+    assert.equal((await socket.closed).error, error);
   });
 
   it("that cannot go out fails the connect, with the cause", async (t) => {

@@ -269,12 +269,15 @@ describe('resolver: "c-ares"', () => {
     assert.match(four.message, /an IPv6 address of the host "four\.test": .*other addresses only: 127\.0\.0\.1/);
   });
 
-  it("is given up with the connect, and leaves nothing behind", async (t) => {
+  it("is given up with the connect", async (t) => {
     const { socket, port } = await listening(t);
+    const given = mock.method(dns.Resolver.prototype, "cancel");
+    t.after(() => given.mock.restore());
     const connecting = failure(socket.connect({ host: "silent.test", port, resolver: "c-ares" }), "CLOSED");
     while (asked.length < 2) await turn();
     await socket.disconnect();
     await connecting;
+    assert.equal(given.mock.callCount(), 2, "one for each family");
   });
 });
 
