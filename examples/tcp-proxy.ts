@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { AsyncSocket, relay } from "asyncsocket";
+import { AsyncSocket, relay, type RelayResult } from "asyncsocket";
 
 const { values } = parseArgs({
   options: {
@@ -24,12 +24,13 @@ const listener = await AsyncSocket.listen({ host: values.host, port: Number(valu
 console.log(`Proxy on port ${listener.port ?? "?"}`);
 process.once("SIGTERM", () => void listener.shutdown({ graceMs: 1_000 }));
 
+function report({ aToB, bToA, ended, side, error }: RelayResult): void {
+  const why = error === null ? "" : ` (${side}: ${error.message})`;
+  console.log(`${aToB} bytes up, ${bToA} bytes down, ${ended}${why}`);
+}
+
 for await (const client of listener.connections()) {
   const upstream = new AsyncSocket();
   upstream.connect(server);
-  void relay(client, upstream, { idleMs: Number(values.idle) }).then(({ aToB, bToA, ended, side, error }) => {
-    console.log(
-      `${aToB} bytes up, ${bToA} bytes down, ${ended}${error === null ? "" : ` (${side}: ${error.message})`}`,
-    );
-  });
+  void relay(client, upstream, { idleMs: Number(values.idle) }).then(report);
 }

@@ -1,7 +1,7 @@
 /** The pages for users, held against the source: what they name is there, and what they show compiles. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import ts from "typescript";
@@ -71,5 +71,32 @@ describe("the page of the delegate", () => {
     const programs = programsIn("delegate.md");
     assert.ok(programs.size >= 3);
     assert.deepEqual(complaints(programs), []);
+  });
+});
+
+describe("the cookbook's page", () => {
+  const squeezed = (text: string): string => text.replace(/\s+/g, " ").trim();
+  const folder = "examples/cookbook";
+  const recipes = readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8"));
+  const sources = [...recipes, readFileSync("examples/tcp-proxy.ts", "utf8")].map(squeezed);
+
+  it("shows nothing that is not in a program which a test runs", () => {
+    const blocks = [...page("cookbook.md").matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) => squeezed(code));
+    assert.ok(blocks.length > 10);
+    for (const block of blocks)
+      assert.ok(
+        sources.some((source) => source.includes(block)),
+        block,
+      );
+  });
+
+  it("names every recipe, and each recipe names its own program", () => {
+    const named = new Set(
+      [...page("cookbook.md").matchAll(/examples\/cookbook\/([\w-]+\.ts)/g)].map(([, file]) => file),
+    );
+    assert.deepEqual([...named].sort(), readdirSync(folder).sort());
+    for (const [i, file] of readdirSync(folder).entries()) {
+      assert.ok(recipes[i]?.includes(` node build/${folder}/${file.replace(/ts$/, "js")}`), file);
+    }
   });
 });
