@@ -6,6 +6,7 @@
 import type { AsyncSocket, AsyncSocketError, CloseReason, SocketRequest } from "asyncsocket";
 import type { ReadSpec } from "../pump/entries.js";
 import { measure } from "../pump/model.js";
+import { assertInvariants } from "../support/invariants.js";
 
 /** One thing asked of a socket; its own tag. */
 export interface Tracked {
@@ -437,6 +438,7 @@ export class Life {
     if (this.isOver) return;
     this.#checkWritten(this.socket.bytesRead);
     const { socket } = this;
+    this.#checkInvariants();
     let reads = 0;
     let writes = 0;
     for (const one of this.asked) {
@@ -448,6 +450,14 @@ export class Life {
     this.#check(socket.pendingWrites === writes, `${socket.pendingWrites} writes pending, not ${writes}`);
     this.#check(socket.unreadBytes <= this.#readAhead + this.#widestRead, `${socket.unreadBytes} bytes unread`);
     this.#check(socket.unsentBytes <= this.#writeQueue, `${socket.unsentBytes} bytes unsent`);
+  }
+
+  #checkInvariants(): void {
+    try {
+      assertInvariants(this.socket);
+    } catch (error) {
+      this.#check(false, (error as Error).message);
+    }
   }
 
   /** What must hold when nothing more can happen without time. */

@@ -16,6 +16,7 @@ import {
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { settled, shortCode } from "./delegates.js";
+import { assertInvariants } from "./invariants.js";
 import { assertNothingLeft, type Kind, SAFETY, turn } from "./transports.js";
 
 /** Everything a test opens, one for each test. Closed at its end, and then nothing may be left. */
@@ -30,7 +31,9 @@ export class Belongings {
     const alive = setTimeout(() => undefined, 2 * SAFETY.timeout);
     t.after(async () => {
       clearTimeout(alive);
+      for (const socket of this.#sockets) assertInvariants(socket);
       await Promise.all(this.#sockets.map((socket) => socket.disconnect()));
+      for (const socket of this.#sockets) assertInvariants(socket);
       for (const raw of this.#raw) {
         if (raw instanceof Server) raw.close();
         else raw.destroy();

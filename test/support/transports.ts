@@ -12,6 +12,7 @@ import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
 import { NO_NATIVE } from "./availability.js";
 import { Authority } from "./certificates.js";
 import { duplexTransports } from "./duplex-listener.js";
+import { assertInvariants } from "./invariants.js";
 import { openSockets } from "./open-sockets.js";
 
 /** One kind of connection. A new one is made for every test. */
@@ -216,7 +217,9 @@ export async function connectedPair(
   // A TLS client is through with the handshake before its server is.
   while (server.isSecure !== client.isSecure) await turn();
   t.after(async () => {
+    for (const socket of [client, server]) assertInvariants(socket);
     await Promise.all([client.disconnect(), server.disconnect(), listener.disconnect()]);
+    for (const socket of [client, server]) assertInvariants(socket);
     wire.dispose();
     await assertNothingLeft();
   });
