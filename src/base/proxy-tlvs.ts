@@ -40,7 +40,7 @@ export const CLIENT_CERTIFICATE_SESSION = 4;
 
 /** The bytes before the first extension inside of the value of type TLS: the bits, and the result of the verification. */
 export const TLS_FIXED_BYTES = 5;
-/** The longest values, in bytes; bytes of other types may fill the header. */
+/** The longest values that are read, in bytes; bytes of other types may fill the header. */
 export const TEXT_MAX_BYTES = 255;
 export const UNIQUE_ID_MAX_BYTES = 128;
 

@@ -33,14 +33,19 @@ export interface SentTLS {
 
 /** The extensions (TLVs) to send. `socket.proxied.tlvs` of an accepted socket can be passed on as it is. */
 export interface SentTLVs {
-  /** The protocol that the client has negotiated, such as `"h2"`; at most 255 bytes. @default none */
+  /** The protocol that the client has negotiated, such as `"h2"`. @default none */
   alpn?: string | undefined;
-  /** The name that the client asked for; at most 255 bytes. @default none */
+  /**
+   * The name that the client asked for. What a client has chosen is no reason to throw, so a name may be of any length;
+   * but most receivers, this library among them, refuse a header with more than 255 bytes of `authority`, `alpn` or
+   * `netns`.
+   * @default none
+   */
   authority?: string | undefined;
   /** An identifier of the connection, of at most 128 bytes. @default none */
   uniqueId?: Uint8Array | undefined;
   tls?: SentTLS | undefined;
-  /** The name of the network namespace, in ASCII; at most 255 bytes. @default none */
+  /** The name of the network namespace, in ASCII. @default none */
   netns?: string | undefined;
   /** Whether the header has a checksum. @default false */
   crc32c?: boolean | undefined;
@@ -183,13 +188,13 @@ function tlvParts(tlvs: SentTLVs): Buffer[] {
   const name = `${NAME}.tlvs`;
   const { uniqueId } = tlvs;
   return [
-    ...textTLV(`${name}.alpn`, wire.ALPN, tlvs.alpn, "latin1", wire.TEXT_MAX_BYTES),
-    ...textTLV(`${name}.authority`, wire.AUTHORITY, tlvs.authority, "utf8", wire.TEXT_MAX_BYTES),
+    ...textTLV(`${name}.alpn`, wire.ALPN, tlvs.alpn, "latin1"),
+    ...textTLV(`${name}.authority`, wire.AUTHORITY, tlvs.authority, "utf8"),
     ...(uniqueId === undefined
       ? []
       : [tlv(wire.UNIQUE_ID, checkBytes(`${name}.uniqueId`, uniqueId, wire.UNIQUE_ID_MAX_BYTES))]),
     ...tlsTLV(tlvs.tls),
-    ...textTLV(`${name}.netns`, wire.NETNS, tlvs.netns, "latin1", wire.TEXT_MAX_BYTES),
+    ...textTLV(`${name}.netns`, wire.NETNS, tlvs.netns, "latin1"),
     ...otherTLVs(`${name}.others`, tlvs.others, KNOWN),
   ];
 }
@@ -239,20 +244,14 @@ function tlsTLV(given: SentTLS | undefined): Buffer[] {
 }
 
 /** @param given may be empty, since a header that was read may have it so, and is passed on */
-function textTLV(
-  name: string,
-  type: number,
-  given: unknown,
-  encoding: "latin1" | "utf8",
-  max = wire.V2_MAX_BYTES,
-): Buffer[] {
+function textTLV(name: string, type: number, given: unknown, encoding: "latin1" | "utf8"): Buffer[] {
   if (given === undefined) return [];
   if (typeof given !== "string") throw wrongType(name, "a string", given);
   const value = Buffer.from(given, encoding);
   if (value.toString(encoding) !== given) {
     throw wrongRange(name, encoding === "utf8" ? "well-formed Unicode" : "without characters above U+00FF", given);
   }
-  return [tlv(type, checkBytes(name, value, max))];
+  return [tlv(type, checkBytes(name, value, wire.V2_MAX_BYTES))];
 }
 
 function otherTLVs(
