@@ -80,10 +80,16 @@ const CANNOT_HAVE = {
       files: ["node/holding"],
     },
     {
+      reason:
+        "how much the system has still to send is asked by the addon, which is not loaded here: idleMs counts what is handed to the system alone",
+      tests: [
+        "conformance/busy-thread.test.js: a busy thread, node transport > decision 3: idleMs counts what the peer takes",
+      ],
+    },
+    {
       reason: NOT_KNOWN_YET,
       tests: [
         "conformance/apart.test.js: ",
-        "conformance/busy-thread.test.js: ",
         "node/dead-ends.test.js: ",
         "listen/proxied.test.js: a listener with proxyProtocol > accepts over TCP",
         "pump/deadlines.test.js: the real clock",
@@ -169,10 +175,21 @@ const CANNOT_HAVE = {
       tests: ["simulation/watchdog.test.js: ", "examples/file-transfer.test.js: "],
     },
     {
+      reason:
+        "how much the system has still to send is asked by the addon, which is not loaded here: idleMs counts what is handed to the system alone",
+      tests: [
+        "conformance/busy-thread.test.js: a busy thread, node transport > decision 3: idleMs counts what the peer takes",
+      ],
+    },
+    {
+      reason:
+        "the system is asked for news only where the thread has to wait, so that on a loaded machine all of 300 may be asked too late",
+      tests: ["conformance/busy-thread.test.js: a busy thread, node transport > decision 3: with hundreds of sockets"],
+    },
+    {
       reason: NOT_KNOWN_YET,
       tests: [
         "conformance/apart.test.js: ",
-        "conformance/busy-thread.test.js: ",
         "conformance/reads-memory.test.js: ",
         "conformance/streams-habits.test.js: ",
         "listen/unix-path.test.js: ",

@@ -33,11 +33,17 @@ Object.setPrototypeOf(Scope.prototype, watch);
 // eslint-disable-next-line @typescript-eslint/unbound-method -- called with an explicit `this`, to bypass the proxy
 const { runInAsyncScope } = AsyncResource.prototype;
 
+/**
+ * On Bun and Deno a scope keeps the stores of the code that makes it, and shows no property to clear. So further scopes
+ * are made within this one, which is made while no socket is there to have entered a store.
+ */
+const first = new Scope();
+const makeScope = (): Scope => new Scope();
 let free: Scope | null = null;
 
 /** Calls the task in an async context of its own. One call per socket that is told something in the same turn. */
 export function apart<A, B>(task: (a: A, b: B) => void, a: A, b: B): void {
-  const scope = free ?? new Scope();
+  const scope = free ?? (runInAsyncScope.call(first, makeScope) as Scope);
   free = null;
   try {
     runInAsyncScope.call(scope, task, undefined, a, b);

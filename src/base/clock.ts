@@ -44,6 +44,18 @@ export const realClock: Clock = {
 };
 
 /**
+ * While Deno has immediates or timers to run, it asks the system for news in one turn of about sixty only. It does ask
+ * where it has to wait.
+ */
+const WAIT_MS = "deno" in process.versions ? 3 : 0;
+
+/** Runs the task in a later turn of the event loop, before which the system is asked what has come. */
+export function whenAsked<T>(clock: Clock, task: (subject: T) => void, subject: T): void {
+  if (WAIT_MS > 0 && clock === realClock) setTimeout(task, WAIT_MS, subject);
+  else clock.later(task, subject);
+}
+
+/**
  * Runs a task after the code that awaits promises settled by now, and before any `soon` task that such code schedules.
  */
 export const soonest = globalThis.queueMicrotask.bind(globalThis);

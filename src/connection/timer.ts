@@ -1,3 +1,4 @@
+import { whenAsked } from "../base/clock.js";
 import { socketError } from "../base/errors.js";
 import { type Deadlines, deadlinesOf, type Sleeper } from "../pump/deadlines.js";
 import { type Entry, NO_TIMEOUT, type Wait } from "../pump/entry.js";
@@ -6,10 +7,12 @@ import type { TimerOwner } from "./owner.js";
 import { RateFloor } from "./rate-floor.js";
 
 /**
- * After a deadline has passed, the timer waits for a turn of the event loop in which nothing arrives for the
- * connection, so that bytes count that arrived while the thread was busy. It waits at most this many turns, so that a
- * peer that never stops sending cannot postpone the deadline for ever.
+ * After a deadline has passed, the timer waits until nothing arrives for the connection in several turns of the event
+ * loop, so that bytes count that arrived while the thread was busy. One quiet turn is enough on Node; Bun and Deno may
+ * report a FIN, a connect and the rest of many bytes some turns later.
  */
+const QUIET_TURNS = 4;
+/** It waits at most this many turns, so that a peer that never stops sending cannot postpone the deadline for ever. */
 const TURNS_MAX = 100;
 /** How many times within the idle or linger time the system is asked whether the peer has taken bytes. */
 const LOOKS = 8;
@@ -34,6 +37,8 @@ export class ConnectionTimer implements Sleeper {
   wasHeard = false;
   /** After a deadline has passed: the number of turns after which it strikes at the latest. 0 if none has passed. */
   #turnsLeft = 0;
+  /** How many turns without an event have passed since then, one after the other. */
+  #quietTurns = 0;
   /** What to do as soon as a deadline from outside strikes; null if none has passed. */
   #onStrike: (() => void) | null = null;
   #armedIn: Deadlines | null = null;
@@ -157,6 +162,7 @@ export class ConnectionTimer implements Sleeper {
       return;
     }
     this.#turnsLeft = TURNS_MAX;
+    this.#quietTurns = 0;
     this.#askOnceMore();
   }
 
@@ -168,6 +174,7 @@ export class ConnectionTimer implements Sleeper {
     this.#onStrike = onStrike;
     if (this.#turnsLeft === 0) {
       this.#turnsLeft = TURNS_MAX;
+      this.#quietTurns = 0;
       this.#askOnceMore();
     }
     // This may be called among the events of a turn, and then only the next turn asks the system.
@@ -180,7 +187,7 @@ export class ConnectionTimer implements Sleeper {
    */
   #askOnceMore(): void {
     this.wasHeard = false;
-    this.#connection.clock.later(strike, this);
+    whenAsked(this.#connection.clock, strike, this);
   }
 
   /**
@@ -191,7 +198,8 @@ export class ConnectionTimer implements Sleeper {
     const connection = this.#connection;
     if (connection.reason !== null) return;
     const mayCome = this.wasHeard || connection.isPaused || connection.hasNews();
-    if (mayCome && --this.#turnsLeft > 0) {
+    this.#quietTurns = mayCome ? 0 : this.#quietTurns + 1;
+    if (this.#quietTurns < QUIET_TURNS && --this.#turnsLeft > 0) {
       this.#askOnceMore();
       return;
     }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../base/clock.js";
+import { type Clock, type Timer, whenAsked } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, socketError } from "../base/errors.js";
 import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
@@ -35,7 +35,7 @@ export class ProxyHeaderReader implements TransportSink {
     this.#owner = owner;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
-    const expire = (): void => clock.later(strike, this);
+    const expire = (): void => whenAsked(clock, strike, this);
     this.#timer = timeoutMs === Infinity ? null : clock.setTimer(expire, timeoutMs, !transport.holdsProcess);
     transport.setRoom(V2_MAX_BYTES);
     transport.adopt(this);
@@ -48,7 +48,7 @@ export class ProxyHeaderReader implements TransportSink {
   strike(): void {
     if (this.#isOver || this.#header !== null) return;
     const mayCome = this.transport.hasNews() && --this.#turnsLeft > 0;
-    if (mayCome) this.#clock.later(strike, this);
+    if (mayCome) whenAsked(this.#clock, strike, this);
     else this.#fail(`it took more than limits.handshakeMs, ${this.#timeoutMs} ms`);
   }
 

@@ -1,3 +1,4 @@
+import { whenAsked } from "../base/clock.js";
 import type { Connection } from "../connection/connection.js";
 import { type Deadlines, deadlinesOf, type Sleeper } from "../pump/deadlines.js";
 
@@ -46,7 +47,7 @@ export class IdleWatch implements Sleeper {
     if (now < this.#activeAt + this.#idleMs) this.#arm(now);
     else {
       this.#turnsLeft = TURNS_MAX;
-      this.#a.clock.later(strike, this);
+      whenAsked(this.#a.clock, strike, this);
     }
   }
 
@@ -64,7 +65,7 @@ export class IdleWatch implements Sleeper {
     const now = this.#a.clock.now();
     this.#look(now);
     if (now < this.#activeAt + this.#idleMs) this.#arm(now);
-    else if (--this.#turnsLeft > 0 && (mayHear(this.#a) || mayHear(this.#b))) this.#a.clock.later(strike, this);
+    else if (--this.#turnsLeft > 0 && (mayHear(this.#a) || mayHear(this.#b))) whenAsked(this.#a.clock, strike, this);
     else this.#onIdle();
   }
 }
