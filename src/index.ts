@@ -11,6 +11,7 @@ export {
   type SocketState,
   type SocketSummary,
 } from "./socket/async-socket.js";
+export type { SocketDuplex } from "./socket/socket-duplex.js";
 export type { CloseReason } from "./connection/close-reason.js";
 export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";

@@ -133,8 +133,9 @@ describe("what else fails is heard of elsewhere", SAFETY, () => {
     const { dead } = await ports(t);
     const socket = idle(t, "node");
     socket.connect({ host: "127.0.0.1", port: dead });
-    const [error] = (await once(socket.toDuplex(), "error")) as [Error];
-    assert.equal(shortCode(error), "CONNECT");
+    const [error] = (await once(socket.toDuplex(), "error")) as [NodeJS.ErrnoException];
+    assert.equal(error.code, "ECONNREFUSED");
+    assert.equal(shortCode(error.cause), "CONNECT");
     await settled();
     assert.deepEqual(seen, []);
   });

@@ -69,6 +69,13 @@ export function systemError(status: number, call: string, where?: Address): Erro
   return Object.assign(new Error(message), { errno: status, code, syscall: call, ...(where && placeOf(where)) });
 }
 
+/** Whether a code is one of the operating system or its resolver, such as "EPIPE", and none of a library. */
+export function isSystemCode(code: unknown): boolean {
+  return typeof code === "string" && SYSTEM_CODE.test(code);
+}
+
+const SYSTEM_CODE = /^E(?!RR_)[A-Z0-9_]+$/;
+
 function isText(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }

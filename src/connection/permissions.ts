@@ -78,16 +78,17 @@ export function mayListen(socket: Standing, isOneWay: boolean): void {
   mayBegin("listen", socket, isOneWay);
 }
 
-export function mayBecomeStream(operation: string, socket: Standing): void {
-  const why = whyNotGiven(socket);
+/** @param mayBeIdle whether the stream can connect the socket */
+export function mayBecomeStream(operation: string, socket: Standing, mayBeIdle: boolean): void {
+  const why = whyNotGiven(socket, mayBeIdle);
   if (why !== null) throw badState(operation, why);
 }
 
 /** Why reading and writing cannot be left to a stream or a relay; null if they can. */
-export function whyNotGiven(socket: Standing): string | null {
+export function whyNotGiven(socket: Standing, mayBeIdle = false): string | null {
   const { state, pendingReads, _isStream, _connection } = socket;
   if (_isStream) return `${givenAway(socket)} already`;
-  if (state !== "open" && state !== "connecting") return `the socket is ${state}`;
+  if (state !== "open" && state !== "connecting" && !(state === "idle" && mayBeIdle)) return `the socket is ${state}`;
   if (pendingReads > 0) return "reads are queued";
   const isToEnd = _connection.writing.endEntry !== null || _connection.closeWhen !== 0;
   return isToEnd ? "the socket is to be ended by what was called before" : null;

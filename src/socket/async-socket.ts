@@ -70,7 +70,8 @@ import type {
   WithEncoding,
   WithoutEncoding,
 } from "./read-options.js";
-import { SocketDuplex, webStreams } from "./streams.js";
+import { SocketDuplex } from "./socket-duplex.js";
+import { webStreams } from "./streams.js";
 import * as writes from "./write-options.js";
 import type { FrameWriteOptions, LineWriteOptions } from "./write-options.js";
 import {
@@ -270,8 +271,15 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * @throws BAD_STATE unless the socket is idle or closed
    */
   connect(options: ConnectOptions): SocketRequest<this> {
-    const { secure, ...checked } = checkConnect(options);
+    const checked = checkConnect(options);
     mayBegin("connect", this, this.#isOneWay);
+    const request = this._connect(checked);
+    rememberCaller(request, AsyncSocket.prototype, "connect");
+    return request as unknown as SocketRequest<this>;
+  }
+
+  /** @internal Connects with options that were checked; also for the stream of an idle socket. */
+  _connect({ secure, ...checked }: ReturnType<typeof checkConnect>): SocketRequest<unknown> {
     this.#begin();
     const connection = this._connection;
     if (secure !== null) {
@@ -280,9 +288,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     }
     connection.isReferenced = this.#isReferenced;
     const openConversation: OpenConversation = (...given) => this.#openConversation(...given);
-    const request = connection.connect({ ...checked, factory: this.#factory, openConversation });
-    rememberCaller(request, AsyncSocket.prototype, "connect");
-    return request as unknown as SocketRequest<this>;
+    return connection.connect({ ...checked, factory: this.#factory, openConversation });
   }
 
   /**
@@ -757,30 +763,31 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   // ------------------------------------------------------------------ streams
 
   /**
-   * Gives the connection as a Node stream. From then on only the stream may read and write; it first gives the bytes
-   * that are unread, and sends after the writes that are queued. The socket loses its delegate (only `shouldTrustPeer`
-   * is still called, for a handshake under way). It keeps its limits, and its properties and its methods for closing
-   * still work. It cannot be used again after it has closed. If an error closes the socket, the stream is destroyed
-   * with that error.
-   * @throws BAD_STATE unless the socket is connecting or open, has no read queued, and `end` has not been called
+   * Gives the connection as a Node stream that programs take for a `net.Socket` or `tls.TLSSocket`. From then on only
+   * the stream may read and write; it first gives the bytes that are unread, and sends after the writes that are queued.
+   * The socket loses its delegate (only `shouldTrustPeer` is still called, for a handshake under way). It keeps its
+   * limits, and its properties and its methods for closing still work. It cannot be used again after it has closed.
+   *
+   * If an error closes the socket, the stream is destroyed with an error. Where the operating system gave the reason,
+   * `code` is its code, such as `"ECONNRESET"`, and `cause` the socket's error; otherwise it is the socket's error.
+   *
+   * The stream of an idle socket can connect it, once: by `connect` of the stream, as a driver calls it.
+   * @throws BAD_STATE unless the socket is idle, connecting or open, has no read queued, and `end` has not been called
    */
-  toDuplex(): Duplex {
-    this.#becomeStream("toDuplex");
-    return new SocketDuplex(this._connection, this.allowHalfOpen);
+  toDuplex(): SocketDuplex {
+    mayBecomeStream("toDuplex", this, true);
+    this._giveAway("stream");
+    return new SocketDuplex(this);
   }
 
   /**
    * Gives the connection as a pair of web streams, in the same way as `toDuplex`.
-   * @throws BAD_STATE as for `toDuplex`
+   * @throws BAD_STATE as for `toDuplex`, and if the socket is idle
    */
   toWeb(): WebStreams {
-    this.#becomeStream("toWeb");
-    return webStreams(this._connection, this.allowHalfOpen);
-  }
-
-  #becomeStream(operation: string): void {
-    mayBecomeStream(operation, this);
+    mayBecomeStream("toWeb", this, false);
     this._giveAway("stream");
+    return webStreams(this._connection, this.allowHalfOpen);
   }
 
   /** @internal Leaves reading and writing to a stream or a relay; the delegate is told nothing more. */

@@ -1,7 +1,8 @@
 import { ReadableStream, WritableStream } from "node:stream/web";
-import { inspect } from "node:util";
+import { byteCount } from "../base/byte-count.js";
 import { type Bytes, toBytes } from "../base/checks.js";
-import { badState, isCode } from "../base/errors.js";
+import { isSystemCode } from "../base/errno.js";
+import { badState, isCode, isOurs } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import type { Connection } from "../connection/connection.js";
@@ -12,6 +13,7 @@ import { WriteEntry } from "../pump/write-queue.js";
 import { type Done, GatheredDuplex } from "../transport/gathered-duplex.js";
 import type { WebStreams } from "./options.js";
 import { readEntry } from "./read-options.js";
+import type { StreamTimeout } from "./stream-timeout.js";
 
 /**
  * The most bytes that are written as one batch. A stream limits its own buffering, so `limits.writeQueue` should not
@@ -20,23 +22,37 @@ import { readEntry } from "./read-options.js";
 const BATCH_BYTES = 1024 * 1024;
 
 /**
- * A socket as a Node stream. It queues one read at a time. Chunks that gather while a write is under way are written
- * together. The stream keeps the socket's limits, and ends with the socket.
+ * The bytes of a connection as a Node stream. It queues one read at a time. Chunks that gather while a write is under
+ * way are written together. The stream keeps the socket's limits, and ends with the socket.
  *
- * It keeps two habits of Node's own sockets that programs rely on. It begins to read at once, so that the peer's end is
- * noticed even if nothing reads from the stream. It passes a write on within the call, so that `write` followed by
- * `destroy` still sends the bytes.
+ * It keeps three habits of Node's own sockets that programs rely on. It begins to read at once, so that the peer's end
+ * is noticed even if nothing reads from the stream. It passes a write on within the call, so that `write` followed by
+ * `destroy` still sends the bytes. Its 'close' event says whether there was an error.
  */
-export class SocketDuplex extends GatheredDuplex {
+export abstract class ConnectionDuplex extends GatheredDuplex {
   readonly #connection: Connection;
   #isReading = false;
+  #error: Error | null = null;
+  /** The time without traffic after which the stream emits 'timeout'; null if none was ever set. */
+  protected quiet: StreamTimeout | null = null;
+  /** Whether the close is to send a RST. */
+  protected resets = false;
+  /** How many bytes were to be sent before those of the stream. */
+  readonly #bytesBefore: number;
+  /** How many bytes the stream has handed on, or is handing on. */
+  #bytesGiven = 0;
+  /** How many of those still count in `writableLength`. */
+  #bytesUnderWay = 0;
 
   constructor(connection: Connection, allowHalfOpen: boolean) {
-    super({ allowHalfOpen });
+    super({ allowHalfOpen, emitClose: false });
     this.#connection = connection;
+    const { bytesWritten, unsentBytes } = connection.writing;
+    this.#bytesBefore = bytesWritten + unsentBytes;
     void connection.whenClosed("closed").then(({ by, error }) => {
       // If both sides ended normally, the last bytes may still be on their way to the consumer of this stream.
-      if (error !== null || by === "local") this.destroy(error ?? undefined);
+      if (error !== null) this.destroy(this.#errorFrom(error));
+      else if (by === "local") this.destroy();
     });
     this.read(0);
   }
@@ -49,6 +65,7 @@ export class SocketDuplex extends GatheredDuplex {
 
   readonly #didRead = (data: Buffer): void => {
     this.#isReading = false;
+    this.quiet?.refresh();
     this.push(data);
   };
 
@@ -60,7 +77,19 @@ export class SocketDuplex extends GatheredDuplex {
     this.read(0);
   };
 
+  /** The number of bytes that were given to the stream to write, whether they are out or not. */
+  get bytesWritten(): number {
+    return this.#bytesBefore + this.#bytesGiven + this.writableLength - this.#bytesUnderWay;
+  }
+
   protected override send(chunks: readonly Buffer[], done: Done): void {
+    this.quiet?.refresh();
+    this.#bytesUnderWay = byteCount(chunks);
+    this.#bytesGiven += this.#bytesUnderWay;
+    this.#send(chunks, done);
+  }
+
+  #send(chunks: readonly Buffer[], done: Done): void {
     const connection = this.#connection;
     // Empty chunks are left out: a socket's write takes none, but a stream may be given some (http.Server ends a
     // response with one).
@@ -70,11 +99,17 @@ export class SocketDuplex extends GatheredDuplex {
       const entry = write(connection, "write", batch);
       handOn(connection);
       if (entry.state !== "done") {
-        const goOn = after.length === 0 ? () => done() : () => this.send(after, done);
+        const goOn = after.length === 0 ? () => this.#sent(done) : () => this.#send(after, done);
         entry.then(goOn, this.#fail(done));
         return;
       }
     }
+    this.#sent(done);
+  }
+
+  #sent(done: Done): void {
+    this.#bytesUnderWay = 0;
+    this.quiet?.refresh();
     done();
   }
 
@@ -86,23 +121,36 @@ export class SocketDuplex extends GatheredDuplex {
     return (error) => {
       // If this side closed the socket, the stream emits no error, but the callback of the write gets one.
       if (this.#connection.reason?.error === null) this.destroy();
-      done(failureOf(this.#connection, error));
+      done(this.#errorFrom(failureOf(this.#connection, error)));
     };
   }
 
-  /** Prints one line, without the data in the buffers of the stream. */
-  [inspect.custom](): string {
-    return `SocketDuplex of ${inspect(this.#connection.socket)}`;
-  }
-
-  /** Gives the facts about the socket for JSON. */
-  toJSON(): object {
-    return this.#connection.socket.toJSON();
+  /** The stream has one error, however many writes tell of it. */
+  #errorFrom(error: Error): Error {
+    return (this.#error ??= asSystemError(error));
   }
 
   override _destroy(error: Error | null, done: Done): void {
-    void close(this.#connection).then(() => done(error));
+    this.quiet?.stop();
+    const closed = this.resets ? this.#connection.disconnect(true) : close(this.#connection);
+    void closed.then(() => {
+      done(error);
+      // The stream emits 'error' in the tick that `done` has scheduled, before this one.
+      process.nextTick(() => this.emit("close", error !== null));
+    });
   }
+}
+
+/**
+ * Gives an error as programs for Node's own sockets expect it. If the operating system gave the reason, its code (such
+ * as "ECONNRESET") is the code of the error, and the socket's error is the cause. Any other error stays what it is.
+ */
+function asSystemError(error: Error): Error {
+  const reason = isOurs(error) ? error.cause : undefined;
+  if (!(reason instanceof Error) || !isSystemCode((reason as NodeJS.ErrnoException).code)) return error;
+  const message = reason instanceof AggregateError ? error.message : reason.message;
+  // An error of the system has its code, errno and address as properties of its own.
+  return Object.assign(new Error(message, { cause: error }), reason);
 }
 
 /** The error that ended the connection, which says more than the error of a single write. */

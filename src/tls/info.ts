@@ -1,4 +1,4 @@
-import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
+import type { CipherNameAndProtocol, DetailedPeerCertificate, TLSSocket } from "node:tls";
 import type { TLSInfo } from "./options.js";
 import { certificateIn } from "./session.js";
 import type { SecureSettings } from "./settings.js";
@@ -16,10 +16,12 @@ export class SecureInfo implements TLSInfo {
    * The session is a secret with which anybody can resume as this client, so the field is private and never printed.
    */
   #session: Buffer | undefined;
+  readonly #cipher: CipherNameAndProtocol | undefined;
   truncated = false;
 
   constructor(socket: TLSSocket, settings: SecureSettings) {
-    const cipher = socket.getCipher() as { readonly name: string } | undefined;
+    const cipher = socket.getCipher() as CipherNameAndProtocol | undefined;
+    this.#cipher = cipher;
     this.version = socket.getProtocol();
     this.cipher = cipher?.name ?? null;
     this.alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : null;
@@ -27,6 +29,11 @@ export class SecureInfo implements TLSInfo {
     this.resumed = socket.isSessionReused();
     const known = this.resumed && settings.session !== undefined ? certificateIn(settings.session) : null;
     this.peerCertificate = certificateOf(socket) ?? known;
+  }
+
+  /** The cipher as the runtime tells of it; undefined if the handshake did not get that far. */
+  get cipherFacts(): CipherNameAndProtocol | undefined {
+    return this.#cipher;
   }
 
   get session(): Buffer | undefined {

@@ -123,9 +123,10 @@ describe("a stream that nobody reads notices that its peer has gone [10]", () =>
       const { client, server } = await connectedPair(t, kind);
       const stream = client.toDuplex();
       server.reset();
-      const [error] = (await once(stream, "error")) as [Error];
-      thrown(error, "CONNECTION_LOST");
-      assert.equal(error, (await client.closed).error);
+      const [error] = (await once(stream, "error")) as [NodeJS.ErrnoException];
+      assert.equal(error.code, "ECONNRESET");
+      thrown(error.cause, "CONNECTION_LOST");
+      assert.equal(error.cause, (await client.closed).error);
     });
 
     it("and keeps its own writing side with allowHalfOpen", async (t) => {
