@@ -62,8 +62,8 @@ const RELAY_OPTIONS: OptionNames<RelayOptions> = { idleMs: true, signal: true };
  * Bytes that are unread come first, behind writes that are queued. A side that does not take its bytes holds the other
  * one up, so that only little is in memory. When a peer ends its side, the other peer is told so after all bytes, and
  * the other direction goes on, whatever `allowHalfOpen` of the sockets says. When a socket fails or is closed, what came
- * from it is still sent, and then the other socket is closed gracefully. Either may still be connecting, or in a TLS
- * handshake.
+ * from it is still sent, and then the other socket is closed gracefully. Either may still be connecting, or in the TLS
+ * handshake of its `connect` or `listen`.
  *
  * The sockets belong to the relay: they lose their delegates (only `shouldTrustPeer` is still called, for a handshake
  * under way), and cannot be used again. They keep their limits, and their properties and their methods for closing still
