@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "lookup.h"
+#include "settings.h"
 
 #ifdef __linux__
 #include <linux/sockios.h>
@@ -683,8 +684,8 @@ napi_value giveSocket(const Call& call, int fd, int status, State state, const A
   return call.give(watched < 0 ? watched : id);
 }
 
-// connect(address, port, localAddress?, localPort): returns a connecting socket, or the number of an error, below 0.
-// A port below 0 means that the address is a path.
+// connect(address, port, localAddress?, localPort, settings?): returns a connecting socket, or the number of an error,
+// below 0. A port below 0 means that the address is a path. For `settings` see `settings::setAll`.
 napi_value Connect(napi_env env, napi_callback_info info) {
   Call call(env, info);
   std::string text, localText;
@@ -698,16 +699,17 @@ napi_value Connect(napi_env env, napi_callback_info info) {
   if (isBound && !local.parse(localText, localPort)) return call.fail("a local address");
   int fd = newSocket(peer.any()->sa_family);
   if (fd < 0) return call.give(fd);
-  int status = 0;
-  if (isBound) {
+  int status = call.has(4) ? settings::setAll(env, call.values[4], fd) : 0;
+  if (status == 0 && isBound) {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (localPort == 0) settings::set(fd, settings::LATE_PORT, 1);
     status = bind(fd, local.any(), local.length) < 0 ? -errno : 0;
   }
   if (status == 0 && connect(fd, peer.any(), peer.length) < 0 && errno != EINPROGRESS && errno != EINTR) status = -errno;
   return giveSocket(call, fd, status, State::CONNECTING, port < 0 ? nullptr : &peer.ip);
 }
 
-// listen(address, port, backlog, ipv6Only, reusePort): returns a listening socket, or the number of an error
+// listen(address, port, backlog, ipv6Only, reusePort, settings?): returns a listening socket, or the number of an error
 napi_value Listen(napi_env env, napi_callback_info info) {
   Call call(env, info);
   std::string text;
@@ -722,7 +724,8 @@ napi_value Listen(napi_env env, napi_callback_info info) {
   if (port >= 0) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (place.any()->sa_family == AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, ipv6Only);
   int on = 1;
-  int status = reusePort && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ? -errno : 0;
+  int status = call.has(5) ? settings::setAll(env, call.values[5], fd) : 0;
+  if (status == 0 && reusePort && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) status = -errno;
   if (status == 0 && bind(fd, place.any(), place.length) < 0) status = -errno;
   if (status == 0 && ::listen(fd, backlog) < 0) status = -errno;
   return giveSocket(call, fd, status, State::LISTENING, nullptr);
@@ -921,6 +924,14 @@ napi_value SendQueueOf(napi_env env, napi_callback_info info) {
   return call.give(sendQueue(fd));
 }
 
+// descriptorOf(socket): returns the descriptor, which stays the socket's
+napi_value DescriptorOf(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* slot = call.socket(&id);
+  return slot == nullptr ? nullptr : call.give(slot->fd);
+}
+
 // hasNews(socket): returns whether the system has an event that the socket is watched for
 napi_value HasNews(napi_env env, napi_callback_info info) {
   Call call(env, info);
@@ -1008,6 +1019,7 @@ const struct {
     {"parkCopy", ParkCopy}, {"take", Take},   {"drop", Drop},         {"setRoom", SetRoom},   {"write", Write},
     {"writeAll", WriteAll}, {"shutdown", Shutdown}, {"set", Set},     {"addressOf", AddressOf},
     {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
+    {"descriptorOf", DescriptorOf}, {"setOf", settings::SetOf}, {"settingOf", settings::SettingOf},
 };
 
 // open(deliver): returns a loop for this thread, which is an object with { records, memory } and the functions above;

@@ -16,6 +16,6 @@ if (!isInstalled) {
 }
 
 const ADDON = "native/build/Release/asyncsocket.node";
-const SOURCES = ["native/asyncsocket.cc", "native/lookup.h"];
+const SOURCES = ["native/asyncsocket.cc", "native/lookup.h", "native/settings.h"];
 const isStale = existsSync(ADDON) && SOURCES.some((one) => statSync(ADDON).mtimeMs < statSync(one).mtimeMs);
 if (isStale) spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });

@@ -30,7 +30,13 @@ const NOT_HOST: Bad = ["", 5, null, {}, ["localhost"]];
 const NOT_PORT: Bad = ["80", -1, 1.5, NaN, 65_536, Infinity, null, 80n, {}];
 const NOT_PATH: Bad = ["", 5, null, {}, "x".repeat(120), "/tmp/a\0b", new URL("file:///tmp/x")];
 const NOT_FAMILY: Bad = [5, 0, "4", "IPv4", null, NaN];
-const NOT_KEEP_ALIVE: Bad = [null, -1, NaN, Infinity, 2 ** 31, "1", {}];
+const NOT_INTEGER: Bad = [null, -1, 1.5, NaN, Infinity, "5", true, {}];
+const NOT_KEEP_ALIVE: Bad = [
+  ...[null, -1, NaN, Infinity, 2 ** 31, "1", {}, [], { idle: 5 }, { count: 1, idlems: 5 }],
+  ...[null, -1, NaN, Infinity, 2 ** 31, "1", true, {}].map((idleMs) => ({ idleMs })),
+  ...[0, 32_767_001, ...NOT_INTEGER].map((intervalMs) => ({ intervalMs })),
+  ...[0, 128, ...NOT_INTEGER].map((count) => ({ idleMs: 5, count })),
+];
 const NOT_FUNCTION: Bad = [null, {}, "x", 5];
 const NOT_DELEGATE: Bad = [5, "x", true, nothing, Symbol("s")];
 const NOT_DELIMITER: Bad = [undefined, null, 5, {}, "", new Uint8Array(0), [], [""], ["a", ""], [5], [["a"]]];
@@ -75,7 +81,15 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   write: { wrong: OPERATION, args: (options) => ["x", options] },
 };
 
-const TCP: Wrong = { noDelay: NOT_BOOLEAN, keepAlive: NOT_KEEP_ALIVE };
+const TCP: Wrong = {
+  noDelay: NOT_BOOLEAN,
+  keepAlive: NOT_KEEP_ALIVE,
+  userTimeout: [...NOT_INTEGER, 2 ** 31],
+  sendBuffer: [...NOT_INTEGER, 0, 2 ** 30],
+  receiveBuffer: [...NOT_INTEGER, 0, 2 ** 30],
+  notSentLowWater: [...NOT_INTEGER, 0, 2 ** 31],
+  trafficClass: [...NOT_INTEGER, 256],
+};
 const CONNECT: Wrong = {
   ...TCP,
   ...OPERATION,

@@ -44,6 +44,15 @@ function compiles(name: string, check: (socket: Socket) => unknown): void {
   it(name, () => assert.equal(typeof check, "function"));
 }
 
+describe("the types of settings of the kernel", () => {
+  compiles("keepAlive is a time, a switch, or its details", (socket) => {
+    socket.setKeepAlive({ idleMs: 5, intervalMs: undefined });
+    socket.connect({ port: 1, keepAlive: { count: 5 }, userTimeout: undefined, trafficClass: 5 });
+    // @ts-expect-error a name that is not known
+    socket.listen({ port: 1, keepAlive: { idle: 5 } });
+  });
+});
+
 describe("the types of reads", () => {
   compiles("give bytes where no encoding is asked for", (socket) => {
     expectTypeOf(socket.read()).toEqualTypeOf<SocketRequest<Buffer>>();

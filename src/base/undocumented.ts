@@ -10,7 +10,7 @@
 
 import { constants } from "node:crypto";
 import { readSync } from "node:fs";
-import { type OnReadOpts, Socket } from "node:net";
+import { type OnReadOpts, type Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { reasonOf } from "./errno.js";
@@ -220,8 +220,8 @@ export function resetNow(socket: Socket, writer: Socket, turns = FIN_TURNS): voi
   writer.destroy();
 }
 
-/** The file descriptor of an open socket; -1 where there is none or the runtime does not reveal it. */
-export function descriptorOf(socket: Socket): number {
+/** The file descriptor of an open socket or server; -1 where there is none or the runtime does not reveal it. */
+export function descriptorOf(socket: Socket | Server): number {
   return (socket as unknown as Internals)._handle?.fd ?? -1;
 }
 

@@ -1,5 +1,6 @@
 import { constants } from "node:os";
 import { type Address, addressText, isOneEnd } from "../base/address.js";
+import { needKernel, probesOf, THE_SYSTEM } from "../transport/kernel-settings.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, ConnectSink, Transport } from "../transport/transport.js";
 
@@ -56,9 +57,14 @@ export class Attempt implements ConnectSink {
   }
 }
 
-export function applySettings(transport: Transport, { noDelay, keepAliveMs }: Partial<SocketSettings>): void {
+/** Changes settings of a live connection: those that sockets have methods for. */
+export function applySettings(transport: Transport, settings: Partial<SocketSettings>): void {
+  const { noDelay, keepAliveMs } = settings;
+  if (transport.setKernel !== undefined) needKernel("setKeepAlive", probesOf(settings), THE_SYSTEM);
   if (noDelay !== undefined) transport.setNoDelay(noDelay);
-  if (keepAliveMs !== undefined) transport.setKeepAlive(keepAliveMs);
+  if (keepAliveMs === undefined) return;
+  transport.setKeepAlive(keepAliveMs);
+  transport.setKernel?.("setKeepAlive", probesOf(settings));
 }
 
 /** The error for a TCP connection that met itself: that happens only where nothing listens on the port. */

@@ -1,5 +1,6 @@
 import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { onAbort, type RequestOwner, settle, SocketRequest } from "../base/request.js";
+import { needKernel } from "../transport/kernel-settings.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { TransportFactory } from "../transport/transport.js";
 import { DirectRoute, whereOf } from "./direct-route.js";
@@ -83,6 +84,7 @@ export class Connecting implements RequestOwner {
   }
 
   change(settings: Partial<SocketSettings>): void {
+    needKernel("setKeepAlive", settings, this.#plan.factory);
     this.#route.change(settings);
   }
 

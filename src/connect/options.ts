@@ -14,6 +14,7 @@ import {
 import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, type SecureSettings } from "../tls/settings.js";
+import { KERNEL_OPTIONS, needKernel, type Network, THE_SYSTEM } from "../transport/kernel-settings.js";
 import { checkPath, socketSettings, type SocketSettings, type TcpOptions } from "../transport/options.js";
 import { environmentProxy } from "./proxy/environment.js";
 import { checkProxy, type ProxyOptions } from "./proxy/options.js";
@@ -258,18 +259,22 @@ export const CONNECT_OPTIONS: OptionNames<ConnectOptions> = {
   tls: true,
   noDelay: true,
   keepAlive: true,
+  ...KERNEL_OPTIONS,
 };
 
 /**
  * Checks the options of `connect`. Everything that takes them calls this function at once, so that wrong options throw
  * at the call.
+ * @throws BAD_STATE for settings that cannot be made in this network
  */
-export function checkConnect(options: ConnectOptions): ConnectCheck {
+export function checkConnect(options: ConnectOptions, network: Network = THE_SYSTEM): ConnectCheck {
   checkNames("options of connect", needOptions(options), CONNECT_OPTIONS);
   const target = connectTarget(options);
+  const settings = socketSettings(options);
+  needKernel("connect", settings, network);
   return {
     target,
-    settings: socketSettings(options),
+    settings,
     timeoutMs: checkMs("timeout", options.timeout),
     signal: checkSignal(options.signal),
     header: checkProxyHeader(options.proxyProtocol, target.path === null && target.proxy === undefined),

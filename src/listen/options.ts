@@ -11,7 +11,14 @@ import {
 import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { Destination } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
-import { checkPath, type ListenTarget, type TcpOptions } from "../transport/options.js";
+import { KERNEL_OPTIONS, needKernel, type Network } from "../transport/kernel-settings.js";
+import {
+  checkPath,
+  type ListenTarget,
+  type SocketSettings,
+  socketSettings,
+  type TcpOptions,
+} from "../transport/options.js";
 
 export interface ListenOptions extends TcpOptions {
   /** The port; 0 chooses any free port. */
@@ -118,6 +125,7 @@ export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   loops: true,
   noDelay: true,
   keepAlive: true,
+  ...KERNEL_OPTIONS,
 };
 
 const GRACE_OPTIONS: OptionNames<GraceOptions> = { graceMs: true };
@@ -149,6 +157,21 @@ export function listenTarget(options: ListenOptions): ListenTarget {
     ipv6Only: checkBoolean("ipv6Only", options.ipv6Only, false),
     reusePort: checkBoolean("reusePort", options.reusePort, false),
   };
+}
+
+/** What `listen` was told of the place and of the connections, checked. */
+export interface ListenCheck {
+  readonly target: ListenTarget;
+  readonly settings: SocketSettings;
+  readonly filter: AddressFilter | undefined;
+}
+
+/** @throws BAD_STATE for settings that cannot be made in this network */
+export function checkListen(options: ListenOptions, network: Network): ListenCheck {
+  const target = listenTarget(options);
+  const settings = socketSettings(options);
+  needKernel("listen", settings, network);
+  return { target, settings, filter: checkFilter(options.blockList) };
 }
 
 export function checkFilter(value: unknown): AddressFilter | undefined {

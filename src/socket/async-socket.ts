@@ -27,10 +27,9 @@ import {
   type ListenOptions,
   type ShutdownOptions,
   type ShutdownResult,
-  checkFilter,
+  checkListen,
   checkShutdown,
   LISTEN_OPTIONS,
-  listenTarget,
 } from "../listen/options.js";
 import { NO_TIMEOUT, checkTimeout } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
@@ -39,7 +38,7 @@ import type { StartTLSOptions, TLSInfo, TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
 import { DuplexTransport, duplexFactory } from "../transport/duplex.js";
-import { type SocketSettings, checkKeepAlive, socketSettings } from "../transport/options.js";
+import { type KeepAliveOptions, keepAliveSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { converse } from "./conversation.js";
 import { describe } from "./inspect.js";
@@ -268,10 +267,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Fails with `CONNECT` (the message names every address tried), `DNS`, `PROXY`, `TLS`, `CONNECT_TIMEOUT`,
    * `TLS_TIMEOUT`, `CANCELED`, or `CLOSED`. A connect that fails closes the socket, and every queued read and write
    * fails with `CLOSED`; the socket may then connect again.
-   * @throws BAD_STATE unless the socket is idle or closed
+   * @throws BAD_STATE unless the socket is idle or closed, and if a setting is asked for that takes the addon where
+   * there is none
    */
   connect(options: ConnectOptions): SocketRequest<this> {
-    const checked = checkConnect(options);
+    const checked = checkConnect(options, this.#factory);
     mayBegin("connect", this, this.#isOneWay);
     const request = this._connect(checked);
     rememberCaller(request, AsyncSocket.prototype, "connect");
@@ -298,12 +298,11 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Each connection becomes a new socket with this socket's class, delegate, limits and options. The new socket is
    * handed to `didAccept` of the delegate; if the delegate has no such method, `connections()` gives it. Either happens
    * before the TLS handshake. Fails with `LISTEN`, `DNS` (the lookup of `host`), `CANCELED` or `CLOSED`.
-   * @throws BAD_STATE unless the socket is closed, or idle with nothing queued
+   * @throws BAD_STATE unless the socket is closed, or idle with nothing queued, and if a setting is asked for that
+   * takes the addon where there is none
    */
   listen(options: ListenOptions): SocketRequest<this> {
-    const target = listenTarget(options);
-    const settings = socketSettings(options);
-    const filter = checkFilter(options.blockList);
+    const { target, settings, filter } = checkListen(options, this.#factory);
     const expectsHeader = checkBoolean("proxyProtocol", options.proxyProtocol, false);
     const { tls } = options;
     const secured = isAskedFor(tls) ? securedBy(tls) : null;
@@ -811,11 +810,12 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /**
    * Sets TCP keepalive. A number is the time in ms without traffic before the first probe; true uses the time set
-   * before, or the system's default; false turns keepalive off.
-   * @throws BAD_STATE unless the socket is connecting or connected
+   * before, or the system's default; false turns keepalive off. An object says as well how many probes are sent, and
+   * how often.
+   * @throws BAD_STATE unless the socket is connecting or connected, or if `intervalMs` or `count` cannot be set
    */
-  setKeepAlive(ms: number | boolean): void {
-    this.#change("setKeepAlive", { keepAliveMs: checkKeepAlive("ms", ms) });
+  setKeepAlive(keepAlive: number | boolean | KeepAliveOptions): void {
+    this.#change("setKeepAlive", keepAliveSettings("keepAlive", keepAlive));
   }
 
   /** Lets the socket keep the process alive while it is open. This is the default. */

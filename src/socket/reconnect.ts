@@ -12,6 +12,7 @@ import { isCode } from "../base/errors.js";
 import { checkNames, named, type OptionNames } from "../base/option-names.js";
 import { onAbort, SocketRequest } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
+import { THE_SYSTEM } from "../transport/kernel-settings.js";
 import { checkConnect, CONNECT_OPTIONS, type ConnectOptions } from "../connect/options.js";
 import type { CloseReason } from "../connection/close-reason.js";
 import { AsyncSocket, type AsyncSocketOptions } from "./async-socket.js";
@@ -132,7 +133,8 @@ function connectorOf<Tag, UserData>(
   // Wrong options throw now, not at the first attempt.
   checkNames("options of connect", connect, CONNECT_OPTIONS, SOCKET_OPTIONS);
   new AsyncSocket<Tag, UserData>(named(connect, SOCKET_OPTIONS));
-  checkConnect(named(connect, CONNECT_OPTIONS));
+  const { transport } = connect;
+  checkConnect(named(connect, CONNECT_OPTIONS), typeof transport === "object" ? transport : THE_SYSTEM);
   return () => AsyncSocket.connect<Tag, UserData>(connect);
 }
 

@@ -9,6 +9,7 @@ import { descriptorOf, readRest, rescueBeforeFailure, type Rescuer, resetNow } f
 import type { SecureSettings } from "../tls/settings.js";
 import { holdProcess, releaseProcess } from "./hold.js";
 import { Inlet, type InletOwner } from "./inlet.js";
+import { type KernelSettings, setKernel } from "./kernel-settings.js";
 import { sendQueueOf } from "./native/addon.js";
 import { secureStream } from "./node/node-transport.js";
 import type { AcceptedTransport, SecureSink, Transport, TransportFactory, TransportSink } from "./transport.js";
@@ -144,7 +145,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   };
 
   get underWayBytes(): number {
-    return this.#duplex instanceof Socket ? sendQueueOf(descriptorOf(this.#duplex)) : 0;
+    return sendQueueOf(this.descriptor);
   }
 
   hasNews(): boolean {
@@ -191,6 +192,15 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
 
   setKeepAlive(idleMs: number | false): void {
     if (this.#duplex instanceof Socket) this.#duplex.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
+  }
+
+  setKernel(operation: string, settings: KernelSettings): void {
+    if (!this.isDestroyed) setKernel(operation, this.descriptor, settings);
+  }
+
+  /** The descriptor; -1 where the stream has none. */
+  get descriptor(): number {
+    return this.#duplex instanceof Socket ? descriptorOf(this.#duplex) : -1;
   }
 
   get isReferenced(): boolean {

@@ -1,19 +1,30 @@
 import { checkBoolean, checkString, wrongRange, wrongType } from "../base/checks.js";
+import {
+  checkForPath,
+  checkProbes,
+  type KeepAliveOptions,
+  type KernelOptions,
+  kernelSettings,
+  type KernelSettings,
+} from "./kernel-settings.js";
 
-/** Settings of a TCP connection in the operating system. */
-export interface TcpOptions {
+export type { KeepAliveOptions };
+
+/** Settings of a connection in the operating system. */
+export interface TcpOptions extends KernelOptions {
   /** Whether small segments are sent at once (TCP_NODELAY). @default true */
   noDelay?: boolean | undefined;
   /**
    * How many milliseconds a connection must be idle before the first keepalive probe is sent. They are rounded up to
-   * whole seconds, of which Linux takes at most 32 767. True uses the system's own delay, false sends no probes.
+   * whole seconds, of which Linux takes at most 32 767. True uses the system's own delay, false sends no probes. An
+   * object says as well how many probes are sent, and how often; that takes the addon.
    * @default false
    */
-  keepAlive?: number | boolean | undefined;
+  keepAlive?: number | boolean | KeepAliveOptions | undefined;
 }
 
 /** `TcpOptions` after the checks, with the defaults filled in. */
-export interface SocketSettings {
+export interface SocketSettings extends KernelSettings {
   readonly noDelay: boolean;
   readonly keepAliveMs: number | false;
 }
@@ -48,11 +59,28 @@ export type ListenTarget = { readonly backlog: number } & (
     }
 );
 
-export function socketSettings(options: TcpOptions): SocketSettings {
-  return {
+export function socketSettings(options: TcpOptions & { path?: unknown }): SocketSettings {
+  const settings = {
     noDelay: checkBoolean("noDelay", options.noDelay, true),
-    keepAliveMs: options.keepAlive === undefined ? false : checkKeepAlive("keepAlive", options.keepAlive),
+    ...(options.keepAlive === undefined
+      ? { keepAliveMs: false as const }
+      : keepAliveSettings("keepAlive", options.keepAlive)),
+    ...kernelSettings(options),
   };
+  if (options.path !== undefined) checkForPath(settings);
+  return settings;
+}
+
+/** Takes the place of what was asked for before, while a socket connects. */
+const NO_PROBES: KernelSettings = { keepAliveIntervalMs: undefined, keepAliveCount: undefined };
+
+/** Checks what `keepAlive` and `setKeepAlive` take. */
+export function keepAliveSettings(name: string, value: unknown): Omit<SocketSettings, "noDelay"> {
+  const isObject = typeof value === "object" && value !== null;
+  if (!isObject) return { keepAliveMs: checkKeepAlive(name, value), ...NO_PROBES };
+  const probes = { ...NO_PROBES, ...checkProbes(name, value) };
+  const { idleMs } = value as KeepAliveOptions;
+  return { keepAliveMs: idleMs === undefined ? 0 : checkIdleMs(`${name}.idleMs`, idleMs), ...probes };
 }
 
 /**
@@ -62,7 +90,12 @@ export function socketSettings(options: TcpOptions): SocketSettings {
 export function checkKeepAlive(name: string, value: unknown): number | false {
   if (value === true) return 0;
   if (value === false) return false;
-  if (typeof value !== "number") throw wrongType(name, "a number of milliseconds, or a boolean", value);
+  if (typeof value !== "number") throw wrongType(name, "a number of milliseconds, a boolean, or an object", value);
+  return checkIdleMs(name, value);
+}
+
+function checkIdleMs(name: string, value: unknown): number {
+  if (typeof value !== "number") throw wrongType(name, "a number of milliseconds", value);
   const seconds = Math.ceil(value / 1000);
   if (!(value >= 0) || seconds > KEEP_ALIVE_MAX_SECONDS) {
     const bound = `at most ${KEEP_ALIVE_MAX_SECONDS * 1000}, which are the ${KEEP_ALIVE_MAX_SECONDS} s that the system takes`;

@@ -103,6 +103,18 @@ export function offer(sink: AcceptSink, transport: AcceptedTransport): void {
   }
 }
 
+/** Makes the settings of an accepted connection. @returns false if they cannot be made; the connection is reset then */
+export function isSet(transport: AcceptedTransport, settings: SocketSettings, sink: AcceptSink): boolean {
+  try {
+    transport.setKernel?.("listen", settings);
+    return true;
+  } catch (error) {
+    transport.destroy(true);
+    sink.didFailAccept(error as Error);
+    return false;
+  }
+}
+
 /**
  * Offers a connection in an async context of its own. Before Node 24 a store entered there would stay in the server's.
  */

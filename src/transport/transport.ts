@@ -4,6 +4,7 @@ import type { Address } from "../base/address.js";
 import type { Clock } from "../base/clock.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
+import type { KernelSettings } from "./kernel-settings.js";
 import type { Endpoint, ListenTarget, SocketSettings } from "./options.js";
 
 /**
@@ -45,6 +46,14 @@ export interface Transport {
   setNoDelay(on: boolean): void;
   /** Sets the idle time in milliseconds before the first keepalive probe; false turns keepalive off. */
   setKeepAlive(idleMs: number | false): void;
+  /** The descriptor; -1 or undefined where the system has none for this connection, or it is not known. */
+  readonly descriptor?: number | undefined;
+  /**
+   * Makes settings of the kernel. A connection without a kernel, as in a network in memory, lacks this method, and
+   * ignores such settings.
+   * @throws BAD_STATE if they cannot be made
+   */
+  setKernel?(operation: string, settings: KernelSettings): void;
   ref(): void;
   unref(): void;
 }

@@ -57,14 +57,19 @@ const FUNCTIONS = [
   "shutdown",
   "set",
   "addressOf",
+  "setOf",
+  "settingOf",
 ];
 /** Those that ask the system about one socket, which their own tests cover. */
-const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf"];
+const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf", "descriptorOf"];
 
 const NO_HUGE_BUFFERS = limits.MAX_LENGTH > 2 ** 31 + 5 ? false : "this runtime has no buffers of that size";
 
 /** Those whose first argument names no socket. */
-const WITHOUT_SOCKET = ["connect", "listen", "parkCopy", "take", "drop"];
+const WITHOUT_SOCKET = ["connect", "listen", "parkCopy", "take", "drop", "setOf", "settingOf"];
+
+/** Numbered as in native/settings.h. */
+const SEND_BUFFER = 3;
 
 function* combinations(firsts: readonly unknown[]): Iterable<unknown[]> {
   for (const first of firsts) {
@@ -96,6 +101,23 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
     for (const odd of ODD.filter((one) => typeof one !== "function")) {
       assert.throws(() => addon().open(odd), { name: "TypeError", message: "Expected a function" });
     }
+  });
+
+  it("setOf takes triples alone, and writes the errno of the first that is refused", async (t) => {
+    const { told, id } = await connected(t);
+    const descriptor = told.call("descriptorOf", id) as number;
+    const { EINVAL, ENOPROTOOPT, EBADF } = constants.errno;
+    for (const odd of [[], Buffer.alloc(12), new Int32Array(2), new Uint32Array(3)]) {
+      assert.equal(told.call("setOf", descriptor, odd), -EINVAL);
+    }
+    assert.equal(told.call("setOf", descriptor, new Int32Array(0)), 0);
+    const list = Int32Array.of(SEND_BUFFER, 20_000, 5, 99, 1, 5, -1, 1, 5);
+    assert.equal(told.call("setOf", descriptor, list), -ENOPROTOOPT);
+    assert.deepEqual([...list], [SEND_BUFFER, 20_000, 0, 99, 1, ENOPROTOOPT, -1, 1, 5]);
+    assert.ok((told.call("settingOf", descriptor, SEND_BUFFER) as number) >= 20_000);
+    assert.equal(told.call("settingOf", descriptor, 99), -ENOPROTOOPT);
+    assert.equal(told.call("setOf", 2 ** 20, Int32Array.of(SEND_BUFFER, 1, 0)), -EBADF);
+    told.call("close", id, false);
   });
 
   for (const name of FUNCTIONS) {

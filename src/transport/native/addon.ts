@@ -30,8 +30,21 @@ interface Owner {
 interface Addon {
   readonly records: ArrayBuffer;
   readonly memory: ArrayBuffer;
-  connect(address: string, port: number, localAddress: string | undefined, localPort: number): number;
-  listen(address: string, port: number, backlog: number, ipv6Only: boolean, reusePort: boolean): number;
+  connect(
+    address: string,
+    port: number,
+    localAddress: string | undefined,
+    localPort: number,
+    settings?: Int32Array,
+  ): number;
+  listen(
+    address: string,
+    port: number,
+    backlog: number,
+    ipv6Only: boolean,
+    reusePort: boolean,
+    settings?: Int32Array,
+  ): number;
   detach(socket: number): number;
   park(socket: number): number;
   parkCopy(descriptor: number): number;
@@ -47,6 +60,11 @@ interface Addon {
   hasNews(socket: number): boolean;
   set(socket: number, what: number, value: number): void;
   addressOf(socket: number, ofPeer: boolean): string | undefined;
+  /** This and the following are missing in older builds of the addon, which then ignore `settings` above. */
+  descriptorOf?(socket: number): number;
+  /** Makes the settings of a list; see settings.h. */
+  setOf?(descriptor: number, settings: Int32Array): number;
+  settingOf?(descriptor: number, what: number): number;
 }
 
 /** Looks up names; see lookup.h. */

@@ -13,6 +13,7 @@ import { realClock } from "../../base/clock.js";
 import { systemError } from "../../base/errno.js";
 import type { SecureSettings } from "../../tls/settings.js";
 import { Inlet, type InletOwner } from "../inlet.js";
+import { type KernelSettings, setKernel } from "../kernel-settings.js";
 import { secureStream } from "../node/node-transport.js";
 import type { AcceptedTransport, ConnectSink, SecureSink, Transport, TransportSink } from "../transport.js";
 import {
@@ -53,10 +54,19 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
   /** The number of an error that the sink is still to be told of, and the system call that failed. */
   #failed = 0;
   #call = "";
+  /** The error of a setting that the system has refused. */
+  readonly #refusal: Error | null;
 
   /** @param id the socket's number; below 0 the number of the error with which the attempt failed at once */
-  constructor(id: number, local: Address | undefined, remote: Address | undefined, sink: ConnectSink | null) {
+  constructor(
+    id: number,
+    local: Address | undefined,
+    remote: Address | undefined,
+    sink: ConnectSink | null,
+    refusal: Error | null = null,
+  ) {
     this.#id = id;
+    this.#refusal = refusal;
     this.#local = local;
     this.#remote = remote;
     this.#connectSink = sink;
@@ -255,6 +265,15 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     this.#set(KEEP_ALIVE, keepAliveSeconds(idleMs));
   }
 
+  setKernel(operation: string, settings: KernelSettings): void {
+    if (this.#id >= 0) setKernel(operation, this.descriptor, settings);
+  }
+
+  /** The descriptor; -1 where there is none any more, or the addon is of an older version. */
+  get descriptor(): number {
+    return this.#id < 0 ? -1 : (addon.descriptorOf?.(this.#id) ?? -1);
+  }
+
   get isReferenced(): boolean {
     return this.#isReferenced;
   }
@@ -289,7 +308,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
 
   #fail(status: number, call: string): void {
     if (this.isDestroyed) return;
-    const error = systemError(status, call, call === "connect" ? this.#remote : undefined);
+    const error = this.#refusal ?? systemError(status, call, call === "connect" ? this.#remote : undefined);
     if (this.#inlet.sink === null) this.#connectSink?.didFail(error);
     else this.#inlet.fail(error);
   }

@@ -31,7 +31,7 @@ function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: Connect
     allowHalfOpen: true,
     onread: onreadOption(receive),
   } satisfies SocketConnectOpts & SocketConstructorOpts;
-  const made = NodeTransport.connecting(connect(options), sink, endpoint.path);
+  const made = NodeTransport.connecting(connect(options), sink, endpoint.path, settings);
   return made;
 }
 

@@ -1,8 +1,10 @@
 import { createServer, type ListenOptions, type Server } from "node:net";
 import { type Address, ipAddress } from "../../base/address.js";
 import { socketError } from "../../base/errors.js";
+import { descriptorOf } from "../../base/undocumented.js";
+import { setKernel, settingsList } from "../kernel-settings.js";
 import type { SocketSettings } from "../options.js";
-import { type AcceptSink, type Bound, offerAlone, type Place, soleAddress } from "../place-listener.js";
+import { type AcceptSink, type Bound, isSet, offerAlone, type Place, soleAddress } from "../place-listener.js";
 import { NodeTransport } from "./node-transport.js";
 
 /** Listens on one place with a `net.Server`. */
@@ -16,12 +18,33 @@ export async function bindNode(place: Place, settings: SocketSettings, sink: Acc
   });
   const { path } = place;
   await listening(server, listenOptions(place));
+  setOnListener(server, settings);
   const address: Address | undefined = path === null ? addressOf(server) : { family: "unix", path };
   const sole = soleAddress(address);
-  server.on("connection", (socket) => offerAlone(sink, NodeTransport.accepted(socket, path, sole)));
+  const list = settingsList(settings);
+  server.on("connection", (socket) => {
+    const transport = NodeTransport.accepted(socket, path, sole);
+    // The listener cannot pass its settings on to a connection that came before they were made.
+    if (list === undefined || isSet(transport, settings, sink)) offerAlone(sink, transport);
+  });
   server.on("error", (error) => sink.didFailAccept(error));
   if (place.reusePort) await checkReusePort(server, place, address);
   return { address, close: () => server.close(), ref: () => server.ref(), unref: () => server.unref() };
+}
+
+/**
+ * Makes the settings of a listener, which the system passes on to its connections. In a worker of `node:cluster` there
+ * is no descriptor; the accepted connections get the settings one by one then.
+ */
+function setOnListener(server: Server, settings: SocketSettings): void {
+  const descriptor = descriptorOf(server);
+  if (descriptor < 0) return;
+  try {
+    setKernel("listen", descriptor, settings);
+  } catch (error) {
+    server.close();
+    throw error;
+  }
 }
 
 function listening(server: Server, options: ListenOptions): Promise<void> {

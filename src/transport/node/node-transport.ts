@@ -25,6 +25,7 @@ import type { SecureInfo } from "../../tls/info.js";
 import type { SecureSettings } from "../../tls/settings.js";
 import { holdProcess, releaseProcess } from "../hold.js";
 import { Inlet, type InletOwner } from "../inlet.js";
+import { type KernelSettings, setKernel } from "../kernel-settings.js";
 import { sendQueueOf } from "../native/addon.js";
 import { TransportStream } from "../transport-stream.js";
 import type { AcceptedTransport, ConnectSink, SecureSink, Transport, TransportSink } from "../transport.js";
@@ -66,6 +67,8 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   /** How many bytes the present batch has; 0 when it is out. */
   #inHand = 0;
   #onWritten: ((error?: Error | null) => void) | null = null;
+  /** The settings to be made once the socket is connected; null from then on. */
+  #pending: KernelSettings | null = null;
 
   constructor(socket: Socket, below: Duplex | null = null) {
     this.#socket = socket;
@@ -169,15 +172,34 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 
   /** Makes the transport of a connecting socket, which has the option `onread`. Reading starts with `adopt`. */
-  static connecting(socket: Socket, sink: ConnectSink, path: string | null): NodeTransport {
+  static connecting(
+    socket: Socket,
+    sink: ConnectSink,
+    path: string | null,
+    settings: KernelSettings = {},
+  ): NodeTransport {
     const transport = new NodeTransport(socket);
     transport.#connectSink = sink;
     transport.#usesMemory = true;
+    transport.#pending = settings;
     socket.once("connect", () => {
       transport.findAddresses(null, path);
-      if (!transport.isDestroyed) sink.didOpen();
+      if (!transport.isDestroyed) transport.#didConnect(sink);
     });
     return transport;
+  }
+
+  /** The runtime makes the descriptor late, so the settings are made only now. */
+  #didConnect(sink: ConnectSink): void {
+    try {
+      setKernel("connect", this.descriptor, this.#pending ?? {});
+    } catch (error) {
+      sink.didFail(error as Error);
+      return;
+    } finally {
+      this.#pending = null;
+    }
+    sink.didOpen();
   }
 
   fail(error: Error): void {
@@ -312,8 +334,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   }
 
   get underWayBytes(): number {
-    const stream = this.#below ?? this.#socket;
-    return stream instanceof Socket ? sendQueueOf(descriptorOf(stream)) : (this.#carrier?.underWayBytes ?? 0);
+    return this.#carrier?.underWayBytes ?? sendQueueOf(this.descriptor);
   }
 
   /** The runtime delivers the events of all sockets in each turn, so none is outstanding. */
@@ -367,6 +388,18 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   setKeepAlive(idleMs: number | false): void {
     this.#carrier?.setKeepAlive(idleMs);
     this.#socket.setKeepAlive(idleMs !== false, idleMs === false ? 0 : idleMs);
+  }
+
+  setKernel(operation: string, settings: KernelSettings): void {
+    if (this.#pending !== null) this.#pending = { ...this.#pending, ...settings };
+    else if (this.#carrier !== null) this.#carrier.setKernel?.(operation, settings);
+    else if (!this.isDestroyed) setKernel(operation, this.descriptor, settings);
+  }
+
+  /** The descriptor of the connection, also below TLS; -1 where the kernel has none. */
+  get descriptor(): number {
+    const stream = this.#below ?? this.#socket;
+    return stream instanceof Socket ? descriptorOf(stream) : (this.#carrier?.descriptor ?? -1);
   }
 
   get isReferenced(): boolean {
