@@ -74,29 +74,37 @@ describe("the page of the delegate", () => {
   });
 });
 
-describe("the cookbook's page", () => {
-  const squeezed = (text: string): string => text.replace(/\s+/g, " ").trim();
-  const folder = "examples/cookbook";
-  const recipes = readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8"));
-  const sources = [...recipes, readFileSync("examples/tcp-proxy.ts", "utf8")].map(squeezed);
+const squeezed = (text: string): string => text.replace(/\s+/g, " ").trim();
 
-  it("shows nothing that is not in a program which a test runs", () => {
-    const blocks = [...page("cookbook.md").matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) => squeezed(code));
-    assert.ok(blocks.length > 10);
-    for (const block of blocks)
-      assert.ok(
-        sources.some((source) => source.includes(block)),
-        block,
-      );
-  });
+/** What a page shows, and the files that it may be from: those that the page names. */
+function excerpts(name: string): { blocks: string[]; sources: string[] } {
+  const blocks = [...page(name).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) => squeezed(code));
+  const files = new Set([...page(name).matchAll(/\((\.\.\/examples\/[\w/.-]+)\)/g)].map(([, file = ""]) => file));
+  const sources = [...files].filter((file) => file.endsWith(".ts")).map((file) => join("docs", file));
+  return { blocks, sources: sources.map((file) => squeezed(readFileSync(file, "utf8"))) };
+}
 
-  it("names every recipe, and each recipe names its own program", () => {
-    const named = new Set(
-      [...page("cookbook.md").matchAll(/examples\/cookbook\/([\w-]+\.ts)/g)].map(([, file]) => file),
-    );
-    assert.deepEqual([...named].sort(), readdirSync(folder).sort());
-    for (const [i, file] of readdirSync(folder).entries()) {
-      assert.ok(recipes[i]?.includes(` node build/${folder}/${file.replace(/ts$/, "js")}`), file);
+describe("the pages with recipes", () => {
+  for (const name of ["cookbook.md", "scaling.md"]) {
+    it(`show nothing that is not in a program which a test runs: ${name}`, () => {
+      const { blocks, sources } = excerpts(name);
+      assert.ok(blocks.length >= 2);
+      for (const block of blocks)
+        assert.ok(
+          sources.some((source) => source.includes(block)),
+          block,
+        );
+    });
+  }
+
+  it("name every recipe, and each recipe names its own program", () => {
+    const folder = "examples/cookbook";
+    const links = page("cookbook.md").matchAll(/examples\/cookbook\/([\w-]+\.ts)/g);
+    const recipes = readdirSync(folder).sort();
+    assert.deepEqual([...new Set([...links].map(([, file]) => file))].sort(), recipes);
+    for (const file of recipes) {
+      const command = ` node build/${folder}/${file.replace(/ts$/, "js")}`;
+      assert.ok(readFileSync(join(folder, file), "utf8").includes(command), file);
     }
   });
 });

@@ -276,6 +276,7 @@ describe("the types of accepted sockets", () => {
     expectTypeOf(listener.userData).toEqualTypeOf<Client | undefined>();
     for await (const socket of listener.connections()) expectTypeOf(socket.userData).toEqualTypeOf<Client>();
     for (const socket of listener.sockets) expectTypeOf(socket.userData).toEqualTypeOf<Client>();
+    listener.shutdown({ goodbye: (socket) => expectTypeOf(socket.userData).toEqualTypeOf<Client>() });
     expectTypeOf(listener.port).toEqualTypeOf<number | undefined>();
   });
 

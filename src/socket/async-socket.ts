@@ -109,6 +109,7 @@ export type AcceptingOptions<Tag, UserData> = Omit<AsyncSocketOptions<Tag, UserD
 export type AcceptingSocket<Tag, UserData> = {
   connections(): AsyncIterableIterator<AcceptedSocket<Tag, UserData>, undefined>;
   readonly sockets: Iterable<AcceptedSocket<Tag, UserData>>;
+  shutdown(options?: ShutdownOptions<AcceptedSocket<Tag, UserData>>): SocketRequest<ShutdownResult>;
 } & AsyncSocket<Tag, UserData>;
 
 /** A class of your own that extends `AsyncSocket`, and adds something to it. */
