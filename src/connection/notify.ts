@@ -48,9 +48,18 @@ export function hears(socket: SocketFace, method: MethodName): boolean {
   }
 }
 
+/** The same for `didReadText`, which is asked for each text: a name that the code says is looked up faster. */
+function hearsText(socket: SocketFace): boolean {
+  try {
+    return (socket.delegate?.didReadText ?? null) !== null;
+  } catch {
+    return true;
+  }
+}
+
 /** Whether the delegate has a method for bytes but none for text: then it is given the bytes of a text. */
 export function wantsBytes(socket: SocketFace): boolean {
-  return hears(socket, "didRead") && !hears(socket, "didReadText");
+  return !hearsText(socket) && hears(socket, "didRead");
 }
 
 /**

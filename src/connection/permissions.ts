@@ -25,6 +25,11 @@ function forbid(operation: string, socket: Standing): void {
   if (socket._isStream) throw badState(operation, givenAway(socket));
 }
 
+/** Whether no rule forbids a read or write. Nearly every call is one of these, so they are told apart first. */
+function isPlainlyOpen({ _connection, _isStream }: Standing): boolean {
+  return _connection.isOpen && _connection.closeWhen === 0 && !_isStream;
+}
+
 function givenAway({ _isRelayed }: Standing): string {
   return _isRelayed ? "the socket was given to relay()" : "the socket was turned into a stream";
 }
@@ -35,6 +40,7 @@ export function mayHaveDelegate(socket: Standing): void {
 }
 
 export function mayRead(operation: string, socket: Standing): void {
+  if (isPlainlyOpen(socket)) return;
   forbid(operation, socket);
   const { closeWhen, isEnding } = socket._connection;
   if ((closeWhen & AFTER_READING) !== 0 && !isEnding) {
@@ -43,6 +49,7 @@ export function mayRead(operation: string, socket: Standing): void {
 }
 
 export function mayWrite(operation: string, socket: Standing): void {
+  if (isPlainlyOpen(socket) && socket._connection.writing.endEntry === null) return;
   forbid(operation, socket);
   const connection = socket._connection;
   const end = connection.isEnding ? null : endOfWrites(connection, operation);

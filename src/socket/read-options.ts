@@ -40,11 +40,14 @@ function entryFor<T>(
   options: AnyOptions<ReadingOptions> | undefined,
 ): ReadEntry<T> {
   if (options === undefined) return new ReadEntry<T>(kind, undefined, reader, NO_TIMEOUT, framing, limit);
-  checkOptions(options);
-  checkSignal(options.signal);
-  const entry = new ReadEntry<T>(kind, options.tag, reader, checkTimeout(options.timeout), framing, limit);
-  entry.failsAlone = checkOneOf("onFailure", options.onFailure, POLICIES, "disconnect") === "continue";
-  if (checkBoolean("repeat", options.repeat, false)) entry.standing = standingFor(entry);
+  const { tag, timeout, signal, onFailure, repeat } = checkOptions(options) as AnyOptions<ReadingOptions>;
+  if (signal !== undefined) checkSignal(signal);
+  const timeoutMs = timeout === undefined ? NO_TIMEOUT : checkTimeout(timeout);
+  const entry = new ReadEntry<T>(kind, tag, reader, timeoutMs, framing, limit);
+  if (onFailure !== undefined) {
+    entry.failsAlone = checkOneOf("onFailure", onFailure, POLICIES, "disconnect") === "continue";
+  }
+  if (repeat !== undefined && checkBoolean("repeat", repeat, false)) entry.standing = standingFor(entry);
   return entry;
 }
 
@@ -65,7 +68,7 @@ export function refuseRepeat(options: { readonly repeat?: boolean | undefined } 
  */
 function setTarget<T>(entry: ReadEntry<T>, options: AnyOptions<DataOptions> | undefined): ReadEntry<T> {
   if (options === undefined) return entry;
-  entry.target = checkEncoding(options.encoding);
+  if (options.encoding !== undefined) entry.target = checkEncoding(options.encoding);
   if (options.into === undefined) return entry;
   const into = checkInto(options.into);
   if (entry.standing !== null) throw new TypeError("Expected either repeat or into, got both");
