@@ -1020,6 +1020,7 @@ const struct {
     {"writeAll", WriteAll}, {"shutdown", Shutdown}, {"set", Set},     {"addressOf", AddressOf},
     {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
     {"descriptorOf", DescriptorOf}, {"setOf", settings::SetOf}, {"settingOf", settings::SettingOf},
+    {"tcpInfoOf", settings::TcpInfoOf}, {"credentialsOf", settings::CredentialsOf},
 };
 
 // open(deliver): returns a loop for this thread, which is an object with { records, memory } and the functions above;

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <initializer_list>
 
 namespace settings {
 
@@ -118,6 +119,59 @@ inline napi_value SettingOf(napi_env env, napi_callback_info info) {
   else if (getsockopt(fd, option.level, option.name, &value, &length) < 0) value = -errno;
   napi_create_int32(env, value, &result);
   return result;
+}
+
+inline napi_value giveList(napi_env env, std::initializer_list<double> numbers) {
+  napi_value list = nullptr, number;
+  uint32_t index = 0;
+  napi_create_array_with_length(env, numbers.size(), &list);
+  for (double one : numbers) {
+    napi_create_double(env, one, &number);
+    napi_set_element(env, list, index++, number);
+  }
+  return list;
+}
+
+inline bool takeDescriptor(napi_env env, napi_callback_info info, int32_t* fd) {
+  napi_value value;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
+  bool isRight = count >= 1 && napi_get_value_int32(env, value, fd) == napi_ok;
+  if (!isRight) napi_throw_type_error(env, nullptr, "Expected a descriptor");
+  return isRight;
+}
+
+// tcpInfoOf(descriptor): returns [round trip, its variation (both in microseconds), retransmitted segments, lost ones,
+// unacknowledged ones, congestion window in segments, bytes of a segment]; undefined where that is not known
+inline napi_value TcpInfoOf(napi_env env, napi_callback_info info) {
+  int32_t fd = -1;
+  if (!takeDescriptor(env, info, &fd)) return nullptr;
+#ifdef __linux__
+  tcp_info tcp{};
+  socklen_t length = sizeof tcp;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &tcp, &length) < 0) return nullptr;
+  return giveList(env, {static_cast<double>(tcp.tcpi_rtt), static_cast<double>(tcp.tcpi_rttvar),
+                        static_cast<double>(tcp.tcpi_total_retrans), static_cast<double>(tcp.tcpi_lost),
+                        static_cast<double>(tcp.tcpi_unacked), static_cast<double>(tcp.tcpi_snd_cwnd),
+                        static_cast<double>(tcp.tcpi_snd_mss)});
+#else
+  return nullptr;
+#endif
+}
+
+// credentialsOf(descriptor): returns [pid, uid, gid] of the peer of a Unix-domain socket; undefined where they are not
+// known
+inline napi_value CredentialsOf(napi_env env, napi_callback_info info) {
+  int32_t fd = -1;
+  if (!takeDescriptor(env, info, &fd)) return nullptr;
+#ifdef __linux__
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (familyOf(fd) != AF_UNIX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return nullptr;
+  return giveList(env, {static_cast<double>(peer.pid), static_cast<double>(peer.uid), static_cast<double>(peer.gid)});
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace settings

@@ -49,6 +49,7 @@ export type {
 export type { FrameWriteOptions, LineWriteOptions } from "./socket/write-options.js";
 export type { Limits } from "./base/limits.js";
 export type { TransportChoice } from "./transport/choose.js";
+export type { PeerCredentials, TcpInfo } from "./transport/kernel-facts.js";
 export type { KeepAliveOptions, KernelOptions, KernelSettings } from "./transport/kernel-settings.js";
 export type { TcpOptions } from "./transport/options.js";
 export type { Arrival, SocketHandler } from "./threads/inbox.js";

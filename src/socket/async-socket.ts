@@ -38,6 +38,7 @@ import type { StartTLSOptions, TLSInfo, TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
 import { DuplexTransport, duplexFactory } from "../transport/duplex.js";
+import { credentialsOf, type PeerCredentials, type TcpInfo, tcpInfoOf } from "../transport/kernel-facts.js";
 import { type KeepAliveOptions, keepAliveSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { converse } from "./conversation.js";
@@ -858,6 +859,24 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    */
   get tls(): TLSInfo | undefined {
     return this._connection.upgrade?.info ?? undefined;
+  }
+
+  /**
+   * What the kernel knows of the TCP connection now: round-trip time, retransmits, congestion window. Each call asks the
+   * system. Undefined where that is not known: before the connection and after it, for anything but TCP, on systems
+   * other than Linux, and without the addon.
+   */
+  tcpInfo(): TcpInfo | undefined {
+    return tcpInfoOf(this._connection.transport);
+  }
+
+  /**
+   * The process at the other end of a Unix-domain socket, as it was when it connected, or began to listen. Undefined
+   * where that is not known: before the connection and after it, for anything else, on systems other than Linux, and
+   * without the addon.
+   */
+  get peerCredentials(): PeerCredentials | undefined {
+    return credentialsOf(this._connection.transport);
   }
 
   /** The local address of the connection, or the address that a listener listens on. Undefined before there is one. */

@@ -59,6 +59,8 @@ const FUNCTIONS = [
   "addressOf",
   "setOf",
   "settingOf",
+  "tcpInfoOf",
+  "credentialsOf",
 ];
 /** Those that ask the system about one socket, which their own tests cover. */
 const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf", "descriptorOf"];
@@ -66,7 +68,17 @@ const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf", "descriptorOf"];
 const NO_HUGE_BUFFERS = limits.MAX_LENGTH > 2 ** 31 + 5 ? false : "this runtime has no buffers of that size";
 
 /** Those whose first argument names no socket. */
-const WITHOUT_SOCKET = ["connect", "listen", "parkCopy", "take", "drop", "setOf", "settingOf"];
+const WITHOUT_SOCKET = [
+  "connect",
+  "listen",
+  "parkCopy",
+  "take",
+  "drop",
+  "setOf",
+  "settingOf",
+  "tcpInfoOf",
+  "credentialsOf",
+];
 
 /** Numbered as in native/settings.h. */
 const SEND_BUFFER = 3;

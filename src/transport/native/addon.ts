@@ -65,6 +65,8 @@ interface Addon {
   /** Makes the settings of a list; see settings.h. */
   setOf?(descriptor: number, settings: Int32Array): number;
   settingOf?(descriptor: number, what: number): number;
+  tcpInfoOf?(descriptor: number): readonly number[] | undefined;
+  credentialsOf?(descriptor: number): readonly number[] | undefined;
 }
 
 /** Looks up names; see lookup.h. */
