@@ -9,7 +9,7 @@ export interface Clock {
   /** The present time in milliseconds: monotonic, counted from any origin. */
   now(): number;
   /**
-   * Calls `callback` once, after about `delayMs` milliseconds. It may be called earlier when the delay is very long.
+   * Calls `callback` once, after about `delayMs` milliseconds, however many these are. `Infinity` is never over.
    * @param holdsProcess whether the timer keeps the process alive
    */
   setTimer(callback: () => void, delayMs: number, holdsProcess: boolean): Timer;
@@ -20,7 +20,7 @@ export interface Clock {
   later<T>(task: (subject: T) => void, subject: T): void;
 }
 
-/** `setTimeout` takes at most 2^31 - 1 ms. A longer wait is cut; the caller finds itself early and sets a new timer. */
+/** `setTimeout` takes at most 2^31 - 1 ms, which is 24.8 days. Longer waits are made of several. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -31,14 +31,51 @@ const { setTimeout, clearTimeout, setImmediate } = globalThis;
 const now = performance.now.bind(performance);
 const nextTick = process.nextTick.bind(process);
 
+/** A wait that is longer than the runtime's timers can be: one of these after the other. */
+class LongTimer {
+  readonly #callback: () => void;
+  readonly #holdsProcess: boolean;
+  #leftMs: number;
+  #part: NodeJS.Timeout;
+
+  constructor(callback: () => void, delayMs: number, holdsProcess: boolean) {
+    this.#callback = callback;
+    this.#holdsProcess = holdsProcess;
+    this.#leftMs = delayMs;
+    this.#part = this.#waitOn();
+  }
+
+  #waitOn(): NodeJS.Timeout {
+    const partMs = Math.min(this.#leftMs, LONGEST_TIMER_MS);
+    this.#leftMs -= partMs;
+    return timerOf(this.#leftMs > 0 ? this.#didWait : this.#callback, partMs, this.#holdsProcess);
+  }
+
+  readonly #didWait = (): void => {
+    this.#part = this.#waitOn();
+  };
+
+  clear(): void {
+    clearTimeout(this.#part);
+  }
+}
+
+function timerOf(callback: () => void, delayMs: number, holdsProcess: boolean): NodeJS.Timeout {
+  const timer = setTimeout(callback, delayMs);
+  if (!holdsProcess) timer.unref();
+  return timer;
+}
+
 export const realClock: Clock = {
   now,
   setTimer(callback, delayMs, holdsProcess) {
-    const timer = setTimeout(callback, Math.min(delayMs, LONGEST_TIMER_MS));
-    if (!holdsProcess) timer.unref();
-    return timer;
+    const isLong = delayMs > LONGEST_TIMER_MS;
+    return isLong ? new LongTimer(callback, delayMs, holdsProcess) : timerOf(callback, delayMs, holdsProcess);
   },
-  clearTimer: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  clearTimer(timer) {
+    if (timer instanceof LongTimer) timer.clear();
+    else clearTimeout(timer as NodeJS.Timeout);
+  },
   soon: (task, subject) => nextTick(task, subject),
   later: (task, subject) => void setImmediate(task, subject),
 };

@@ -316,8 +316,7 @@ class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<T
       const wait = (): void => {
         timer = clock.setTimer(check, Math.max(0, dueAt - clock.now()), true);
       };
-      // A timer may fire too early: the runtime's longest timer has 24 days, and timers can be early by a fraction of a
-      // millisecond.
+      // Timers can be early by a fraction of a millisecond.
       const check = (): void => (clock.now() < dueAt ? wait() : done(undefined));
       wait();
       return () => clock.clearTimer(timer);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it, mock } from "node:test";
+import { describe, it, mock, type TestContext } from "node:test";
 import { VirtualClock } from "asyncsocket/testing";
 import fc from "fast-check";
 import { runs } from "../support/runs.js";
@@ -253,25 +253,50 @@ describe("whatever is done to deadlines", () => {
 });
 
 describe("the real clock", () => {
-  it("takes delays beyond 2^31 ms, and does not cut them to nothing", async (t) => {
+  /** A module of its own, which is loaded while the timers are mocked ones. */
+  async function mockedClock(t: TestContext): Promise<typeof realClock> {
     mock.timers.enable({ apis: ["setTimeout"] });
     t.after(() => mock.timers.reset());
-    // A module of its own, which is loaded while the timers are these.
-    const url = `${import.meta.resolve("#dist/base/clock.js")}?mocked`;
-    const { realClock: mocked } = (await import(url)) as { realClock: typeof realClock };
+    const url = `${import.meta.resolve("#dist/base/clock.js")}?mocked=${t.name.length}`;
+    return ((await import(url)) as { realClock: typeof realClock }).realClock;
+  }
+
+  it("waits for more than 2^31 ms, and strikes neither at once nor when the longest timer is over", async (t) => {
+    const clock = await mockedClock(t);
     const wake = t.mock.fn();
-    mocked.setTimer(wake, 2 ** 40, true);
-    mock.timers.tick(2 ** 31 - 2);
-    assert.equal(wake.mock.callCount(), 0);
+    clock.setTimer(wake, 2 ** 32 + 5, false);
+    for (const partMs of [2 ** 31 - 1, 2 ** 31 - 1, 6]) {
+      mock.timers.tick(partMs);
+      assert.equal(wake.mock.callCount(), 0);
+    }
     mock.timers.tick(1);
-    assert.equal(wake.mock.callCount(), 1, "cut to the longest there is");
+    assert.equal(wake.mock.callCount(), 1);
+    mock.timers.tick(2 ** 31 - 1);
+    assert.equal(wake.mock.callCount(), 1);
+  });
+
+  it("clears a long timer in any part of it", async (t) => {
+    const clock = await mockedClock(t);
+    const wake = t.mock.fn();
+    const atOnce = clock.setTimer(wake, 2 ** 32, true);
+    const later = clock.setTimer(wake, Infinity, true);
+    clock.clearTimer(atOnce);
+    mock.timers.tick(2 ** 31 - 1);
+    clock.clearTimer(later);
+    for (let i = 0; i < 4; i++) mock.timers.tick(2 ** 31 - 1);
+    assert.equal(wake.mock.callCount(), 0);
   });
 
   it("stays the runtime's own while a test of a user's has put other timers in its place", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout", "setImmediate"] });
     t.mock.method(process, "nextTick", () => undefined);
-    await new Promise<void>((done) => realClock.setTimer(done, 1, true));
-    await new Promise<void>((done) => realClock.later(done, undefined));
-    await new Promise<void>((done) => realClock.soon(done, undefined));
+    const all = [
+      new Promise<void>((done) => realClock.setTimer(done, 1, true)),
+      new Promise<void>((done) => realClock.later(done, undefined)),
+      new Promise<void>((done) => realClock.soon(done, undefined)),
+    ];
+    // The runner of the tests needs ticks of its own.
+    t.mock.restoreAll();
+    await Promise.all(all);
   });
 });
