@@ -8,6 +8,10 @@ const NOT_KNOWN_YET =
 const CANNOT_HAVE = {
   bun: [
     {
+      reason: "streams are held against the runtime's own sockets, whose events and errors differ from Node's",
+      files: ["node/duplex-", "drivers/"],
+    },
+    {
       reason:
         "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
       files: ["loops/", "node/cluster", "examples/audio"],
@@ -101,6 +105,10 @@ const CANNOT_HAVE = {
     },
   ],
   deno: [
+    {
+      reason: "streams are held against the runtime's own sockets, whose events and errors differ from Node's",
+      files: ["node/duplex-", "drivers/"],
+    },
     {
       reason:
         "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
