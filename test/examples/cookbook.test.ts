@@ -65,7 +65,7 @@ describe("the cookbook", { ...SAFETY, concurrency: 2 }, () => {
 
   it("has a chat server that sends away who does not listen", async (t) => {
     const { port } = await start(t, "chat");
-    const mute = await join(t, port, "mute");
+    await join(t, port, "mute");
     const speaker = await join(t, port, "speaker");
     // All that was said comes back before more is, so the speaker itself is never behind.
     const much = `${"x".repeat(970)}\n`.repeat(200) + "last\n";
@@ -75,7 +75,6 @@ describe("the cookbook", { ...SAFETY, concurrency: 2 }, () => {
       heard = await speaker.readUntil(["last\n", "mute left\n"], { encoding: "latin1" });
       assert.ok(count < 80, "it is sent away long before limits.writeQueue would do so");
     }
-    assert.equal(mute.state, "open", "it does not even know, because it does not read");
   });
 
   it("has remote calls, which are pipelined, and survive the loss of the connection", async (t) => {
