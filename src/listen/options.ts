@@ -34,6 +34,12 @@ export interface ListenOptions extends TcpOptions {
    * @default none
    */
   path?: string | undefined;
+  /**
+   * The permissions of the file of `path`, such as `0o660`: on Linux who may write to it may connect. The file has them
+   * from its first moment on. Not on Windows, nor for abstract names, nor in a worker of `node:cluster`.
+   * @default what the umask of the process leaves
+   */
+  mode?: number | undefined;
   /** How many connections the kernel queues before they are accepted. @default 511 */
   backlog?: number | undefined;
   /** Whether to accept IPv6 only, where IPv4 would be accepted as well. @default false */
@@ -116,6 +122,7 @@ export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   port: true,
   host: true,
   path: true,
+  mode: true,
   backlog: true,
   ipv6Only: true,
   reusePort: true,
@@ -148,7 +155,8 @@ export function checkShutdown<Socket>(options: ShutdownOptions<Socket> | undefin
 export function listenTarget(options: ListenOptions): ListenTarget {
   checkNames("options of listen", needOptions(options), LISTEN_OPTIONS);
   const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
-  if (options.path !== undefined) return { path: checkPath(options.path, options), backlog };
+  const mode = options.mode === undefined ? {} : { mode: checkMode(options) };
+  if (options.path !== undefined) return { path: checkPath(options.path, options), backlog, ...mode };
   return {
     path: null,
     host: options.host === undefined ? undefined : checkHostName("host", options.host),
@@ -157,6 +165,13 @@ export function listenTarget(options: ListenOptions): ListenTarget {
     ipv6Only: checkBoolean("ipv6Only", options.ipv6Only, false),
     reusePort: checkBoolean("reusePort", options.reusePort, false),
   };
+}
+
+function checkMode({ mode, path }: ListenOptions): number {
+  const checked = checkInteger("mode", mode, 0, 0o777);
+  const isFile = typeof path === "string" && !path.startsWith("\0") && process.platform !== "win32";
+  if (!isFile) throw wrongType("path", "the path of a file, as mode needs one", path);
+  return checked;
 }
 
 /** What `listen` was told of the place and of the connections, checked. */

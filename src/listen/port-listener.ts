@@ -2,6 +2,7 @@ import cluster from "node:cluster";
 import type { Address } from "../base/address.js";
 import { realClock } from "../base/clock.js";
 import { reasonOf } from "../base/errno.js";
+import { socketError } from "../base/errors.js";
 import { listenFailure } from "../connect/messages.js";
 import { addressesOf } from "../connect/resolve.js";
 import type { ListenTarget, SocketSettings } from "../transport/options.js";
@@ -48,7 +49,7 @@ export class PortListener implements TransportListener, AcceptSink {
   }
 
   async #start(target: ListenTarget): Promise<void> {
-    if (target.path !== null) await this.#listenOnPath(target.path);
+    if (target.path !== null) await this.#listenOnPath(target.path, target.mode);
     else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
     else await this.#listenOnAll(target, await addressesOf(target.host, (stop) => (this.#stopLookingUp = stop)));
     this.local = this.#bounds[0]?.local;
@@ -86,14 +87,17 @@ export class PortListener implements TransportListener, AcceptSink {
     if (this.#bounds.length === 0) throw absent;
   }
 
-  async #listenOnPath(path: string): Promise<void> {
+  async #listenOnPath(path: string, mode: number | undefined): Promise<void> {
     if (path.startsWith("\0") || process.platform === "win32") await this.#listen(this.#pathPlace(path, path));
-    else if (cluster.isWorker) await this.#listenByPrimary(path);
+    else if (cluster.isWorker && mode === undefined) await this.#listenByPrimary(path);
+    else if (cluster.isWorker) throw noModeHere(path);
     else {
-      const file = (this.#file = new SocketFile(path));
+      const file = (this.#file = new SocketFile(path, mode));
       try {
+        file.prepare();
         await this.#listen(this.#pathPlace(path, file.boundPath));
       } catch (error) {
+        file.discard();
         throw file.explained(error);
       }
       await file.take();
@@ -171,6 +175,11 @@ export class PortListener implements TransportListener, AcceptSink {
     this.#isReferenced = false;
     for (const bound of this.#bounds) bound.unref();
   }
+}
+
+function noModeHere(path: string): Error {
+  const words = `Cannot listen on ${path}: mode is not possible in a worker of node:cluster, where the primary process owns the file`;
+  return socketError("LISTEN", "listen", words);
 }
 
 function lostPeer(): Error {

@@ -11,7 +11,18 @@
  * never removes what somebody else has put there meanwhile.
  */
 
-import { type BigIntStats, closeSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from "node:fs";
+import {
+  type BigIntStats,
+  chmodSync,
+  closeSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+} from "node:fs";
 import { constants } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { inWords, reasonOf } from "../base/errno.js";
@@ -34,16 +45,28 @@ export class SocketFile {
   /** The current folder may change. */
   readonly #absolute: string;
   readonly #folder: string;
+  readonly #mode: number | undefined;
+  /** A folder that only this user can enter, where the socket is until it has its mode; null where none was asked for. */
+  readonly #private: string | null;
   #descriptor = -1;
   /** What was bound. */
   #own: BigIntStats | null = null;
   #state: "new" | "bound" | "held" | "over" = "new";
 
-  constructor(path: string) {
+  /** @param mode the permissions of the file; undefined leaves them to the umask */
+  constructor(path: string, mode?: number) {
     this.#path = path;
+    this.#mode = mode;
     this.#absolute = resolve(path);
     this.#folder = this.#shortFolder();
-    this.boundPath = join(this.#folder, randomName("new"));
+    const own = join(this.#folder, randomName("new"));
+    this.#private = mode === undefined ? null : own;
+    this.boundPath = this.#private === null ? own : join(own, "s");
+  }
+
+  /** Called before the socket is bound. @throws the system's error */
+  prepare(): void {
+    if (this.#private !== null) mkdirSync(this.#private, { mode: 0o700 });
   }
 
   /** Names in it have to fit into an address. On Linux any folder has a short name, too, while it is open. */
@@ -70,6 +93,7 @@ export class SocketFile {
     this.#state = "bound";
     try {
       this.#own = lstatSync(this.boundPath, { bigint: true });
+      if (this.#mode !== undefined) chmodSync(this.boundPath, this.#mode);
       if (!this.#link(false)) {
         await this.#checkStale();
         await inTurns(this.#folder, this.#target, this.#path, () => this.#replace());
@@ -191,8 +215,17 @@ export class SocketFile {
   }
 
   #closeFolder(): void {
+    if (this.#private !== null) removeFolder(this.#private);
     if (this.#descriptor >= 0) closeSync(this.#descriptor);
     this.#descriptor = -1;
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // It was never there, or somebody has cleaned up.
   }
 }
 

@@ -49,6 +49,8 @@ export type ListenTarget = { readonly backlog: number } & (
       readonly path: string;
       /** The path to bind the socket to. The listener makes `path` a link to that file. @default the path itself */
       readonly boundPath?: string;
+      /** The permissions of the file. @default what the umask leaves */
+      readonly mode?: number;
     }
   | {
       readonly path: null;

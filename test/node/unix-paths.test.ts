@@ -1,9 +1,22 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import fs, {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
+import { NO_NATIVE } from "../support/availability.js";
 import { failure } from "../support/delegates.js";
 import { Belongings, child, errnoOf } from "../support/lifecycle-helpers.js";
 import { SAFETY } from "../support/transports.js";
@@ -12,6 +25,10 @@ function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "asyncsocket-"));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
+}
+
+function permissions(path: string): number {
+  return lstatSync(path).mode & 0o777;
 }
 
 /** A socket file whose listener was killed. */
@@ -51,6 +68,71 @@ describe("Unix-domain sockets", { ...SAFETY, skip: process.platform === "win32" 
     await echo(belongings, listener, path);
     await listener.disconnect();
     assert.equal(existsSync(path), false);
+  });
+
+  for (const transport of NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const)) {
+    it(`mode: the file has it when it appears, and nobody else sees it before, on the ${transport} transport`, async (t) => {
+      const parent = folder(t);
+      const path = join(parent, "s");
+      const belongings = Belongings.of(t);
+      const seen: unknown[] = [];
+      const { linkSync } = fs;
+      t.after(() => {
+        fs.linkSync = linkSync;
+        syncBuiltinESMExports();
+      });
+      fs.linkSync = (from, to) => {
+        seen.push(permissions(String(from)), permissions(dirname(String(from))), readdirSync(parent).length);
+        linkSync(from, to);
+      };
+      syncBuiltinESMExports();
+      const listener = belongings.add(await AsyncSocket.listen({ transport, path, mode: 0o606 }));
+      assert.deepEqual(seen, [0o606, 0o700, 1]);
+      assert.equal(permissions(path), 0o606);
+      assert.deepEqual(readdirSync(parent), ["s"]);
+      await echo(belongings, listener, path);
+      await listener.disconnect();
+      assert.deepEqual(readdirSync(parent), []);
+    });
+  }
+
+  it("mode: a stale file with other permissions is replaced, and so is one at a long path", async (t) => {
+    const parent = join(folder(t), "a".repeat(process.platform === "linux" ? 80 : 1));
+    mkdirSync(parent);
+    const path = join(parent, "s");
+    const belongings = Belongings.of(t);
+    await stale(t, path);
+    chmodSync(path, 0o777);
+    const listener = belongings.add(await AsyncSocket.listen({ path, mode: 0o600 }));
+    assert.equal(permissions(path), 0o600);
+    await listener.disconnect();
+    assert.deepEqual(readdirSync(parent), []);
+  });
+
+  it("mode: a listen that fails leaves nothing behind", async (t) => {
+    const parent = folder(t);
+    const path = join(parent, "s");
+    const belongings = Belongings.of(t);
+    belongings.add(await AsyncSocket.listen({ path, mode: 0o600 }));
+    assert.match((await failure(AsyncSocket.listen({ path, mode: 0o666 }), "LISTEN")).message, /another listener/);
+    assert.deepEqual(readdirSync(parent), ["s"]);
+    assert.equal(permissions(path), 0o600);
+    const nowhere = await failure(AsyncSocket.listen({ path: join(parent, "x", "s"), mode: 0o600 }), "LISTEN");
+    assert.match(nowhere.message, /its folder does not exist/);
+    const given = new AsyncSocket();
+    const listening = given.listen({ path: join(parent, "t"), mode: 0o600 });
+    await given.disconnect();
+    await failure(listening, "CLOSED");
+    assert.deepEqual(readdirSync(parent), ["s"]);
+  });
+
+  it("mode: is refused without the path of a file", () => {
+    for (const options of [{ port: 0 }, { path: "\0abstract" }]) {
+      assert.throws(() => new AsyncSocket().listen({ ...options, mode: 0o600 }), {
+        name: "TypeError",
+        message: /^Expected path to be the path of a file, as mode needs one, got /,
+      });
+    }
   });
 
   it("a stale socket file is replaced", async (t) => {
