@@ -1,5 +1,6 @@
 /** Drivers of others, over the runtime's own sockets and over the streams of ours. */
 
+import assert from "node:assert/strict";
 import net from "node:net";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
@@ -43,7 +44,11 @@ export function connectOver(
     return socket.toDuplex().connect({ host: options.host ?? HOST, port: Number(options.port) }, connected);
   };
   const mocks = (["connect", "createConnection"] as const).map((name) => t.mock.method(net, name, connect as never));
-  return { made, restore: () => mocks.forEach((one) => one.mock.restore()) };
+  const restore = (): void => {
+    for (const one of mocks) one.mock.restore();
+    assert.ok(made.length > 0, "the driver connected by a stream of ours");
+  };
+  return { made, restore };
 }
 
 /** Lets a server of the runtime get its connections from a listener of ours; gives the port. */
