@@ -86,7 +86,8 @@ export class Connection
   /** Whether the connection does nothing until `resume` or `goOn` is called. */
   #rests = false;
   #opened = false;
-  #room = ROOM_MAX;
+  /** How many bytes the transport may deliver, as it was told last. -1 before it was told: each one is told at once. */
+  #room = -1;
 
   constructor(socket: SocketFace, limits: FullLimits, clock: Clock) {
     this.socket = socket;
@@ -527,7 +528,7 @@ export class Connection
     this.bytesRead -= ahead.length;
     if (this.transport === null) return;
     this.transport = this.transport.secure(settings, ahead, this);
-    this.#room = ROOM_MAX;
+    this.#room = -1;
     this.#setRoom();
   }
 

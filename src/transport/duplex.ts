@@ -8,7 +8,7 @@ import { badState } from "../base/errors.js";
 import { descriptorOf, readRest, rescueBeforeFailure, type Rescuer, resetNow } from "../base/undocumented.js";
 import type { SecureSettings } from "../tls/settings.js";
 import { holdProcess, releaseProcess } from "./hold.js";
-import { Inlet, type InletOwner } from "./inlet.js";
+import { FIRST_ROOM, Inlet, type InletOwner } from "./inlet.js";
 import { type KernelSettings, setKernel } from "./kernel-settings.js";
 import { sendQueueOf } from "./native/addon.js";
 import { secureStream } from "./node/node-transport.js";
@@ -21,7 +21,7 @@ export class DuplexTransport implements AcceptedTransport, InletOwner, Rescuer {
   readonly local: Address | undefined;
   readonly remote: Address | undefined;
   readonly #duplex: Duplex;
-  readonly #inlet = new Inlet(this, realClock, Infinity);
+  readonly #inlet = new Inlet(this, realClock, FIRST_ROOM);
   #isPaused = false;
   #isReferenced = true;
   /** Whether this transport keeps the process alive, in addition to what the stream does. */

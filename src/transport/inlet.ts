@@ -2,6 +2,9 @@ import type { Clock } from "../base/clock.js";
 import { ReceiveBuffer } from "../pump/receive-buffer.js";
 import type { TransportSink } from "./transport.js";
 
+/** The room before the sink has said how much it has: what most sockets have room for. */
+export const FIRST_ROOM = 64 * 1024;
+
 const NOTHING = Buffer.alloc(0);
 
 /** The transport of an inlet, which knows how to pause and resume the runtime. */

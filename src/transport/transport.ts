@@ -16,7 +16,10 @@ export interface Transport {
   readonly remote: Address | undefined;
   /** Whether an open connection keeps the process alive by itself. */
   readonly holdsProcess: boolean;
-  /** Sets how many more bytes the sink takes; 0 pauses. Only a connection that fails or closes may deliver more. */
+  /**
+   * Sets how many more bytes the sink takes; 0 pauses. The first call comes before anything is delivered. Only a
+   * connection that fails or closes may deliver more.
+   */
   setRoom(bytes: number): void;
   /**
    * Writes a batch. The next batch may follow when this one is out; until then the memory must not be changed.

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
-import type { AsyncSocket } from "asyncsocket";
+import { Duplex } from "node:stream";
+import { describe, it, type TestContext } from "node:test";
+import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
+import { MemoryNetwork } from "asyncsocket/testing";
 import { heldBytes } from "../memory-use.js";
 import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
-import { connectedPair, memory, overEveryTransport, SAFETY } from "../support/transports.js";
+import { Belongings } from "../support/lifecycle-helpers.js";
+import { connectedPair, type Kind, memory, overEveryTransport, SAFETY } from "../support/transports.js";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -22,6 +25,22 @@ async function flood(socket: AsyncSocket, piece: Buffer): Promise<void> {
   } catch {
     // Closed.
   }
+}
+
+/** A client that is connected to a listener with these options. */
+async function connectedTo(t: TestContext, kind: Kind, accepting: AsyncSocketOptions): Promise<AsyncSocket> {
+  const wire = kind.open();
+  t.after(() => wire.dispose());
+  const listener = Belongings.of(t).add(new AsyncSocket({ ...wire.options, ...accepting }));
+  await listener.listen(wire.listen);
+  const client = Belongings.of(t).add(new AsyncSocket(wire.options));
+  await client.connect(wire.connect(listener));
+  return client;
+}
+
+/** For a delegate, whose methods give nothing. */
+function send(socket: AsyncSocket, data: Buffer): void {
+  socket.write(data);
 }
 
 describe("what is read", () => {
@@ -224,6 +243,52 @@ describe("backpressure of reads", () => {
       assert.ok(held < MIB, `${held} bytes for ${server.unreadBytes} unread`);
       assert.equal((await server.readExactly(131_071)).length, 131_071);
     });
+  });
+
+  overEveryTransport((kind) => {
+    if (kind.chunkBytes === 1) return;
+    it("decision 8: the very first bytes are bounded as well: those of a peer that sends before anything is read", async (t) => {
+      const data = pattern(2 * MIB);
+      const accepting = { delegate: { didAccept: (_: AsyncSocket, socket: AsyncSocket) => send(socket, data) } };
+      const client = await connectedTo(t, kind, accepting);
+      let most = 0;
+      for (let i = 0; i < 300; i++) {
+        most = Math.max(most, client.unreadBytes);
+        await settled(1);
+      }
+      await until(() => client.unreadBytes > 0, "something has come");
+      assert.ok(most <= 64 * KIB, `${most} bytes were taken`);
+      assert.ok((await client.readExactly(data.length)).equals(data));
+    });
+  });
+
+  for (const proxyProtocol of [false, true]) {
+    const what = proxyProtocol ? "behind a PROXY header" : "of a network that delivers 1 MiB at once";
+    it(`decision 8: so are the first bytes ${what}`, SAFETY, async (t) => {
+      const transport = new MemoryNetwork({ capacityBytes: MIB });
+      const listener = await AsyncSocket.listen({ port: 1, transport, proxyProtocol, allowHalfOpen: true });
+      const belongings = Belongings.of(t);
+      belongings.add(listener);
+      const client = belongings.add(await AsyncSocket.connect({ port: 1, transport }));
+      const data = pattern(MIB);
+      client.write([proxyProtocol ? "PROXY UNKNOWN\r\n" : "", data]);
+      const { value } = await listener.connections().next();
+      const server = belongings.add(value ?? assert.fail());
+      await arrived(server, 64 * KIB);
+      await settled(20);
+      assert.equal(server.unreadBytes, 64 * KIB);
+      assert.ok((await server.readExactly(MIB)).equals(data));
+    });
+  }
+
+  it("decision 8: so are the first bytes of a stream that gives 1 MiB at once", SAFETY, async (t) => {
+    const data = pattern(MIB);
+    const stream = new Duplex({ read: () => undefined });
+    stream.push(data);
+    const socket = Belongings.of(t).add(AsyncSocket.from(stream));
+    await settled(20);
+    assert.equal(socket.unreadBytes, 64 * KIB);
+    assert.ok((await socket.readExactly(MIB)).equals(data));
   });
 
   it("decision 8: a peer that sends for ever cannot make a reader hold more", SAFETY, async (t) => {

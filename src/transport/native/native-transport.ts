@@ -12,7 +12,7 @@ import { byteCount } from "../../base/byte-count.js";
 import { realClock } from "../../base/clock.js";
 import { systemError } from "../../base/errno.js";
 import type { SecureSettings } from "../../tls/settings.js";
-import { Inlet, type InletOwner } from "../inlet.js";
+import { FIRST_ROOM, Inlet, type InletOwner } from "../inlet.js";
 import { type KernelSettings, setKernel } from "../kernel-settings.js";
 import { secureStream } from "../node/node-transport.js";
 import type { AcceptedTransport, ConnectSink, SecureSink, Transport, TransportSink } from "../transport.js";
@@ -104,7 +104,7 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     const isFirst = this.#inlet.sink === null;
     this.#inlet.sink = sink;
     this.#connectSink = null;
-    if (isFirst && this.#inlet.room === 0) this.#inlet.room = ROOM_MAX;
+    if (isFirst && this.#inlet.room === 0) this.#inlet.room = FIRST_ROOM;
     this.#tellRoom();
   }
 

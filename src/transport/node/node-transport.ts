@@ -24,7 +24,7 @@ import { startHandshake } from "../../tls/handshake.js";
 import type { SecureInfo } from "../../tls/info.js";
 import type { SecureSettings } from "../../tls/settings.js";
 import { holdProcess, releaseProcess } from "../hold.js";
-import { Inlet, type InletOwner } from "../inlet.js";
+import { FIRST_ROOM, Inlet, type InletOwner } from "../inlet.js";
 import { type KernelSettings, setKernel } from "../kernel-settings.js";
 import { sendQueueOf } from "../native/addon.js";
 import { TransportStream } from "../transport-stream.js";
@@ -53,7 +53,7 @@ export class NodeTransport implements AcceptedTransport, InletOwner, Rescuer {
   readonly #socket: Socket;
   /** The stream below TLS; null on a connection without TLS. */
   readonly #below: Duplex | null;
-  readonly #inlet = new Inlet(this, realClock, Infinity);
+  readonly #inlet = new Inlet(this, realClock, FIRST_ROOM);
   readonly #window = new ReceiveWindow();
   /** Whether the socket receives into the buffer that the sockets of the thread share. */
   #usesMemory = false;
