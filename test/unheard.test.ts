@@ -10,6 +10,7 @@ import { MemoryNetwork } from "asyncsocket/testing";
 import { NO_NATIVE } from "./support/availability.js";
 import { failure, settled, shortCode } from "./support/delegates.js";
 import { Belongings } from "./support/lifecycle-helpers.js";
+import { moduleArgs, ROOT } from "./support/module-args.js";
 import { SAFETY } from "./support/transports.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
@@ -114,7 +115,10 @@ for (const transport of TRANSPORTS) {
       it("has a stack that names the line that asked", async (t) => {
         const [, ask] = await failing(t);
         function nearby(): PromiseLike<unknown> {
-          return ask();
+          // A call that is returned at once leaves no frame of its caller in the engine of Bun.
+          const asked = ask();
+          assert.ok(asked);
+          return asked;
         }
         const error = await failure(nearby());
         assert.match(String(error.stack), /^AsyncSocketError: .*127\.0\.0\.1/);
@@ -158,12 +162,14 @@ describe("what else fails is heard of elsewhere", SAFETY, () => {
   it("a subclass that connects in a method of its own is named, too", async (t) => {
     class Client extends AsyncSocket {
       dial(port: number): PromiseLike<unknown> {
-        return this.connect({ host: "127.0.0.1", port });
+        const request = this.connect({ host: "127.0.0.1", port });
+        assert.ok(request);
+        return request;
       }
     }
     const { dead } = await ports(t);
     const client = Belongings.of(t).add(new Client());
-    assert.match(String((await failure(client.dial(dead))).stack), /\n +at Client\.dial/);
+    assert.match(String((await failure(client.dial(dead))).stack), /\n +at (?:Client\.)?dial/);
     const error: AsyncSocketError = await failure(AsyncSocket.connect({ host: "127.0.0.1", port: dead }));
     assert.match(String(error.stack), /unheard\.test/);
   });
@@ -176,28 +182,29 @@ describe("NODE_DEBUG=asyncsocket", SAFETY, () => {
     const transport = new MemoryNetwork();
     const listener = await new AsyncSocket({ transport }).listen({ port: 7 });
     const socket = await new AsyncSocket({ transport }).connect({ port: 7 });
-    function asksForALine() { return socket.readLine({ timeout: 1 }); }
-    function writesALine() { return socket.write("line", { timeout: 1000 }); }
+    function asksForALine() { return asked(socket.readLine({ timeout: 1 })); }
+    function writesALine() { return asked(socket.write("line", { timeout: 1000 })); }
+    function asked(request) { return request; }
     const read = asksForALine().catch((error) => console.log(error.stack));
     await read;
     await writesALine().catch((error) => console.log(error.stack));
     process.exit();
   `;
 
-  function run(debug: string): string {
-    const options = { env: { ...process.env, NODE_DEBUG: debug }, encoding: "utf8" as const };
-    const { stdout, stderr, status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], options);
+  function run(t: TestContext, debug: string): string {
+    const options = { env: { ...process.env, NODE_DEBUG: debug }, encoding: "utf8" as const, cwd: ROOT };
+    const { stdout, stderr, status } = spawnSync(process.execPath, moduleArgs(t, program), options);
     assert.equal(status, 0, stderr);
     return stdout;
   }
 
-  it("makes the stacks of reads and writes name the line that asked, too", () => {
-    const text = run("asyncsocket");
+  it("makes the stacks of reads and writes name the line that asked, too", (t) => {
+    const text = run(t, "asyncsocket");
     assert.match(text, /^AsyncSocketError: readLine timed out after 1 ms.*\n(.*\n)*? +at asksForALine/);
     assert.match(text, /AsyncSocketError: write failed: .*\n(.*\n)*? +at writesALine/);
   });
 
-  it("and without it they cost nothing, and do not", () => {
-    assert.doesNotMatch(run(""), /at asksForALine/);
+  it("and without it they cost nothing, and do not", (t) => {
+    assert.doesNotMatch(run(t, ""), /at asksForALine/);
   });
 });

@@ -7,9 +7,10 @@ import { debuglog } from "node:util";
 
 /**
  * Whether every request remembers its caller: set by NODE_DEBUG=asyncsocket. Capturing a stack costs more than a
- * request.
+ * request. Bun and Deno do not tell whether a `debuglog` is enabled.
  */
-export const REMEMBERS_ALL = debuglog("asyncsocket").enabled;
+export const REMEMBERS_ALL =
+  debuglog("asyncsocket").enabled || /(?:^|,) *asyncsocket *(?:,|$)/i.test(process.env["NODE_DEBUG"] ?? "");
 
 /** How many frames of this library may stand above the user's own. */
 const OWN_FRAMES = 8;

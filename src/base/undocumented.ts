@@ -96,8 +96,9 @@ interface Internals {
     readStart?: () => number;
     /** Only a TLS handle has this method, which decrypts bytes and delivers the result. */
     receive?: (bytes: Buffer) => void;
-    verifyError?: () => Error | null | undefined;
+    verifyError?: () => unknown;
   } | null;
+  ssl?: { verifyError?: () => unknown } | null;
 }
 
 const NAMES = ["kBuffer", "kBufferCb", "kBufferGen"] as const;
@@ -292,10 +293,17 @@ function isCutShort(socket: TLSSocket, stream: Duplex): boolean {
   return typeof handle?.readStart === "function" && handle.readStart() === 0;
 }
 
-/** Why a client's certificate is not trusted; null if it is. For a server's certificate there is a public property. */
+/**
+ * Why a client's certificate is not trusted; null if it is. For a server's certificate there is a public property. Bun
+ * has the method elsewhere, and Deno gives the code of the problem, which is empty where there is none.
+ */
 export function clientProblem(socket: TLSSocket): Error | null {
-  const handle = (socket as unknown as Internals)._handle;
-  if (typeof handle?.verifyError === "function") return handle.verifyError() ?? null;
+  const { _handle, ssl } = socket as unknown as Internals;
+  const handle = typeof _handle?.verifyError === "function" ? _handle : ssl;
+  const found = typeof handle?.verifyError === "function" ? handle.verifyError() : undefined;
+  if (found === null || found === "") return null;
+  if (found instanceof Error) return found;
+  if (typeof found === "string") return Object.assign(new Error(found), { code: found });
   return new Error("this runtime does not tell whether the client's certificate is valid");
 }
 

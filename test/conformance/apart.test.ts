@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketDelegate } from "asyncsocket";
+import { NO_UNCAUGHT } from "../support/availability.js";
 import { until } from "../support/delegates.js";
 import { assertNothingLeft, type Kind, overEveryTransport } from "../support/transports.js";
 import { uncaught } from "../support/uncaught.js";
@@ -27,7 +28,8 @@ async function crowd(
   const listener = new AsyncSocket({ ...wire.options, delegate });
   await listener.listen(wire.listen);
   const clients = Array.from({ length: COUNT }, () => new AsyncSocket(wire.options));
-  await Promise.all(clients.map((client) => client.connect(wire.connect(listener))));
+  // One that is reset at once may not even hear that it was connected.
+  await Promise.allSettled(clients.map((client) => client.connect(wire.connect(listener))));
   t.after(async () => {
     clearTimeout(alive);
     await Promise.all([...clients, ...accepted(), listener].map((socket) => socket.disconnect()));
@@ -104,30 +106,34 @@ overEveryTransport((kind) => {
   });
 
   if (!kind.isReal || kind.isSecure) return;
-  it("an exception of one accept loses none of the others, and leaves no descriptor", async (t) => {
-    const thrown = uncaught(t);
-    let hasThrown = false;
-    const servers: AsyncSocket[] = [];
-    const delegate: AsyncSocketDelegate = {
-      get didAccept() {
-        if (servers.length === 1 && !hasThrown) {
-          hasThrown = true;
-          throw new Error("getter");
-        }
-        return (_listener: AsyncSocket, socket: AsyncSocket) => void servers.push(socket);
-      },
-    };
-    const { clients } = await crowd(t, kind, delegate, () => servers);
-    await until(() => servers.length === COUNT - 1, "the others are accepted");
-    for (const client of clients) client.write("hello");
-    assert.deepEqual(
-      await Promise.all(servers.map((server) => server.readExactly(5, { encoding: "utf8" }))),
-      Array.from({ length: COUNT - 1 }, () => "hello"),
-    );
-    await until(() => clients.filter(({ state }) => state === "closed").length === 1, "the one is closed");
-    assert.deepEqual(
-      thrown.map((error) => (error as Error).message),
-      ["getter"],
-    );
-  });
+  it(
+    "an exception of one accept loses none of the others, and leaves no descriptor",
+    { skip: NO_UNCAUGHT },
+    async (t) => {
+      const thrown = uncaught(t);
+      let hasThrown = false;
+      const servers: AsyncSocket[] = [];
+      const delegate: AsyncSocketDelegate = {
+        get didAccept() {
+          if (servers.length === 1 && !hasThrown) {
+            hasThrown = true;
+            throw new Error("getter");
+          }
+          return (_listener: AsyncSocket, socket: AsyncSocket) => void servers.push(socket);
+        },
+      };
+      const { clients } = await crowd(t, kind, delegate, () => servers);
+      await until(() => servers.length === COUNT - 1, "the others are accepted");
+      for (const client of clients) client.write("hello");
+      assert.deepEqual(
+        await Promise.all(servers.map((server) => server.readExactly(5, { encoding: "utf8" }))),
+        Array.from({ length: COUNT - 1 }, () => "hello"),
+      );
+      await until(() => clients.filter(({ state }) => state === "closed").length === 1, "the one is closed");
+      assert.deepEqual(
+        thrown.map((error) => (error as Error).message),
+        ["getter"],
+      );
+    },
+  );
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { AsyncSocket } from "asyncsocket";
+import { NO_UNCAUGHT } from "../support/availability.js";
 import { arrived, failure, pattern, settled, until } from "../support/delegates.js";
 import { connectedPair, type Kind, overEveryTransport, SAFETY } from "../support/transports.js";
 import { uncaught } from "../support/uncaught.js";
@@ -159,7 +160,7 @@ const THROWERS: Readonly<Record<string, Thrower>> = {
     }),
 };
 
-describe("what is thrown while bytes are being received", SAFETY, () => {
+describe("what is thrown while bytes are being received", { ...SAFETY, skip: NO_UNCAUGHT }, () => {
   overEveryTransport((kind) => {
     for (const [where, thrower] of Object.entries(THROWERS)) {
       it(`decision 7: by ${where}: each later byte is the peer's, and none is lost`, async (t) => {

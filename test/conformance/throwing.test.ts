@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type AcceptInfo, type AsyncSocket, type AsyncSocketError, reconnect } from "asyncsocket";
 import { VirtualClock } from "asyncsocket/testing";
+import { NO_UNCAUGHT } from "../support/availability.js";
 import { arrived, settled, shortCode, until } from "../support/delegates.js";
 import { opened } from "../support/lifecycle-helpers.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
 import { logOfUncaught, uncaught } from "../support/uncaught.js";
 
-describe("a delegate that throws", () => {
+describe("a delegate that throws", { skip: NO_UNCAUGHT }, () => {
   overEveryTransport((kind) => {
     it("decision 13: is told nothing more before that has surfaced", async (t) => {
       const { client, server } = await connectedPair(t, kind);
@@ -123,7 +124,7 @@ describe("a delegate that throws", () => {
   });
 });
 
-describe("an onRetry that throws", () => {
+describe("an onRetry that throws", { skip: NO_UNCAUGHT }, () => {
   it("surfaces, and the loop goes on", async (t) => {
     const log = logOfUncaught(t);
     const clock = new VirtualClock();

@@ -75,8 +75,13 @@ for (const [transport, skip] of TRANSPORTS) {
     it("a backlog that stays full is told when the timeout has passed", { skip: NO_BACKLOG }, async (t) => {
       const path = temporaryPath(t);
       assert.equal(await child(t, DEAF, [path]).line(), "listening");
-      const fillers = [1, 2].map(() => Belongings.of(t).addRaw(connect(path)));
-      await Promise.all(fillers.map((filler) => once(filler, "connect")));
+      // Bun and Deno give the system backlogs of their own.
+      let isFull = false;
+      while (!isFull) {
+        const filler = Belongings.of(t).addRaw(connect(path));
+        filler.on("error", () => undefined);
+        isFull = await new Promise((done) => filler.once("connect", () => done(false)).once("error", () => done(true)));
+      }
       const socket = Belongings.of(t).add(new AsyncSocket({ transport }));
       const error = await failure(socket.connect({ path, timeout: 30 }), "CONNECT_TIMEOUT");
       assert.match(error.message, /it took more than 30 ms; .*the backlog is full \(EAGAIN\)/);

@@ -1,5 +1,16 @@
 import { AsyncSocket } from "asyncsocket";
 
+/**
+ * What a runtime is known not to have, with reasons, as `npm run test:runtimes` gives it: kinds of transports, or
+ * "uncaught exceptions".
+ */
+export const LEFT_OUT: ReadonlyMap<string, string> = new Map(
+  Object.entries(JSON.parse(process.env["ASYNCSOCKET_LEFT_OUT"] ?? "{}") as Record<string, string>),
+);
+
+/** Why tests that throw something uncaught on purpose are skipped; false where they need not be. */
+export const NO_UNCAUGHT: string | false = LEFT_OUT.get("uncaught exceptions") ?? false;
+
 /** Why tests of the native transport are skipped; false where it is there. */
 export const NO_NATIVE: string | false = reason();
 

@@ -5,7 +5,6 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
-import { fileURLToPath } from "node:url";
 import {
   AsyncSocket,
   type AsyncSocketOptions,
@@ -17,6 +16,7 @@ import {
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { settled, shortCode } from "./delegates.js";
 import { assertInvariants } from "./invariants.js";
+import { moduleArgs, ROOT } from "./module-args.js";
 import { assertNothingLeft, type Kind, SAFETY, turn } from "./transports.js";
 
 /** Everything a test opens, one for each test. Closed at its end, and then nothing may be left. */
@@ -144,8 +144,6 @@ export function errnoOf(error: unknown): unknown {
   return (error as { cause?: { code?: unknown } } | null)?.cause?.code;
 }
 
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-
 export interface Child {
   readonly process: ChildProcessWithoutNullStreams;
   /** The next line of its output. */
@@ -159,7 +157,7 @@ export interface Child {
  * `limit` bounds its file descriptors.
  */
 export function child(t: TestContext, module: string, args: readonly string[] = [], limit?: number): Child {
-  const nodeArgs = ["--input-type=module", "-e", module, "--", ...args];
+  const nodeArgs = [...moduleArgs(t, module), ...args];
   const made =
     limit === undefined
       ? spawn(process.execPath, nodeArgs, { cwd: ROOT })

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
 import { MemoryNetwork, type MemoryNetworkOptions } from "asyncsocket/testing";
-import { NO_NATIVE } from "./availability.js";
+import { LEFT_OUT, NO_NATIVE } from "./availability.js";
 import { Authority } from "./certificates.js";
 import { duplexTransports } from "./duplex-listener.js";
 import { assertInvariants } from "./invariants.js";
@@ -135,11 +135,6 @@ const NATIVE: readonly Kind[] = [
   tls("TLSv1.3 begun natively", "TLSv1.3", "native"),
 ];
 
-/** Kinds that a runtime is known not to carry, as `npm run test:runtimes` names them: each is a skip with its reason. */
-const LEFT_OUT = new Map(
-  Object.entries(JSON.parse(process.env["ASYNCSOCKET_LEFT_OUT"] ?? "{}") as Record<string, string>),
-);
-
 const ALL_KINDS: readonly Kind[] = [
   memory("memory"),
   memory("memory, one byte a chunk", { chunkBytes: 1, capacityBytes: 4096 }),
@@ -168,7 +163,10 @@ export function overEveryTransport(suite: (kind: Kind) => void): void {
   for (const kind of KINDS) {
     describe(`over ${kind.name}`, SAFETY, () => suite(kind));
   }
-  for (const [name, reason] of LEFT_OUT) it(`over ${name}`, { skip: reason });
+  for (const { name } of ALL_KINDS) {
+    const reason = LEFT_OUT.get(name);
+    if (reason !== undefined) it(`over ${name}`, { skip: reason });
+  }
   if (NO_NATIVE !== false) it("over the native transport", { skip: NO_NATIVE });
 }
 
