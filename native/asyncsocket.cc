@@ -731,6 +731,19 @@ napi_value Listen(napi_env env, napi_callback_info info) {
   return giveSocket(call, fd, status, State::LISTENING, nullptr);
 }
 
+// adopt(descriptor, backlog): returns a listening socket for a descriptor that listens already, which belongs to the
+// socket from then on; or the number of an error, and the caller keeps the descriptor
+napi_value Adopt(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t fd = -1, backlog = 0;
+  if (!call.number(0, &fd) || !call.number(1, &backlog)) return call.fail("a descriptor and a backlog");
+  int problem = settings::listeningProblem(fd);
+  if (problem != 0) return call.give(-problem);
+  bool isReady = fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
+  if (!isReady || ::listen(fd, backlog) < 0) return call.give(-errno);
+  return giveSocket(call, fd, 0, State::LISTENING, nullptr);
+}
+
 // park(socket): returns a ticket by which another thread can take the socket, which no longer belongs to this thread
 napi_value Park(napi_env env, napi_callback_info info) {
   Call call(env, info);
@@ -1021,6 +1034,7 @@ const struct {
     {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
     {"descriptorOf", DescriptorOf}, {"setOf", settings::SetOf}, {"settingOf", settings::SettingOf},
     {"tcpInfoOf", settings::TcpInfoOf}, {"credentialsOf", settings::CredentialsOf},
+    {"listenerOf", settings::ListenerOf},   {"adopt", Adopt},
 };
 
 // open(deliver): returns a loop for this thread, which is an object with { records, memory } and the functions above;

@@ -7,9 +7,13 @@
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 
 namespace settings {
@@ -172,6 +176,37 @@ inline napi_value CredentialsOf(napi_env env, napi_callback_info info) {
 #else
   return nullptr;
 #endif
+}
+
+// Returns 0 if a descriptor is a stream socket that listens, else an errno: EINVAL if it does not listen.
+inline int listeningProblem(int fd) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) < 0) return errno;
+  if (value != SOCK_STREAM) return EPROTOTYPE;
+  int family = familyOf(fd);
+  if (family != AF_INET && family != AF_INET6 && family != AF_UNIX) return EAFNOSUPPORT;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) < 0) return errno;
+  return value != 0 ? 0 : EINVAL;
+}
+
+// listenerOf(descriptor): returns the path of a listening Unix-domain socket, which may be empty; undefined for one with
+// an IP address; the number of an error for any other descriptor
+inline napi_value ListenerOf(napi_env env, napi_callback_info info) {
+  int32_t fd = -1;
+  if (!takeDescriptor(env, info, &fd)) return nullptr;
+  napi_value result = nullptr;
+  if (int problem = listeningProblem(fd)) return napi_create_int32(env, -problem, &result), result;
+  sockaddr_un address{};
+  socklen_t length = sizeof address;
+  if (familyOf(fd) != AF_UNIX) return nullptr;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) < 0) length = 0;
+  size_t head = offsetof(sockaddr_un, sun_path);
+  size_t size = length > head ? std::min<size_t>(length - head, sizeof address.sun_path) : 0;
+  // A path ends with a zero byte, which an abstract name begins with.
+  if (size > 0 && address.sun_path[0] != '\0') size = strnlen(address.sun_path, size);
+  napi_create_string_utf8(env, address.sun_path, size, &result);
+  return result;
 }
 
 }  // namespace settings

@@ -111,6 +111,7 @@ const LISTEN: Wrong = {
   host: NOT_HOST,
   port: [...NOT_PORT, undefined],
   backlog: [0, -1, 1.5, NaN, Infinity, "5", null, 2 ** 31],
+  fd: [...NOT_INTEGER, 2 ** 31],
   mode: [...NOT_INTEGER, 0o1000, 0o660],
   ipv6Only: NOT_BOOLEAN,
   reusePort: NOT_BOOLEAN,

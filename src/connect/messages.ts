@@ -139,7 +139,8 @@ function dnsWords(cause: Error): string {
 /** The error of a failed listen; the message says where. */
 export function listenFailure(target: ListenTarget, cause: Error): AsyncSocketError {
   if (isOurs(cause)) return cause;
-  const port = target.path === null ? `port ${target.port}` : target.path;
+  const ipPlace = target.path === null && (target.fd === undefined ? `port ${target.port}` : `descriptor ${target.fd}`);
+  const port = target.path ?? ipPlace;
   const where = target.path === null && target.host !== undefined ? `${target.host} ${port}` : port;
   return socketError("LISTEN", "listen", `Cannot listen on ${where}: ${inWords(cause)}`, cause);
 }

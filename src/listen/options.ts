@@ -8,6 +8,7 @@ import {
   checkFunction,
   wrongType,
 } from "../base/checks.js";
+import { badState } from "../base/errors.js";
 import { checkNames, type OptionNames } from "../base/option-names.js";
 import type { Destination } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
@@ -40,6 +41,14 @@ export interface ListenOptions extends TcpOptions {
    * @default what the umask of the process leaves
    */
   mode?: number | undefined;
+  /**
+   * A descriptor that listens already, instead of host and port or path: one that was inherited, as by systemd's socket
+   * activation, whose descriptors begin with 3. It must be a listening TCP or Unix-domain socket, or the listen fails.
+   * It belongs to the listener from then on, which sets its backlog anew, and closes it; if the listen fails, it stays
+   * open. Not in a worker of `node:cluster`.
+   * @default none
+   */
+  fd?: number | undefined;
   /** How many connections the kernel queues before they are accepted. @default 511 */
   backlog?: number | undefined;
   /** Whether to accept IPv6 only, where IPv4 would be accepted as well. @default false */
@@ -123,6 +132,7 @@ export const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   host: true,
   path: true,
   mode: true,
+  fd: true,
   backlog: true,
   ipv6Only: true,
   reusePort: true,
@@ -155,6 +165,7 @@ export function checkShutdown<Socket>(options: ShutdownOptions<Socket> | undefin
 export function listenTarget(options: ListenOptions): ListenTarget {
   checkNames("options of listen", needOptions(options), LISTEN_OPTIONS);
   const backlog = options.backlog === undefined ? 511 : checkInteger("backlog", options.backlog, 1, 2 ** 31 - 1);
+  if (options.fd !== undefined) return descriptorTarget(options, backlog);
   const mode = options.mode === undefined ? {} : { mode: checkMode(options) };
   if (options.path !== undefined) return { path: checkPath(options.path, options), backlog, ...mode };
   return {
@@ -165,6 +176,16 @@ export function listenTarget(options: ListenOptions): ListenTarget {
     ipv6Only: checkBoolean("ipv6Only", options.ipv6Only, false),
     reusePort: checkBoolean("reusePort", options.reusePort, false),
   };
+}
+
+/** What a descriptor that listens already has settled. */
+const SETTLED = ["host", "port", "path", "mode", "ipv6Only", "reusePort"] as const;
+
+function descriptorTarget(options: ListenOptions, backlog: number): ListenTarget {
+  const fd = checkInteger("fd", options.fd, 0, 2 ** 31 - 1);
+  const other = SETTLED.find((name) => options[name] !== undefined);
+  if (other !== undefined) throw new TypeError(`Expected either fd or ${other}, got both`);
+  return { path: null, host: undefined, port: 0, ipv6Only: false, reusePort: false, fd, backlog };
 }
 
 function checkMode({ mode, path }: ListenOptions): number {
@@ -186,6 +207,8 @@ export function checkListen(options: ListenOptions, network: Network): ListenChe
   const target = listenTarget(options);
   const settings = socketSettings(options);
   needKernel("listen", settings, network);
+  if (options.fd !== undefined && network.isOfTheSystem !== true)
+    throw badState("listen", "its network has no descriptors");
   return { target, settings, filter: checkFilter(options.blockList) };
 }
 

@@ -50,9 +50,16 @@ export class PortListener implements TransportListener, AcceptSink {
 
   async #start(target: ListenTarget): Promise<void> {
     if (target.path !== null) await this.#listenOnPath(target.path, target.mode);
+    else if (target.fd !== undefined) await this.#listenOnDescriptor(target);
     else if (target.host === undefined) await this.#listen(this.#ipPlace(target, target.port, undefined));
     else await this.#listenOnAll(target, await addressesOf(target.host, (stop) => (this.#stopLookingUp = stop)));
     this.local = this.#bounds[0]?.local;
+  }
+
+  async #listenOnDescriptor(target: ListenTarget): Promise<void> {
+    if (cluster.isWorker)
+      throw notHere("Cannot listen on a descriptor: in a worker of node:cluster the primary listens");
+    await this.#listen(target);
   }
 
   #ipPlace(target: IpTarget, port: number, address: string | undefined): ListenTarget {
@@ -90,7 +97,8 @@ export class PortListener implements TransportListener, AcceptSink {
   async #listenOnPath(path: string, mode: number | undefined): Promise<void> {
     if (path.startsWith("\0") || process.platform === "win32") await this.#listen(this.#pathPlace(path, path));
     else if (cluster.isWorker && mode === undefined) await this.#listenByPrimary(path);
-    else if (cluster.isWorker) throw noModeHere(path);
+    else if (cluster.isWorker)
+      throw notHere(`Cannot listen on ${path}: mode is not possible in a worker of node:cluster`);
     else {
       const file = (this.#file = new SocketFile(path, mode));
       try {
@@ -177,8 +185,7 @@ export class PortListener implements TransportListener, AcceptSink {
   }
 }
 
-function noModeHere(path: string): Error {
-  const words = `Cannot listen on ${path}: mode is not possible in a worker of node:cluster, where the primary process owns the file`;
+function notHere(words: string): Error {
   return socketError("LISTEN", "listen", words);
 }
 

@@ -68,6 +68,7 @@ export class SharedPort implements TransportListener {
     if (!isNode)
       throw new Error("threads of this runtime do not listen for one another: let each listen, with reusePort");
     if (target.path !== null) throw new Error("a path cannot be shared between threads");
+    if (target.fd !== undefined) throw new Error("a descriptor cannot be shared between threads");
     if (options.blockList !== undefined && !(options.blockList instanceof BlockList)) {
       throw new Error("a block list that is no net.BlockList cannot go to other threads");
     }

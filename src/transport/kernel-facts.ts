@@ -1,5 +1,7 @@
 /** What the operating system knows of a connection. The addon asks for it by descriptor. */
 
+import { reasonOf, systemError, wordsFor } from "../base/errno.js";
+import { socketError } from "../base/errors.js";
 import { addon, nativeProblem } from "./native/addon.js";
 import type { Transport } from "./transport.js";
 
@@ -44,6 +46,28 @@ export function credentialsOf(transport: Transport | null): PeerCredentials | un
   if (facts === undefined) return undefined;
   const [pid = 0, uid = 0, gid = 0] = facts;
   return { pid, uid, gid };
+}
+
+const NO_LISTENER: Readonly<Record<string, string>> = {
+  EBADF: "it is not open",
+  ENOTSOCK: "it is not a socket",
+  EPROTOTYPE: "it is not a stream socket",
+  EAFNOSUPPORT: "it is neither a TCP nor a Unix-domain socket",
+  EINVAL: "it does not listen",
+};
+
+/**
+ * Checks that a descriptor listens.
+ * @returns the path of a Unix-domain socket; undefined for an IP socket, and where there is no addon that knows
+ * @throws LISTEN if it does not
+ */
+export function listenerPath(descriptor: number): string | undefined {
+  const found = nativeProblem() === null ? addon.listenerOf?.(descriptor) : undefined;
+  if (typeof found !== "number") return found;
+  const cause = systemError(found, "listen");
+  const code = reasonOf(cause);
+  const words = `Cannot listen on descriptor ${descriptor}: ${wordsFor(code, NO_LISTENER) ?? "it is no listener"} (${code})`;
+  throw socketError("LISTEN", "listen", words, cause);
 }
 
 /** The descriptor that the addon can ask about; -1 if there is none. */

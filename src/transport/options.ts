@@ -58,6 +58,8 @@ export type ListenTarget = { readonly backlog: number } & (
       readonly port: number;
       readonly ipv6Only: boolean;
       readonly reusePort: boolean;
+      /** The descriptor that listens already. The members above mean nothing then. */
+      readonly fd?: number;
     }
 );
 

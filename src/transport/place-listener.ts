@@ -20,6 +20,8 @@ export interface Place {
   readonly backlog: number;
   readonly ipv6Only: boolean;
   readonly reusePort: boolean;
+  /** The descriptor that listens already; null where the members above say where to listen. */
+  readonly fd: number | null;
 }
 
 /** One listening descriptor. */
@@ -87,10 +89,10 @@ function placeOf(target: ListenTarget): Place {
   const { backlog } = target;
   if (target.path !== null) {
     const { path, boundPath = path } = target;
-    return { address: undefined, port: 0, path, boundPath, backlog, ipv6Only: false, reusePort: false };
+    return { address: undefined, port: 0, path, boundPath, backlog, ipv6Only: false, reusePort: false, fd: null };
   }
-  const { host, port, ipv6Only, reusePort } = target;
-  return { address: host, port, path: null, boundPath: null, backlog, ipv6Only, reusePort };
+  const { host, port, ipv6Only, reusePort, fd = null } = target;
+  return { address: host, port, path: null, boundPath: null, backlog, ipv6Only, reusePort, fd };
 }
 
 /** Offers a connection to the sink. If the sink throws, nobody owns the connection, so it must not stay open. */

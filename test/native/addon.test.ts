@@ -61,6 +61,8 @@ const FUNCTIONS = [
   "settingOf",
   "tcpInfoOf",
   "credentialsOf",
+  "listenerOf",
+  "adopt",
 ];
 /** Those that ask the system about one socket, which their own tests cover. */
 const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf", "descriptorOf"];
@@ -78,6 +80,8 @@ const WITHOUT_SOCKET = [
   "settingOf",
   "tcpInfoOf",
   "credentialsOf",
+  "listenerOf",
+  "adopt",
 ];
 
 /** Numbered as in native/settings.h. */

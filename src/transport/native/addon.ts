@@ -66,6 +66,9 @@ interface Addon {
   setOf?(descriptor: number, settings: Int32Array): number;
   settingOf?(descriptor: number, what: number): number;
   tcpInfoOf?(descriptor: number): readonly number[] | undefined;
+  /** The path of a Unix-domain listener, undefined for an IP listener, the number of an error for anything else. */
+  listenerOf?(descriptor: number): string | number | undefined;
+  adopt?(descriptor: number, backlog: number): number;
   credentialsOf?(descriptor: number): readonly number[] | undefined;
 }
 

@@ -2,6 +2,8 @@ import { getSystemErrorName } from "node:util";
 import { type Address, ipAddress } from "../../base/address.js";
 import { realClock } from "../../base/clock.js";
 import { systemError } from "../../base/errno.js";
+import { listenerPath } from "../kernel-facts.js";
+import { bindNode } from "../node/node-server.js";
 import { probesOf, refusalIn, setKernel, settingsList } from "../kernel-settings.js";
 import type { SocketSettings } from "../options.js";
 import { type AcceptSink, type Bound, offer, isSet, type Place, soleAddress } from "../place-listener.js";
@@ -74,7 +76,18 @@ function bindAll({ port, backlog, ipv6Only, reusePort }: Place, list: Int32Array
   return isAbsent && !ipv6Only ? addon.listen("0.0.0.0", port, backlog, false, reusePort, list) : id;
 }
 
+/** Listens on a descriptor that listens already. An addon of an older version leaves that to `node:net`. */
+async function adoptNative(fd: number, place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
+  if (addon.adopt === undefined) return bindNode(place, settings, sink);
+  const path = listenerPath(fd) ?? null;
+  setKernel("listen", fd, settings);
+  const id = addon.adopt(fd, place.backlog);
+  if (id < 0) throw systemError(id, "listen");
+  return new NativeServer(id, path, settings, sink);
+}
+
 export function bindNative(place: Place, settings: SocketSettings, sink: AcceptSink): Promise<Bound> {
+  if (place.fd !== null) return adoptNative(place.fd, place, settings, sink);
   const { path, boundPath, address, port, backlog, ipv6Only, reusePort } = place;
   const list = settingsList(settings);
   let id: number;

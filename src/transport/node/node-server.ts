@@ -2,6 +2,7 @@ import { createServer, type ListenOptions, type Server } from "node:net";
 import { type Address, ipAddress } from "../../base/address.js";
 import { socketError } from "../../base/errors.js";
 import { descriptorOf } from "../../base/undocumented.js";
+import { listenerPath } from "../kernel-facts.js";
 import { setKernel, settingsList } from "../kernel-settings.js";
 import type { SocketSettings } from "../options.js";
 import { type AcceptSink, type Bound, isSet, offerAlone, type Place, soleAddress } from "../place-listener.js";
@@ -16,8 +17,10 @@ export async function bindNode(place: Place, settings: SocketSettings, sink: Acc
     keepAlive: keepAliveMs !== false,
     keepAliveInitialDelay: keepAliveMs === false ? 0 : keepAliveMs,
   });
-  const { path } = place;
+  const adopted = place.fd === null ? undefined : listenerPath(place.fd);
   await listening(server, listenOptions(place));
+  // Only a Unix-domain socket that was adopted has no address that the runtime knows.
+  const path = place.fd === null || server.address() !== null ? place.path : (adopted ?? "");
   setOnListener(server, settings);
   const address: Address | undefined = path === null ? addressOf(server) : { family: "unix", path };
   const sole = soleAddress(address);
@@ -57,7 +60,8 @@ function listening(server: Server, options: ListenOptions): Promise<void> {
   });
 }
 
-function listenOptions({ boundPath, address, port, backlog, ipv6Only, reusePort }: Place): ListenOptions {
+function listenOptions({ boundPath, address, port, backlog, ipv6Only, reusePort, fd }: Place): ListenOptions {
+  if (fd !== null) return { fd, backlog } as ListenOptions;
   if (boundPath !== null) return { path: boundPath, backlog };
   const options: ListenOptions & { reusePort?: boolean } = { port, backlog, ipv6Only };
   // Without a host Node listens for both families, or for IPv4 alone. With `ipv6Only` it must not fall back to IPv4.
