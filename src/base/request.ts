@@ -11,6 +11,7 @@ export type RequestKind =
   | "readMessage"
   | "peek"
   | "skip"
+  | "expect"
   | "write"
   | "writeFrame"
   | "writeLine"

@@ -5,7 +5,16 @@ import { Entry } from "./entry.js";
 /** The methods that make reads. */
 export type ReadKind = Extract<
   RequestKind,
-  "read" | "readExactly" | "readUntil" | "readLine" | "readFrame" | "readMessage" | "peek" | "skip" | "startTLS"
+  | "read"
+  | "readExactly"
+  | "readUntil"
+  | "readLine"
+  | "readFrame"
+  | "readMessage"
+  | "peek"
+  | "skip"
+  | "expect"
+  | "startTLS"
 >;
 
 /** A length that no read reaches. It is a small integer for the same reason as NO_TIMEOUT. */

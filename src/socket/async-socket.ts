@@ -469,6 +469,16 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 
   /**
+   * Reads exactly these bytes, and drops them: a greeting, a separator, a magic number. A string stands for its UTF-8.
+   *
+   * Fails with `BAD_FRAME` as soon as a byte comes that is another one; no byte is taken then, so that with `onFailure:
+   * "continue"` the next read may try something else.
+   */
+  expect(bytes: Bytes, options?: ReadingOptions<Tag>): SocketRequest<undefined> {
+    return this.#queueRead("expect", reads.expectEntry(this._connection.reading, bytes, options), options);
+  }
+
+  /**
    * Cancels every queued read, the current one included: each fails with `CANCELED` and consumes no bytes. A queued
    * `startTLS` is not cancelled.
    * @returns the number of reads that were cancelled

@@ -10,12 +10,14 @@ import {
   checkOneOf,
   checkOptions,
   checkSignal,
+  toBytes,
   wrongRange,
   wrongType,
 } from "../base/checks.js";
 import type { FullLimits } from "../base/limits.js";
 import type { RequestOwner } from "../base/request.js";
 import { available } from "../framing/available.js";
+import { expected } from "../framing/expected.js";
 import { exactly, peeked, skipped } from "../framing/fixed.js";
 import type { Framing, InPlaceFraming } from "../framing/framing.js";
 import { prefixedBy, type LengthPrefix } from "../framing/length-prefixed.js";
@@ -52,7 +54,7 @@ function entryFor<T>(
 }
 
 function standingFor({ kind, framing, timeoutMs }: ReadEntry): Standing {
-  if (kind === "peek" || kind === "skip") throw wrongType("repeat", `left out of a ${kind}`, true);
+  if (kind === "peek" || kind === "skip" || kind === "expect") throw wrongType("repeat", `left out of a ${kind}`, true);
   if (framing.exactLength === 0) throw wrongRange("length", "at least 1, since the read repeats", 0);
   return { messages: 0, timeoutMs };
 }
@@ -150,6 +152,13 @@ export function skipEntry(reader: Reader, length: number, options: ReadingOption
   return entryFor<undefined>("skip", reader, skipped(length), length, options);
 }
 
+export function expectEntry(reader: Reader, bytes: unknown, options: ReadingOptions | undefined): ReadEntry<undefined> {
+  // A copy, since the memory may be changed before its turn comes.
+  const awaited = Buffer.from(toBytes("bytes", bytes));
+  if (awaited.length === 0) throw wrongRange("bytes", "longer than 0 bytes", bytes);
+  return entryFor<undefined>("expect", reader, expected(awaited), awaited.length, options);
+}
+
 /** The options of every queued operation. */
 export interface OperationOptions<Tag = unknown> {
   /**
@@ -178,8 +187,8 @@ export interface ReadingOptions<Tag = unknown> extends OperationOptions<Tag> {
    */
   onFailure?: "disconnect" | "continue" | undefined;
   /**
-   * Whether the read stays current after it was served, and is served again (see `Repeating`). Not for `peek`, `skip`
-   * and iterators.
+   * Whether the read stays current after it was served, and is served again (see `Repeating`). Not for `peek`, `skip`,
+   * `expect` and iterators.
    * @default false
    */
   repeat?: false | undefined;

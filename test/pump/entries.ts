@@ -12,7 +12,7 @@ import { type LengthHeader, WriteEntry } from "#dist/pump/write-queue.js";
 
 /** What is asked of a read: all that decides its outcome. */
 export interface ReadSpec {
-  readonly kind: Exclude<ReadKind, "startTLS" | "readMessage">;
+  readonly kind: Exclude<ReadKind, "startTLS" | "readMessage" | "expect">;
   /** The length, or the most; of a frame the most that its body may have. */
   readonly length: number;
   readonly delimiters?: readonly Buffer[];

@@ -34,7 +34,7 @@ describe("an entry", () => {
 });
 
 describe("the number of bytes that a read waits for", () => {
-  const isKnown: Readonly<Record<Exclude<ReadKind, "startTLS" | "readMessage">, boolean>> = {
+  const isKnown: Readonly<Record<Exclude<ReadKind, "startTLS" | "readMessage" | "expect">, boolean>> = {
     read: false,
     readExactly: true,
     readUntil: false,
