@@ -105,10 +105,7 @@ const CANNOT_HAVE = {
     },
     {
       reason: NOT_KNOWN_YET,
-      tests: [
-        "listen/proxied.test.js: a listener with proxyProtocol > accepts over TCP",
-        "tls/states.test.js: an upgrade to TLS > askingDelegate",
-      ],
+      tests: ["tls/states.test.js: an upgrade to TLS > askingDelegate"],
     },
   ],
   deno: [

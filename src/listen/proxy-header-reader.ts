@@ -58,15 +58,22 @@ export class ProxyHeaderReader implements TransportSink {
   }
 
   didReceive(chunk: Buffer, start: number, length: number): void {
-    if (this.#isOver || this.#header !== null) return;
+    if (this.#isOver) return;
     const fresh = chunk.subarray(start, start + length);
     const bytes = this.#received.length === 0 ? fresh : Buffer.concat([this.#received, fresh]);
+    if (this.#header !== null) this.#received = Buffer.from(bytes);
+    else this.#parse(bytes);
+  }
+
+  #parse(bytes: Buffer): void {
     const result = parseProxyHeader(bytes);
     if (result.state === "error") this.#fail(result.message);
     else if (result.state === "more") this.#received = Buffer.from(bytes);
     else {
       this.#header = result.header;
       this.#received = Buffer.from(bytes.subarray(result.length));
+      // What follows waits for the connection, which is not there yet.
+      this.transport.setRoom(0);
       // This must not happen inside the transport's call that has just delivered bytes, since a handshake may follow.
       this.#clock.soon(handOver, this);
     }

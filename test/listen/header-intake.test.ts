@@ -64,6 +64,7 @@ class Stage implements HeaderOwner {
 }
 
 const ROOM = `room ${V2_MAX_BYTES}`;
+const FULL = "room 0";
 const REFUSED = "A connection was refused for its PROXY header:";
 
 describe("a connection before its PROXY header", () => {
@@ -71,7 +72,7 @@ describe("a connection before its PROXY header", () => {
     const stage = new Stage();
     assert.deepEqual(stage.log, [ROOM]);
     stage.receive(`${HEADER}hello`);
-    assert.deepEqual(stage.log, [], "not from inside the call that delivers the bytes");
+    assert.deepEqual(stage.log, [FULL], "not from inside the call that delivers the bytes");
     await settled();
     assert.deepEqual(stage.log, ["room Infinity", "from 192.0.2.1, then hello"]);
     assert.equal(stage.factory.clock.size, 0);
@@ -82,17 +83,18 @@ describe("a connection before its PROXY header", () => {
       const stage = new Stage();
       for (let at = 0; at < HEADER.length; at += size) stage.receive(HEADER.slice(at, at + size));
       await settled(2);
-      assert.deepEqual(stage.log, [ROOM, "room Infinity", "from 192.0.2.1, then "]);
+      assert.deepEqual(stage.log, [ROOM, FULL, "room Infinity", "from 192.0.2.1, then "]);
     }
   });
 
-  it("hears nothing more when its header is complete", async () => {
+  it("asks for nothing more when its header is complete, and keeps what comes nevertheless, until it is handed over", async () => {
     const stage = new Stage();
     stage.receive(HEADER);
     stage.receive("more");
     stage.receive(HEADER);
     await settled();
-    assert.deepEqual(stage.log, [ROOM, "room Infinity", "from 192.0.2.1, then "]);
+    assert.deepEqual(stage.log, [ROOM, FULL, "room Infinity", `from 192.0.2.1, then more${HEADER}`]);
+    stage.receive("yet more");
     stage.sink.didClose();
     stage.intake.cancel();
     stage.intake.handOver();
@@ -103,7 +105,7 @@ describe("a connection before its PROXY header", () => {
     const stage = new Stage();
     stage.receive(`${HEADER}hello`);
     stage.sink.didEnd();
-    assert.deepEqual(stage.log, [ROOM]);
+    assert.deepEqual(stage.log, [ROOM, FULL]);
     await settled();
     assert.deepEqual(stage.log, ["room Infinity", "from 192.0.2.1, then hello, then the end"]);
   });
@@ -152,7 +154,7 @@ describe("a connection before its PROXY header", () => {
     stage.receive(HEADER);
     stage.intake.cancel();
     await settled();
-    assert.deepEqual(stage.log, [ROOM, "x: destroy by RST"]);
+    assert.deepEqual(stage.log, [ROOM, FULL, "x: destroy by RST"]);
   });
 
   const cause = errno("ECONNRESET");

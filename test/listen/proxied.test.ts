@@ -6,6 +6,7 @@ import { AsyncSocket, type AsyncSocketError, type AsyncSocketOptions, type Liste
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { CHUNKINGS } from "../connect/scripted-proxy.js";
 import { Authority } from "../support/certificates.js";
+import { duplexTransports } from "../support/duplex-listener.js";
 import { assertNothingLeft, portOf, turn } from "../support/transports.js";
 
 const HEADER = "PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
@@ -101,15 +102,17 @@ describe("a listener with proxyProtocol", () => {
     });
   }
 
-  it("accepts over TCP, with much behind the header", async (t) => {
-    const { server, connect } = await start(t, {}, { host: "127.0.0.1", port: 0 });
-    const much = Buffer.alloc(300_000, "0123456789");
-    await connect(Buffer.concat([Buffer.from(HEADER), much]));
-    await server.sees(1);
-    const socket = only(server.accepted);
-    assert.ok((await socket.readExactly(much.length)).equals(much));
-    assert.deepEqual(socket.proxied, PROXIED);
-  });
+  for (const [name, transport] of [["TCP", undefined] as const, ["streams", duplexTransports] as const]) {
+    it(`accepts over ${name}, with much behind the header`, async (t) => {
+      const { server, connect } = await start(t, { transport }, { host: "127.0.0.1", port: 0 });
+      const much = Buffer.alloc(300_000, "0123456789");
+      await connect(Buffer.concat([Buffer.from(HEADER), much]));
+      await server.sees(1);
+      const socket = only(server.accepted);
+      assert.ok((await socket.readExactly(much.length)).equals(much));
+      assert.deepEqual(socket.proxied, PROXIED);
+    });
+  }
 
   for (const [name, transport] of [["TCP", undefined] as const, ["memory", new MemoryNetwork()] as const]) {
     it(`begins TLS behind the header, in the same bytes or later, over ${name}`, async (t) => {
