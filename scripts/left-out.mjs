@@ -3,9 +3,6 @@
 // parts of the names of files that are not run. `tests` are parts of "file: suite > test": these tests are run, may fail, and are
 // counted.
 
-const NOT_KNOWN_YET =
-  "newer tests that have never passed here; whether the runtime or this library is at fault is not known yet";
-
 const CANNOT_HAVE = {
   bun: [
     {
@@ -36,7 +33,7 @@ const CANNOT_HAVE = {
         "tls/hostile.test.js: ",
         "node/reset-after-answer.test.js: a reset behind an answer, over TLS",
         "tls/negotiation.test.js: A version is agreed on > is TLS 1.2 at least",
-        "tls/states.test.js: an upgrade to TLS > asked: the peer's FIN",
+        "tls/states.test.js: an upgrade to TLS > askingDelegate: the peer's FIN",
         "tls/upgrade.test.js: startTLS > is queued before the connection is there",
         "tls/verification.test.js: A server's certificate is verified by default, of connect({ tls }) > sends no SNI",
         "tls/verification.test.js: A client of startTLS that knows no name",
@@ -59,8 +56,7 @@ const CANNOT_HAVE = {
         "tls/resumption.test.js: A session of one name, resumed at another that asks for other clients, TLSv1.2 > opens nothing, with a context",
         "tls/resumption.test.js: A session of one name, resumed at another that asks for other clients, TLSv1.3 > opens nothing, with a context",
         "tls/resumption.test.js: A session of one name, resumed at another that asks for other clients, TLSv1.3 > as openssl s_client does it",
-        "programs/curl.test.js: an HTTPS server, spoken to by curl > demands a certificate",
-        "programs/openssl-client.test.js: a TLS server, spoken to by openssl s_client > ",
+        "programs/openssl-client.test.js: a TLS server, spoken to by openssl s_client > demands a certificate",
         "programs/openssl-server.test.js: a TLS client, against openssl s_server > shows a certificate",
       ],
     },
@@ -103,10 +99,6 @@ const CANNOT_HAVE = {
       reason: "a module that is imported a second time, with a query, sees the real timers and not the mocked ones",
       tests: ["pump/deadlines.test.js: the real clock > takes delays beyond"],
     },
-    {
-      reason: NOT_KNOWN_YET,
-      tests: ["tls/states.test.js: an upgrade to TLS > askingDelegate"],
-    },
   ],
   deno: [
     {
@@ -145,7 +137,6 @@ const CANNOT_HAVE = {
         "tls/upgrade.test.js: startTLS > is queued before the connection is there",
         "tls/verification.test.js: A client of startTLS that knows no name",
         "connect/https-proxy.test.js: a proxy that is spoken to over TLS > that breaks off",
-        "programs/curl.test.js: an HTTPS server, spoken to by curl > demands a certificate",
         "programs/nginx.test.js: a TLS client, against nginx",
         "programs/openssl-client.test.js: a TLS server, spoken to by openssl s_client > demands a certificate",
         "programs/openssl-server.test.js: a TLS client, against openssl s_server",
