@@ -1,8 +1,11 @@
 import { realClock } from "./clock.js";
 
-/** Throws an error outside of any call, as an uncaught exception, so that the running code can go on. */
+/**
+ * Throws an error in a later turn of the event loop, as an uncaught exception, so that the running code can go on. A tick
+ * would not do: it may run while Node's TLS is at work, and an exception there makes Node send a record twice.
+ */
 export function surface(error: unknown): void {
-  realClock.soon(raise, error);
+  realClock.later(raise, error);
 }
 
 function raise(error: unknown): never {

@@ -464,7 +464,7 @@ export class Connection
   /** Reports nothing more until the delegate's exception has surfaced, which is scheduled already. */
   pause(): void {
     this.#rests = true;
-    this.clock.soon(goOn, this);
+    this.clock.later(goOn, this);
   }
 
   goOn(): void {

@@ -124,6 +124,7 @@ describe("a getter of the delegate that throws", { skip: NO_UNCAUGHT }, () => {
         ),
         lost.closed,
       ]);
+      await until(() => log.length > 0, "an exception");
       assert.deepEqual(refused, ["A connection was refused: no socket could be made for it: didAccept"]);
       assert.deepEqual(log, ["uncaught didAccept"]);
       assert.equal([...listener.sockets].length, 0);
