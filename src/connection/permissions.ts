@@ -22,6 +22,11 @@ export interface Standing {
 
 function forbid(operation: string, socket: Standing): void {
   if (socket.state === "listening") throw badState(operation, "the socket listens");
+  forbidGiven(operation, socket);
+}
+
+/** What would take bytes, or a read that waits for them, from the stream or the relay that has the socket. */
+export function forbidGiven(operation: string, socket: Standing): void {
   if (socket._isStream) throw badState(operation, givenAway(socket));
 }
 

@@ -75,6 +75,7 @@ import { webStreams } from "./streams.js";
 import * as writes from "./write-options.js";
 import type { FrameWriteOptions, LineWriteOptions } from "./write-options.js";
 import {
+  forbidGiven,
   mayBecomeStream,
   mayBegin,
   mayHaveDelegate,
@@ -371,6 +372,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     checkNames("options of moveTo", given, MOVE_OPTIONS);
     const sending = Array.isArray(runLoop) ? null : sendingOf(runLoop);
     if (sending === null) throw wrongType("runLoop", "a RunLoop or a pool of them", runLoop);
+    forbidGiven("moveTo", this);
     const userData = given.userData === undefined ? this.userData : given.userData;
     const request = sending.move(this._connection, this.state, runLoop, userData);
     if (this._connection.reason !== null) this.#isOneWay = true;
@@ -482,8 +484,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Cancels every queued read, the current one included: each fails with `CANCELED` and consumes no bytes. A queued
    * `startTLS` is not cancelled.
    * @returns the number of reads that were cancelled
+   * @throws BAD_STATE on a socket that was turned into a stream or given to `relay`, whose reads are not yours
    */
   cancelReads(): number {
+    forbidGiven("cancelReads", this);
     return this._connection.cancelReads();
   }
 
@@ -957,18 +961,19 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /**
    * The read, or the `startTLS`, that is being carried out and that all other reads wait for. Undefined if there is
-   * none, or no connection yet.
+   * none, or no connection yet, and on a socket that was turned into a stream or given to `relay`.
    */
   get currentRead(): SocketRequest<unknown> | undefined {
-    return current(this._connection.reading.queue.head);
+    return current(this, this._connection.reading.queue.head);
   }
 
   /**
    * The write, `end` or `startTLS` that is being carried out and that all other writes wait for. While a `startTLS`
-   * still waits for earlier reads, it may already be `currentWrite` when another operation is `currentRead`.
+   * still waits for earlier reads, it may already be `currentWrite` when another operation is `currentRead`. Undefined
+   * on a socket that was turned into a stream or given to `relay`.
    */
   get currentWrite(): SocketRequest<unknown> | undefined {
-    return current(this._connection.writing.queue.head);
+    return current(this, this._connection.writing.queue.head);
   }
 
   /** The reason why the socket was closed, or is being closed. Undefined while it is not. */
@@ -988,8 +993,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   }
 }
 
-function current(entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
-  if (entry?.state !== "current") return undefined;
+function current(socket: AsyncSocket, entry: SocketRequest<unknown> | null): SocketRequest<unknown> | undefined {
+  if (entry?.state !== "current" || socket._isStream) return undefined;
   return entry instanceof UpgradeGate ? entry.entry : entry;
 }
 

@@ -243,15 +243,9 @@ class Direction {
     if (!this.#wasImmediate && data.buffer === passage.buffer) passage = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   }
 
-  /** A read that the application has cancelled is repeated. Any other failure ends the socket, which is told apart. */
+  /** Any other failure ends the socket, which is told apart. */
   didFailRead(error: AsyncSocketError): void {
     if (isCode(error, "END_OF_STREAM")) this.passEnd();
-    else if (isCode(error, "CANCELED") && this.#from.isOpen) this.read();
-  }
-
-  /** A write that the application has cancelled leaves a hole in the stream, so that nothing may follow it. */
-  didFailWrite(error: AsyncSocketError): void {
-    this.#to.close("error", error);
   }
 
   passEnd(): void {
@@ -299,7 +293,6 @@ class RelayWrite extends WriteEntry {
 
   override _tell(): void {
     super._tell();
-    if (this._state !== "done") this.direction?.didFailWrite(this._outcome as AsyncSocketError);
-    else if (!this.isEnd) this.direction?.read();
+    if (this._state === "done" && !this.isEnd) this.direction?.read();
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { type AsyncSocket, type AsyncSocketOptions, relay, type RelayResult } from "asyncsocket";
-import { arrived, failure, pattern, readToEnd, settled, thrown, until } from "../support/delegates.js";
+import { arrived, failure, pattern, readToEnd, settled, thrown } from "../support/delegates.js";
 import { muchFor, opened, throwsBadState } from "../support/lifecycle-helpers.js";
 import { type Kind, overEveryTransport } from "../support/transports.js";
 
@@ -234,19 +234,16 @@ describe("relay()", () => {
       assert.deepEqual(await done, { aToB: 3, bToA: 0, ended: "closed", side: "a", error: null });
     });
 
-    it("goes on where the application cancels its reads, and ends where it cancels a write", async (t) => {
+    it("goes on where the application tries to cancel its reads", async (t) => {
       const { left, a, b, right } = await road(t, kind);
       const done = relay(a, b);
       await settled();
-      assert.equal(a.cancelReads(), 1);
+      throwsBadState(() => a.cancelReads(), "cancelReads");
       left.write("still here");
       assert.equal(await right.readExactly(10, { encoding: "utf8" }), "still here");
-      left.write(pattern(3 * big));
-      await until(() => b.currentWrite !== undefined, "a write waits");
-      assert.equal(b.currentWrite?.cancel(), true);
-      await b.closed;
-      left.disconnect();
-      failed(await done, "b", "CANCELED");
+      left.end();
+      right.end();
+      assert.equal((await done).ended, "finished");
     });
   });
 });
