@@ -5,13 +5,14 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, it, type TestContext } from "node:test";
-import { AsyncSocket, type AsyncSocketError } from "asyncsocket";
+import { AsyncSocket, type AsyncSocketError, type AsyncSocketOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
 import { NO_NATIVE } from "./support/availability.js";
 import { failure, settled, shortCode } from "./support/delegates.js";
 import { Belongings } from "./support/lifecycle-helpers.js";
 import { moduleArgs, ROOT } from "./support/module-args.js";
 import { SAFETY } from "./support/transports.js";
+import { uncaught } from "./support/uncaught.js";
 
 const TRANSPORTS = NO_NATIVE === false ? (["node", "native"] as const) : (["node"] as const);
 type Transport = (typeof TRANSPORTS)[number];
@@ -207,4 +208,46 @@ describe("NODE_DEBUG=asyncsocket", SAFETY, () => {
   it("and without it they cost nothing, and do not", (t) => {
     assert.doesNotMatch(run(t, ""), /at asksForALine/);
   });
+});
+
+describe("a mistake of the program that costs a connection its accept", SAFETY, () => {
+  const mistake = new Error("a mistake");
+  const mistakes: Record<string, (t: TestContext, delegate: object) => Promise<unknown>> = {
+    "a constructor that throws": async (t, delegate) => {
+      let isListener = true;
+      class Fragile extends AsyncSocket {
+        constructor(options?: AsyncSocketOptions) {
+          super(options);
+          if (!isListener) throw mistake;
+          isListener = false;
+        }
+      }
+      const transport = new MemoryNetwork();
+      Belongings.of(t).add(await new Fragile({ transport, delegate }).listen({ port: 1 }));
+      return Belongings.of(t).add(new AsyncSocket({ transport })).connect({ port: 1 });
+    },
+    "a block list that throws": async (t, delegate) => {
+      const transport = new MemoryNetwork();
+      const blockList = {
+        check: (): boolean => {
+          throw mistake;
+        },
+      };
+      Belongings.of(t).add(await AsyncSocket.listen({ port: 1, blockList, transport, delegate }));
+      return Belongings.of(t).add(new AsyncSocket({ transport })).connect({ port: 1 });
+    },
+  };
+
+  for (const [name, happen] of Object.entries(mistakes)) {
+    it(`${name} surfaces where nobody hears of it by didFailAccept, and only there`, async (t) => {
+      const seen = uncaught(t);
+      const told: unknown[] = [];
+      await happen(t, { didFailAccept: (_: AsyncSocket, error: AsyncSocketError) => told.push(error.cause) });
+      await settled(10);
+      assert.deepEqual([told, seen], [[mistake], []]);
+      await happen(t, {});
+      await settled(10);
+      assert.deepEqual(seen, [mistake]);
+    });
+  }
 });

@@ -57,6 +57,11 @@ function hearsText(socket: SocketFace): boolean {
   }
 }
 
+/** A mistake in the program that cost a connection its accept surfaces, unless `didFailAccept` tells of it. */
+export function surfaceUnlessHeard(listener: SocketFace, error: unknown): void {
+  if (!hears(listener, "didFailAccept")) surface(error);
+}
+
 /** Whether the delegate has a method for bytes but none for text: then it is given the bytes of a text. */
 export function wantsBytes(socket: SocketFace): boolean {
   return !hearsText(socket) && hears(socket, "didRead");

@@ -11,7 +11,7 @@ import { endLate, warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
-import { hears, notify } from "../connection/notify.js";
+import { hears, notify, surfaceUnlessHeard } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
 import type { ListenTarget } from "../transport/options.js";
@@ -269,6 +269,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     if (this.#dispatcher !== null) return this.#dispatcher.send(transport, proxied, ahead, info, wanted);
     transport.destroy(true);
     const cause = wrongType("runLoop", "a RunLoop or a pool of them", wanted);
+    surfaceUnlessHeard(this.#socket, cause);
     const words = `A connection could not be sent to a run loop: ${cause.message}`;
     this.didFailAcceptWith(socketError("TRANSFER", "listen", words, cause), info);
     return true;
@@ -328,6 +329,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     try {
       refusal = this.phase === "listening" ? this.#guard.refusal(remote, this.#size) : "the listener is closed";
     } catch (error) {
+      surfaceUnlessHeard(this.#socket, error);
       this.#refuse(transport, `the block list failed: ${inWords(error)}`, error);
       return true;
     }

@@ -51,6 +51,7 @@ import {
   type SocketOptions,
   type WebStreams,
   checkDelegate,
+  callConstructor,
   callUserDataFor,
   checkUserDataFor,
 } from "./options.js";
@@ -344,13 +345,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   /** @internal Makes a new socket for a connection that this listener accepted. */
   _adopt(transport: AcceptedTransport, info: AcceptInfo): Adopted {
     const userData = callUserDataFor(this.#userDataFor, info);
-    const socket = new (this.constructor as typeof AsyncSocket)<Tag, UserData>({
-      delegate: this.#delegate,
-      userData,
-      allowHalfOpen: this.allowHalfOpen,
-      limits: this.#limits,
-      transport: this.#factory,
-    });
+    const { allowHalfOpen } = this;
+    const limits = this.#limits;
+    const options = { delegate: this.#delegate, userData, allowHalfOpen, limits, transport: this.#factory };
+    const socket = callConstructor(this, () => new (this.constructor as typeof AsyncSocket)<Tag, UserData>(options));
     socket._connection.adopt(transport, { ...NEW, isAccepted: true, proxied: info.proxied ?? null });
     return { socket, connection: socket._connection };
   }

@@ -4,6 +4,7 @@ import type { Limits } from "../base/limits.js";
 import { type OptionNames, unknownName } from "../base/option-names.js";
 import { surface } from "../base/uncaught.js";
 import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
+import { surfaceUnlessHeard } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import type { TransportChoice } from "../transport/choose.js";
 
@@ -67,6 +68,16 @@ export const SOCKET_OPTIONS: OptionNames<SocketOptions<object, unknown>> = {
 export function checkUserDataFor<F>(value: F | undefined): F | undefined {
   if (value === undefined || typeof value === "function") return value;
   throw wrongType("userDataFor", "a function", value);
+}
+
+/** Calls the constructor of a class of the application, which may throw, for a connection that `listener` accepted. */
+export function callConstructor<S>(listener: SocketFace, construct: () => S): S {
+  try {
+    return construct();
+  } catch (error) {
+    surfaceUnlessHeard(listener, error);
+    throw error;
+  }
 }
 
 /** Calls `userDataFor`. What it throws surfaces, and is thrown, so that the connection is refused. */
