@@ -179,8 +179,7 @@ export class Writing implements RequestOwner {
     const { queue } = this;
     const parts = queue.gather(this.#wasImmediate ? scratch : null);
     if (parts.length > 0) {
-      const isImmediate = this.#connection.transport?.write(parts) === true;
-      this.isBusy = !isImmediate;
+      const isImmediate = this.#handOver(parts);
       if (isImmediate) this.#land(queue.inFlight);
       else if (parts[0]?.buffer === scratch.buffer) scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
       this.#wasImmediate = isImmediate;
@@ -191,6 +190,22 @@ export class Writing implements RequestOwner {
     if (head === null) return;
     this.wait.enter(head);
     if (head.timeoutMs === 0 && this.isBusy && !isOut(head)) this.fail(head, writeError(head, "WRITE_TIMEOUT"));
+  }
+
+  /**
+   * A stream may bring the peer's answer inside this call. The batch is under way already then, so that the loop, which
+   * the answer wakes, hands on no other one.
+   * @returns whether the operating system has taken all of it
+   */
+  #handOver(parts: readonly Uint8Array[]): boolean {
+    let isImmediate = true;
+    this.isBusy = true;
+    try {
+      isImmediate = this.#connection.transport?.write(parts) === true;
+    } finally {
+      this.isBusy = !isImmediate;
+    }
+    return isImmediate;
   }
 
   /** The operating system has taken the batch in flight. */
