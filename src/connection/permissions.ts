@@ -80,7 +80,10 @@ export function mayStartTLS(socket: Standing): void {
 /** `connect` and `listen`: only where there is no present life. */
 export function mayBegin(operation: string, { state }: Standing, isOneWay: boolean): void {
   if (isOneWay) {
-    throw badState(operation, "it was made from a stream, turned into one, or moved: it cannot be used again");
+    throw badState(
+      operation,
+      "it was made from a stream, turned into one, given to relay(), or moved: it cannot be used again",
+    );
   }
   if (state !== "idle" && state !== "closed") throw badState(operation, `the socket is ${state}`);
 }

@@ -1,5 +1,5 @@
 import { checkEncoding, toBytes, wrongRange, type Bytes } from "../base/checks.js";
-import { delimiterSet, findEnd, type DelimiterSet } from "./delimiter.js";
+import { delimiterSet, findEnd, type Delimiter, type DelimiterSet } from "./delimiter.js";
 import { InPlaceFraming, partsOf, UNKNOWN, type BytesInPlace, type MessageFraming } from "./framing.js";
 
 /**
@@ -36,15 +36,17 @@ export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<
 
   /**
    * Appends the first of the delimiters to the body, unless the body ends with a delimiter already.
-   * @throws RangeError where a delimiter ends within the body, because the peer would see two messages
+   * @throws RangeError where a delimiter ends before the end, because the peer would see two messages. One may begin
+   *   within the body and end in the delimiter that is appended: CRLF in the body, before CRLFCRLF.
    */
-  encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(body).map((part) => toBytes("value", part));
-    const whole = Buffer.concat(parts);
+  encode(value: Bytes | readonly Bytes[]): readonly Bytes[] {
+    const parts = partsOf(value).map((part) => toBytes("value", part));
+    const [first] = this.#set.delimiters as [Delimiter];
+    const whole = Buffer.concat([...parts, first.bytes]);
     const end = findEnd(whole, 0, whole.length, this.#set);
-    if (end !== -1 && end < whole.length)
-      throw new RangeError("Expected value to hold no delimiter, got one within it");
-    return end === -1 ? [whole, this.#set.delimiters[0]?.bytes ?? whole.subarray(0, 0)] : [whole];
+    if (end === whole.length) return [whole];
+    if (end === whole.length - first.bytes.length) return [whole.subarray(0, end)];
+    throw new RangeError("Expected value to hold no delimiter, got one that ends within the message");
   }
 }
 

@@ -1,4 +1,4 @@
-import { checkFunction, checkMaxLength, show, wrongType } from "../base/checks.js";
+import { checkFunction, checkMaxLength, isThenable, show, wrongType } from "../base/checks.js";
 import { InPlaceFraming, UNKNOWN, type BytesInPlace, type Framing, type UnreadBytes } from "./framing.js";
 
 /** Wraps a user's framing: calls it with views of the received bytes, and checks what it returns. */
@@ -30,7 +30,11 @@ class UserFraming<T> extends InPlaceFraming<T> {
 
   override decode(message: Buffer): T {
     const framing = this.#framing;
-    return framing.decode === undefined ? (message as T) : framing.decode(message);
+    if (framing.decode === undefined) return message as T;
+    const value = framing.decode(message);
+    if (!isThenable(value)) return value;
+    Promise.resolve(value).catch(() => undefined);
+    throw new TypeError("Expected decode to give a value at once, got a promise");
   }
 }
 

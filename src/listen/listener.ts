@@ -163,7 +163,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
 
   /** Stops accepting, and closes the connections that are still open when the grace period is over. */
   shutdown({ graceMs, goodbye }: CheckedShutdown<SocketFace>): SocketRequest<ShutdownResult> {
-    if (this.#shutdown !== null) throw badState("shutdown", "it is under way already");
+    if (this.#shutdown !== null) throw badState("shutdown", "it was called already");
     const request = new SocketRequest<ShutdownResult>("shutdown", undefined, nobody);
     request._state = "current";
     const result: ShutdownResult = { finished: 0, forced: 0 };

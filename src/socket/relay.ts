@@ -142,11 +142,12 @@ class Relay {
     }
   }
 
-  /** Closes both sides at once; with a RST where bytes are unsent, so that the peer learns that they are missing. */
+  /** Closes both sides at once; with a RST where bytes are missing, so that the peer learns that. */
   #endBoth(ended: "idle" | "aborted", error: AsyncSocketError): void {
     this.#end ??= { ended, side: null, error };
-    this.#a.closeLate(error);
-    this.#b.closeLate(error);
+    const isCut = [isMissing(this.#b, this.#a), isMissing(this.#a, this.#b)] as const;
+    this.#a.close("error", error, isCut[0]);
+    this.#b.close("error", error, isCut[1]);
   }
 
   /**
@@ -169,6 +170,11 @@ class Relay {
     const { ended, side, error } = this.#end ?? { ended: "finished", side: null, error: null };
     this.#resolve({ aToB: this.#aToB.bytes, bToA: this.#bToA.bytes, ended, side, error });
   }
+}
+
+/** Whether bytes that were meant for a side are unsent, or were received and not passed on. */
+function isMissing(from: Connection, to: Connection): boolean {
+  return to.writing.unsentBytes > 0 || from.reading.queue.buffer.length > 0;
 }
 
 /** The most bytes that are moved at once. */

@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import type { CipherNameAndProtocol, DetailedPeerCertificate, PeerCertificate } from "node:tls";
 import { inspect } from "node:util";
 import type { Address, ProxiedAddresses } from "../base/address.js";
-import { checkMs } from "../base/checks.js";
+import { checkMs, wrongType } from "../base/checks.js";
 import { badState, socketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import { checkConnect, type ConnectOptions } from "../connect/options.js";
@@ -176,6 +176,8 @@ export class SocketDuplex extends ConnectionDuplex {
 
   /** Destroys the stream once everything that was written is out. */
   destroySoon(): void {
+    // What was written to an idle stream waits for a connect, which will not come.
+    if (this.#connection.phase.name === "idle") return void this.destroy();
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once("finish", () => this.destroy());
@@ -324,14 +326,17 @@ export class SocketDuplex extends ConnectionDuplex {
 }
 
 /** Reads the arguments of `connect` as `net.Socket` does: a string of digits is a port, any other one a path. */
-function connectOptions(target: StreamConnectOptions | number | string, host: unknown): ConnectOptions {
-  if (typeof target === "object") {
+function connectOptions(target: StreamConnectOptions | number | string | null, host: unknown): ConnectOptions {
+  if (typeof target === "object" && target !== null) {
     const { keepAliveInitialDelay: delayMs = 0, keepAlive, family, ...options } = target;
     return {
       ...options,
       ...(keepAlive !== undefined && { keepAlive: keepAlive === true && delayMs > 0 ? delayMs : keepAlive }),
       ...(family !== undefined && family !== 0 && { family: family as 4 | 6 }),
     };
+  }
+  if (typeof target !== "number" && typeof target !== "string") {
+    throw wrongType("options", "an object, a port or a path", target);
   }
   const port = Number(target);
   if (Number.isNaN(port)) return { path: String(target) };

@@ -145,6 +145,7 @@ describe("messages", () => {
       ["gives a length below 0", { measure: () => -1 }],
       ["gives text", { measure: () => "3" as unknown as number }],
       ["gives less than it said before", { measure: (bytes) => (bytes.length < 3 ? 4 : 2) }],
+      ["decodes to a promise", { measure: () => 3, decode: () => Promise.reject(new Error("late")) }],
       ["cannot decode what it has measured", { measure: () => 3, decode: () => assert.fail("no message") }],
     ];
     for (const [what, framing] of wrong) {

@@ -169,6 +169,16 @@ describe("relay()", () => {
       await Promise.all([failure(left.read()), failure(right.read())]);
     });
 
+    it("with a signal that is aborted already resets the side for which bytes had come", async (t) => {
+      const { left, a, b, right } = await road(t, kind);
+      left.write("hello");
+      await arrived(a, 5);
+      const result = await relay(a, b, { signal: AbortSignal.abort() });
+      assert.deepEqual([result.ended, result.aToB], ["aborted", 0]);
+      if (!kind.hasReset) return;
+      assert.equal((await right.closed).error?.code, "ERR_ASYNCSOCKET_CONNECTION_LOST");
+    });
+
     it("closes the other side gracefully where this program closes one", async (t) => {
       const { left, a, b, right } = await road(t, kind);
       const done = relay(a, b);

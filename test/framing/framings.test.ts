@@ -169,6 +169,12 @@ describe("what is no message cannot be encoded", () => {
   const wrong: readonly (readonly [string, () => unknown])[] = [
     ["a body of another length than a fixed one", () => fixed(3).encode("ab")],
     ["a delimiter within a body", () => delimited("\n").encode("a\nb")],
+    [
+      "a delimiter that begins in the body and ends in the one that is added",
+      () => delimited("\r\n\r\n").encode("a\r\n"),
+    ],
+    ["a delimiter that overlaps itself there", () => delimited("aba").encode("xab")],
+    ["another of several delimiters there", () => delimited(["ab", "xa"]).encode("x")],
     ["a line feed within a line", () => line().encode("a\nRCPT TO:<b>")],
     ["a carriage return within a line", () => line().encode("a\rb")],
     ["a function as JSON", () => json().encode(() => 1)],

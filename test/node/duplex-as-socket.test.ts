@@ -450,3 +450,26 @@ describe("the stream of an encrypted socket", SAFETY, () => {
     stream.destroy();
   });
 });
+
+describe("a stream of an idle socket that is given up", () => {
+  it("is closed by destroySoon, also with something written", async () => {
+    for (const written of [false, true]) {
+      const stream = new AsyncSocket().toDuplex();
+      if (written) stream.write("for nobody");
+      const closed = once(stream, "close");
+      stream.destroySoon();
+      await closed;
+    }
+  });
+
+  it("refuses to connect to nothing, in words", () => {
+    for (const target of [undefined, null, true]) {
+      const stream = new AsyncSocket().toDuplex();
+      assert.throws(
+        () => stream.connect(target as never),
+        /^TypeError: Expected options to be an object, a port or a path/,
+      );
+      stream.destroy();
+    }
+  });
+});
