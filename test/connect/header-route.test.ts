@@ -5,13 +5,13 @@ import { after, describe, it, type TestContext } from "node:test";
 import {
   type Address,
   AsyncSocket,
-  AsyncSocketError,
   type ConnectOptions,
   type ProxyHeaderOptions,
   reconnect,
   type SocketRequest,
 } from "asyncsocket";
 import { MemoryNetwork, type MemoryNetworkOptions, VirtualClock } from "asyncsocket/testing";
+import { failure } from "../support/delegates.js";
 import { assertNothingLeft, type Kind, overEveryTransport, turn } from "../support/transports.js";
 import { assertInStep, CHUNKINGS, play } from "./scripted-proxy.js";
 
@@ -27,16 +27,6 @@ async function next(listener: AsyncSocket): Promise<AsyncSocket> {
   const { value } = await listener.connections().next();
   assert.ok(value !== undefined);
   return value;
-}
-
-async function failure(request: PromiseLike<unknown>): Promise<AsyncSocketError> {
-  try {
-    await request;
-  } catch (error) {
-    assert.ok(error instanceof AsyncSocketError);
-    return error;
-  }
-  throw new Error("it did not fail");
 }
 
 // -------------------------------------------------------------------- from our connect to our listener

@@ -7,6 +7,7 @@ import { createServer, TLSSocket } from "node:tls";
 import { after, describe, it, type TestContext } from "node:test";
 import { AsyncSocket, AsyncSocketError, type AsyncSocketOptions, type ConnectOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
+import { failure } from "../support/delegates.js";
 import { NO_NATIVE } from "../support/availability.js";
 import { Authority } from "../support/certificates.js";
 import { assertNothingLeft, portOf, turn } from "../support/transports.js";
@@ -51,16 +52,6 @@ async function stage(t: TestContext, { transport, ...options }: AsyncSocketOptio
     },
     url,
   };
-}
-
-async function failure(request: PromiseLike<unknown>): Promise<AsyncSocketError> {
-  try {
-    await request;
-  } catch (error) {
-    assert.ok(error instanceof AsyncSocketError);
-    return error;
-  }
-  throw new Error("it did not fail");
 }
 
 type Made = readonly [name: string, make: () => AsyncSocketOptions["transport"]];

@@ -5,13 +5,13 @@ import type { LookupFunction } from "node:net";
 import { after, describe, it, type TestContext } from "node:test";
 import {
   AsyncSocket,
-  AsyncSocketError,
   type AsyncSocketOptions,
   type ConnectOptions,
   type SocketRequest,
   type TransportFactory,
 } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
+import { failure } from "../support/delegates.js";
 import { Authority } from "../support/certificates.js";
 import { assertNothingLeft, turn } from "../support/transports.js";
 import { assertInStep, type Chunking, CHUNKINGS, play, type Step, WHOLE } from "./scripted-proxy.js";
@@ -65,16 +65,6 @@ async function stage(
       return value;
     },
   };
-}
-
-async function failure(request: PromiseLike<unknown>): Promise<AsyncSocketError> {
-  try {
-    await request;
-  } catch (error) {
-    assert.ok(error instanceof AsyncSocketError);
-    return error;
-  }
-  throw new Error("it did not fail");
 }
 
 /** Reads what came, and so comes to the peer's FIN. */
