@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketError, type AsyncSocketOptions } from "asyncsocket";
 import { MemoryNetwork } from "asyncsocket/testing";
-import { NO_NATIVE } from "./support/availability.js";
+import { NO_NATIVE, NO_UNCAUGHT } from "./support/availability.js";
 import { failure, settled, shortCode } from "./support/delegates.js";
 import { Belongings } from "./support/lifecycle-helpers.js";
 import { moduleArgs, ROOT } from "./support/module-args.js";
@@ -210,7 +210,7 @@ describe("NODE_DEBUG=asyncsocket", SAFETY, () => {
   });
 });
 
-describe("a mistake of the program that costs a connection its accept", SAFETY, () => {
+describe("a mistake of the program that costs a connection its accept", { ...SAFETY, skip: NO_UNCAUGHT }, () => {
   const mistake = new Error("a mistake");
   const mistakes: Record<string, (t: TestContext, delegate: object) => Promise<unknown>> = {
     "a constructor that throws": async (t, delegate) => {

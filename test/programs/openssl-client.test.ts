@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type TLSInfo, type TLSOptions } from "asyncsocket";
+import { until } from "../support/delegates.js";
 import { FiledAuthority } from "../support/key-files.js";
 import { needs, Program } from "../support/programs.js";
 
@@ -91,7 +92,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
       assert.notEqual(code, 0);
       assert.match(stdout + stderr, /alert protocol version|Cipher is \(NONE\)/);
       assert.equal(secured.length, 0);
-      assert.equal(failures.length, 1);
+      await until(() => failures.length === 1, "the server has told of it");
     }
   });
 
@@ -110,7 +111,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
     );
     const { stdout, stderr } = await connect(t, port, "-alpn", "http/1.1").ended();
     assert.match(stdout + stderr, /alert no application protocol/);
-    assert.equal(failures.length, 1);
+    await until(() => failures.length === 1, "the server has told of it");
   });
 
   it("shows the certificate of the name that is asked for, by SNI", async (t) => {
@@ -154,7 +155,7 @@ describe("a TLS server, spoken to by openssl s_client", needs("openssl", "openss
         assert.notEqual(code, 0);
       }
       assert.equal(secured.length, 1);
-      assert.equal(failures.length, 2);
+      await until(() => failures.length === 2, "the server has told of it");
       for (const message of failures) assert.match(message, /not to be trusted|did not return a certificate/);
     }
   });
