@@ -101,7 +101,7 @@ async function runFile(runtime, program, file, counts) {
     return;
   }
   const { output, status } = await run(program, runtime.args(join("build/test", file)), {
-    ASYNCSOCKET_RUNS_SHARE: "0.05",
+    ASYNCSOCKET_RUNS_SHARE: "0.1",
     ASYNCSOCKET_LEFT_OUT: JSON.stringify(kindsLeftOut(runtime.name)),
   });
   let failed = 0;
