@@ -56,5 +56,10 @@ function isUnspecified(address: string): boolean {
 
 /** An IPv6 address can be written in several ways, with or without a zone, so addresses are compared as bytes. */
 function bytesOf(address: string): Buffer {
-  return ipv6Bytes(address.replace(/%.*/, ""));
+  return ipv6Bytes(withoutZone(address));
+}
+
+/** An IPv6 address without the zone that a link-local one may have (`fe80::1%eth0`); any other address as it is. */
+export function withoutZone(address: string): string {
+  return address.replace(/%.*/, "");
 }

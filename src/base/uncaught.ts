@@ -8,6 +8,16 @@ export function surface(error: unknown): void {
   realClock.later(raise, error);
 }
 
+/** Calls a function of the application. What it throws surfaces, and is thrown on to the caller as well. */
+export function surfacing<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    surface(error);
+    throw error;
+  }
+}
+
 function raise(error: unknown): never {
   throw error;
 }

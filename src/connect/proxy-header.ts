@@ -1,6 +1,6 @@
 /** The PROXY header that a connection begins with: its options, checked, and its bytes. */
 
-import type { Address } from "../base/address.js";
+import { type Address, withoutZone } from "../base/address.js";
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, show, wrongRange, wrongType } from "../base/checks.js";
 import { crc32c } from "../base/crc32c.js";
 import { ipFamily, ipv4Bytes, ipv6Bytes, ipv6Text } from "../base/ip-bytes.js";
@@ -157,7 +157,7 @@ function checkEnd(which: "source" | "destination", given: Address | undefined): 
   if (end.family === "unix") return { family: "unix", path: checkEndPath(`${name}.path`, end.path) };
   const family = needOneOf(`${name}.family`, end.family, ["IPv4", "IPv6", "unix"] as const);
   if (typeof end.address !== "string") throw wrongType(`${name}.address`, "a string", end.address);
-  const address = end.address.replace(/%.*/, "");
+  const address = withoutZone(end.address);
   if (ipFamily(address) !== family) throw wrongRange(`${name}.address`, `an ${end.family} address`, end.address);
   return { family: end.family, address, port: checkInteger(`${name}.port`, end.port, 0, 65_535) };
 }
@@ -290,7 +290,7 @@ export function proxyHeaderBytes(header: ProxyHeader, local: Address | undefined
 
 function ownEnd(end: Address | undefined): Address | undefined {
   if (end === undefined || end.family === "unix") return end;
-  return { ...end, address: end.address.replace(/%.*/, "") };
+  return { ...end, address: withoutZone(end.address) };
 }
 
 interface Ends {

@@ -96,8 +96,7 @@ export function markDone(entry: Entry, value: unknown): void {
 }
 
 export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
-  entry._state = "done";
-  entry.stopListening?.();
+  markDone(entry, undefined);
   try {
     if (!entry.isEnd) socket.delegate?.didWrite?.(socket, entry.tag);
   } catch (error) {

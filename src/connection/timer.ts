@@ -161,9 +161,7 @@ export class ConnectionTimer implements Sleeper {
       this.arm();
       return;
     }
-    this.#turnsLeft = TURNS_MAX;
-    this.#quietTurns = 0;
-    this.#askOnceMore();
+    this.#waitToStrike();
   }
 
   /**
@@ -172,13 +170,16 @@ export class ConnectionTimer implements Sleeper {
    */
   strikeSoon(onStrike: () => void): void {
     this.#onStrike = onStrike;
-    if (this.#turnsLeft === 0) {
-      this.#turnsLeft = TURNS_MAX;
-      this.#quietTurns = 0;
-      this.#askOnceMore();
-    }
+    if (this.#turnsLeft === 0) this.#waitToStrike();
     // This may be called among the events of a turn, and then only the next turn asks the system.
     this.wasHeard = true;
+  }
+
+  /** A deadline has passed: it strikes once nothing more is reported. */
+  #waitToStrike(): void {
+    this.#turnsLeft = TURNS_MAX;
+    this.#quietTurns = 0;
+    this.#askOnceMore();
   }
 
   /**

@@ -1,4 +1,5 @@
-import { checkLength, toBytes, type Bytes } from "../base/checks.js";
+import { byteCount } from "../base/byte-count.js";
+import { checkLength, type Bytes } from "../base/checks.js";
 import { InPlaceFraming, partsOf, type MessageFraming, type Target, type UnreadBytes } from "./framing.js";
 
 /** Messages of one fixed length. The framing of `readExactly`. */
@@ -24,8 +25,8 @@ class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Byt
 
   /** @throws RangeError for a body of another length */
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(body).map((part) => toBytes("value", part));
-    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const parts = partsOf(body);
+    const length = byteCount(parts);
     if (length === this.#length) return parts;
     throw new RangeError(`Expected value to have ${this.#length} bytes, got ${length}`);
   }

@@ -1,4 +1,4 @@
-import type { Bytes } from "../base/checks.js";
+import { toBytes, type Bytes } from "../base/checks.js";
 
 /**
  * Says where a message ends. A framing must hold no state, because one object serves any number of reads and sockets.
@@ -123,7 +123,8 @@ export function drawBytes(bytes: UnreadBytes, offset: number, count: number, tar
   return Buffer.from(target.buffer, target.byteOffset, count);
 }
 
-/** The body of a message, which is one part or a list of parts, as a list. */
-export function partsOf(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-  return Array.isArray(body) ? (body as readonly Bytes[]) : [body as Bytes];
+/** The body of a message, which is one part or a list of parts, as a list of bytes. */
+export function partsOf(body: Bytes | readonly Bytes[], name = "value"): readonly Uint8Array[] {
+  const parts = Array.isArray(body) ? (body as readonly Bytes[]) : [body as Bytes];
+  return parts.map((part) => toBytes(name, part));
 }

@@ -71,7 +71,7 @@ export class HeaderPrefixed
     const { headerBytes } = this;
     const header = toBytes("value.header", value.header);
     if (header.length !== headerBytes) throw wrongRange("value.header", `${headerBytes} bytes long`, header.length);
-    const body = partsOf(value.body).map((part) => toBytes("value.body", part));
+    const body = partsOf(value.body, "value.body");
     const length = this.#lengthIn(Buffer.from(header));
     const bodyBytes = byteCount(body);
     if (bodyBytes === length) return [header, ...body];

@@ -1,4 +1,5 @@
-import { checkBoolean, checkOneOf, checkOptions, toBytes, wrongType, type Bytes } from "../base/checks.js";
+import { byteCount } from "../base/byte-count.js";
+import { checkBoolean, checkOneOf, checkOptions, wrongType, type Bytes } from "../base/checks.js";
 import {
   drawBytes,
   InPlaceFraming,
@@ -65,8 +66,8 @@ export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFra
 
   /** @throws RangeError for a body that is too long for the length field */
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(body).map((part) => toBytes("value", part));
-    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const parts = partsOf(body);
+    const length = byteCount(parts);
     this.checkBody("value", length);
     const header = Buffer.alloc(this.headerBytes);
     this.putHeader(header, 0, length);

@@ -1,4 +1,5 @@
-import { toBytes, type Bytes } from "../base/checks.js";
+import { byteCount } from "../base/byte-count.js";
+import type { Bytes } from "../base/checks.js";
 import {
   drawBytes,
   InPlaceFraming,
@@ -51,8 +52,8 @@ class Netstring extends InPlaceFraming<Buffer> implements MessageFraming<Buffer,
   }
 
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(body).map((part) => toBytes("value", part));
-    return [`${parts.reduce((sum, part) => sum + part.length, 0)}:`, ...parts, ","];
+    const parts = partsOf(body);
+    return [`${byteCount(parts)}:`, ...parts, ","];
   }
 }
 

@@ -40,7 +40,7 @@ export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<
    *   within the body and end in the delimiter that is appended: CRLF in the body, before CRLFCRLF.
    */
   encode(value: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(value).map((part) => toBytes("value", part));
+    const parts = partsOf(value);
     const [first] = this.#set.delimiters as [Delimiter];
     const whole = Buffer.concat([...parts, first.bytes]);
     const end = findEnd(whole, 0, whole.length, this.#set);

@@ -1,4 +1,5 @@
-import { checkInteger, checkOptions, toBytes, type Bytes } from "../base/checks.js";
+import { byteCount } from "../base/byte-count.js";
+import { checkInteger, checkOptions, type Bytes } from "../base/checks.js";
 import {
   drawBytes,
   InPlaceFraming,
@@ -54,9 +55,9 @@ class Varint extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, By
 
   /** @throws RangeError for a body whose length has more than `maxBytes` bytes */
   encode(body: Bytes | readonly Bytes[]): readonly Bytes[] {
-    const parts = partsOf(body).map((part) => toBytes("value", part));
+    const parts = partsOf(body);
     const header: number[] = [];
-    let length = parts.reduce((sum, part) => sum + part.length, 0);
+    let length = byteCount(parts);
     for (; length >= 128; length = Math.floor(length / 128)) header.push((length % 128) | 0x80);
     header.push(length);
     if (header.length <= this.#maxBytes) return [Buffer.from(header), ...parts];

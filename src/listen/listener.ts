@@ -1,6 +1,6 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { wrongType } from "../base/checks.js";
-import { surface } from "../base/uncaught.js";
+import { surfacing } from "../base/uncaught.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, isOurs, socketError } from "../base/errors.js";
@@ -287,20 +287,11 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
    */
   #adopt(transport: AcceptedTransport, info: AcceptInfo): (Adopted & { isTold: boolean }) | null {
     try {
-      const isTold = this.#hasDidAccept();
+      const isTold = surfacing(() => (this.#socket.delegate?.didAccept ?? null) !== null);
       return { ...this.#socket._adopt(transport, info), isTold };
     } catch (error) {
       this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
       return null;
-    }
-  }
-
-  #hasDidAccept(): boolean {
-    try {
-      return (this.#socket.delegate?.didAccept ?? null) !== null;
-    } catch (error) {
-      surface(error);
-      throw error;
     }
   }
 

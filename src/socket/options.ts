@@ -1,8 +1,8 @@
 import type { ReadableStream, WritableStream } from "node:stream/web";
-import { type Bytes, wrongType } from "../base/checks.js";
+import { type Bytes, checkFunction, wrongType } from "../base/checks.js";
 import type { Limits } from "../base/limits.js";
 import { type OptionNames, unknownName } from "../base/option-names.js";
-import { surface } from "../base/uncaught.js";
+import { surfacing } from "../base/uncaught.js";
 import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import { surfaceUnlessHeard } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
@@ -66,8 +66,8 @@ export const SOCKET_OPTIONS: OptionNames<SocketOptions<object, unknown>> = {
 };
 
 export function checkUserDataFor<F>(value: F | undefined): F | undefined {
-  if (value === undefined || typeof value === "function") return value;
-  throw wrongType("userDataFor", "a function", value);
+  checkFunction("userDataFor", value);
+  return value;
 }
 
 /** Calls the constructor of a class of the application, which may throw, for a connection that `listener` accepted. */
@@ -85,12 +85,7 @@ export function callUserDataFor<UserData>(
   userDataFor: ((info: AcceptInfo) => UserData) | undefined,
   info: AcceptInfo,
 ): UserData | undefined {
-  try {
-    return userDataFor?.(info);
-  } catch (error) {
-    surface(error);
-    throw error;
-  }
+  return userDataFor && surfacing(() => userDataFor(info));
 }
 
 export const MOVE_OPTIONS: OptionNames<MoveOptions> = { userData: true };

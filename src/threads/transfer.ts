@@ -8,6 +8,7 @@
 
 import type { Socket } from "node:net";
 import type { Address } from "../base/address.js";
+import { byteCount } from "../base/byte-count.js";
 import type { FullLimits } from "../base/limits.js";
 import { canTransfer, descriptorOf } from "../base/undocumented.js";
 import type { Connection } from "../connection/connection.js";
@@ -164,7 +165,7 @@ export function stateOf(
 
 /** Joins bytes in a new memory of exact size, because a transferred view brings all of its memory along. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  const all = new Uint8Array(byteCount(parts));
   let at = 0;
   for (const part of parts) {
     all.set(part, at);
