@@ -4,6 +4,8 @@
 // delay all other lookups, and the process cannot end before them. The threads here are detached, so nobody waits for
 // them when a lookup is given up or when the process ends.
 
+#pragma once
+
 #include <node_api.h>
 #include <uv.h>
 

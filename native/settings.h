@@ -1,6 +1,8 @@
 // Settings of descriptors that Node-API runtimes have no call for, or make too late. They are set by descriptor, so they
 // serve the sockets of the addon and those of the runtime alike.
 
+#pragma once
+
 #include <node_api.h>
 
 #include <netinet/in.h>

@@ -2,7 +2,8 @@
 // clone, and compiles the addon again if its sources have changed. Where nothing has changed this costs almost nothing.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 
 const LOCK = "package-lock.json";
 const INSTALLED = "node_modules/.package-lock.json";
@@ -16,6 +17,7 @@ if (!isInstalled) {
 }
 
 const ADDON = "native/build/Release/asyncsocket.node";
-const SOURCES = ["native/asyncsocket.cc", "native/lookup.h", "native/settings.h"];
-const isStale = existsSync(ADDON) && SOURCES.some((one) => statSync(ADDON).mtimeMs < statSync(one).mtimeMs);
+const sources = readdirSync("native").filter((name) => /\.(cc|h)$/.test(name));
+const isStale =
+  existsSync(ADDON) && sources.some((name) => statSync(ADDON).mtimeMs < statSync(join("native", name)).mtimeMs);
 if (isStale) spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });

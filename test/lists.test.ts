@@ -76,3 +76,14 @@ describe("every file is there that is named by", () => {
     );
   });
 });
+
+it("every source of the addon is published, and told of in docs/architecture.md", () => {
+  const { files } = json("package.json") as Manifest;
+  const page = readFileSync("docs/architecture.md", "utf8");
+  const sources = readdirSync("native").filter((name) => /\.(cc|h)$/.test(name));
+  assert.ok(sources.length > 0);
+  assert.deepEqual(
+    sources.filter((name) => !files.includes(`native/${name}`) || !page.includes(`| \`${name}\``)),
+    [],
+  );
+});

@@ -6,7 +6,7 @@ import { apart } from "../../base/apart.js";
 import { inWords, systemError } from "../../base/errno.js";
 import { surface } from "../../base/uncaught.js";
 
-/** The kinds of events, numbered as in asyncsocket.cc. */
+/** The kinds of events, numbered as in loop.h. */
 export const DATA = 0;
 export const END = 1;
 export const FAILED = 2;
@@ -16,7 +16,7 @@ export const ACCEPTED = 5;
 export const ACCEPT_FAILED = 6;
 const RECORD = 4;
 
-/** The settings of a socket, numbered as in asyncsocket.cc. */
+/** The settings of a socket, numbered as in properties.h. */
 export const NO_DELAY = 0;
 export const KEEP_ALIVE = 1;
 export const REFERENCED = 2;
