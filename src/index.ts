@@ -63,10 +63,10 @@ export {
   type PoolChooser,
   type PoolPolicy,
   type RunLoopEnd,
-  type RunLoopOptions,
   type RunLoopPoolOptions,
 } from "./threads/run-loop.js";
 export type { RunLoopState } from "./threads/loop.js";
+export type { RunLoopOptions } from "./threads/worker.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./base/clock.js";
 export type { Endpoint, ListenTarget, SocketSettings } from "./transport/options.js";

@@ -1,13 +1,13 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { wrongType } from "../base/checks.js";
 import { surfacing } from "../base/uncaught.js";
-import type { Clock, Timer } from "../base/clock.js";
+import type { Clock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, isOurs, socketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import { nobody, type RequestOwner, settle, SocketRequest } from "../base/request.js";
 import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
-import { endLate, warnIfUnheard } from "../connection/closing.js";
+import { warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
@@ -30,6 +30,7 @@ import type { AddressFilter, CheckedShutdown, ShutdownResult } from "./options.j
 import { PortListener } from "./port-listener.js";
 import { ProxyHeaderReader, type HeaderOwner } from "./proxy-header-reader.js";
 import type { ProxyHeader } from "./proxy-protocol.js";
+import { Shutdown, type ShutdownOwner } from "./shutdown.js";
 
 const NOTHING = Buffer.alloc(0);
 const NO_BYTES = { bytesRead: 0, bytesWritten: 0, unsentBytes: 0 };
@@ -52,7 +53,7 @@ export interface ListeningFace extends SocketFace {
  * The listener of a socket: it accepts connections, applies limits and filters, and knows the connections that it has
  * accepted.
  */
-export class Listener implements ListenerSink, HeaderOwner, RequestOwner, DispatcherOwner {
+export class Listener implements ListenerSink, HeaderOwner, RequestOwner, DispatcherOwner, ShutdownOwner {
   phase: "listening" | "closing" | "closed" = "listening";
   reason: CloseReason | null = null;
   transport: TransportListener | null = null;
@@ -79,7 +80,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   readonly #headerReaders = new Set<ProxyHeaderReader>();
   readonly #closeRequests: SocketRequest<CloseReason>[] = [];
   readonly #listenRequest: SocketRequest<unknown>;
-  #shutdown: { request: SocketRequest<ShutdownResult>; result: ShutdownResult; timer: Timer | null } | null = null;
+  #shutdown: Shutdown | null = null;
 
   constructor(
     socket: ListeningFace,
@@ -125,6 +126,16 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   /** The number of connections that are open, here or elsewhere, or whose PROXY header has not come yet. */
+  /** Whether the listener has closed, and so have all its connections. */
+  get isOver(): boolean {
+    return this.phase === "closed" && this.#connections.size + this.#elsewhere === 0;
+  }
+
+  /** The connections of this thread that have not been told closed. */
+  get connections(): Iterable<Connection> {
+    return this.#connections.keys();
+  }
+
   get #size(): number {
     return this.#connections.size + this.#headerReaders.size + this.#elsewhere;
   }
@@ -164,15 +175,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   /** Stops accepting, and closes the connections that are still open when the grace period is over. */
   shutdown({ graceMs, goodbye }: CheckedShutdown<SocketFace>): SocketRequest<ShutdownResult> {
     if (this.#shutdown !== null) throw badState("shutdown", "it was called already");
-    const request = new SocketRequest<ShutdownResult>("shutdown", undefined, nobody);
-    request._state = "current";
-    const result: ShutdownResult = { finished: 0, forced: 0 };
-    const timer = graceMs === Infinity ? null : this.#clock.setTimer(() => this.#force(), Math.max(1, graceMs), true);
-    this.#shutdown = { request, result, timer };
+    this.#shutdown = new Shutdown(this.#clock, this, graceMs);
     this.close();
     if (goodbye !== null) new Goodbyes(this.#clock, this.#live(), goodbye).start();
-    this.#clock.later(finishShutdown, this);
-    return request;
+    return this.#shutdown.request;
   }
 
   /** Replaces the TLS options for connections accepted from now on. */
@@ -278,7 +284,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   #follow(connection: Connection, moved: RemoteConnection): void {
     const to = connection.reason?.error === null ? connection.reason.movedTo : undefined;
     this.#dispatcher ??= sendingOf(to)?.dispatcher(this, undefined) ?? null;
-    this.#dispatcher?.follow(connection, moved, this.#graceIsOver);
+    this.#dispatcher?.follow(connection, moved, this.#shutdown?.isGraceOver === true);
   }
 
   /**
@@ -353,41 +359,18 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     const { moved } = connection;
     // The connection is on another thread now, but still counts as one of this listener's.
     if (moved !== null && moved.state !== "over") this.#follow(connection, moved);
-    else this.didEndOne(this.#forced.has(connection));
+    else this.#shutdown?.didEnd(connection);
   };
 
-  /** Called when a connection has closed, on this thread or on another one. */
   didEndOne(isForced: boolean): void {
-    if (this.#shutdown === null) return;
-    if (isForced) this.#shutdown.result.forced++;
-    else this.#shutdown.result.finished++;
-    this.finishShutdown();
-  }
-
-  // ------------------------------------------------------------------ closing
-
-  readonly #forced = new Set<Connection>();
-
-  #graceIsOver = false;
-
-  /** Connections that end by themselves before they are closed do not count as forced. */
-  #force(): void {
-    this.#graceIsOver = true;
-    for (const connection of this.#connections.keys()) endLate(connection, () => this.#forced.add(connection));
-    // Other threads may have reported connections that have ended while this thread was busy.
-    this.#clock.later(forceElsewhere, this);
+    this.#shutdown?.didEndOne(isForced);
   }
 
   forceElsewhere(): void {
     this.#dispatcher?.endAll();
   }
 
-  finishShutdown(): void {
-    const shutdown = this.#shutdown;
-    if (shutdown === null || this.#connections.size + this.#elsewhere > 0 || this.phase !== "closed") return;
-    if (shutdown.timer !== null) this.#clock.clearTimer(shutdown.timer);
-    if (shutdown.request._state === "current") settle(shutdown.request, "done", shutdown.result);
-  }
+  // ------------------------------------------------------------------ closing
 
   #closeFor(error: AsyncSocketError): void {
     this.#close({ by: "error", error, unread: NOTHING, ...NO_BYTES });
@@ -416,18 +399,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.backlog.end(reason.error);
     notify(this.#socket, "didDisconnect", reason);
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
-    this.finishShutdown();
+    this.#shutdown?.finish();
   }
 }
 
 function reportClosed(listener: Listener): void {
   listener.reportClosed();
-}
-
-function finishShutdown(listener: Listener): void {
-  listener.finishShutdown();
-}
-
-function forceElsewhere(listener: Listener): void {
-  listener.forceElsewhere();
 }

@@ -1,9 +1,7 @@
-import { isAbsolute } from "node:path";
-import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
-import { MessageChannel, type MessagePort, threadId, Worker, type WorkerOptions } from "node:worker_threads";
+import { type MessagePort, threadId, type Worker } from "node:worker_threads";
 import type { Address } from "../base/address.js";
-import { checkInteger, checkOneOf, checkOptions, checkString, wrongRange, wrongType } from "../base/checks.js";
+import { checkInteger, checkOneOf, checkOptions, wrongType } from "../base/checks.js";
 import { checkNames, type OptionNames } from "../base/option-names.js";
 import { realClock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
@@ -17,17 +15,12 @@ import { depart } from "./departure.js";
 import { LoopDispatcher } from "./dispatcher.js";
 import { inbox, type SocketHandler } from "./inbox.js";
 import { Link, type LinkOwner, type Sent, type Sender } from "./link.js";
-import type { Message, SharedOptions, SharedPortOwner, Start } from "./messages.js";
+import type { Message, SharedOptions, SharedPortOwner } from "./messages.js";
 import { Loop, type RunLoopState } from "./loop.js";
 import { type Chooser, type Policy, Pool } from "./pool.js";
 import type { PortableTLS } from "./portable-tls.js";
 import type { TransferHandle, TransferState } from "./transfer.js";
-
-/** The options of `RunLoop.spawn`: those of `new Worker` (`workerData`, `env`, `execArgv`, `resourceLimits` …). */
-export interface RunLoopOptions extends Omit<WorkerOptions, "eval"> {
-  /** The name of the loop and of its thread, for error messages and debuggers. @default "run loop N" */
-  name?: string | undefined;
-}
+import { checkModule, LOOP_OPTIONS, type RunLoopOptions, startWorker } from "./worker.js";
 
 /** The options of `RunLoop.pool`. */
 export interface RunLoopPoolOptions extends RunLoopOptions {
@@ -39,20 +32,6 @@ export interface RunLoopPoolOptions extends RunLoopOptions {
    */
   respawn?: boolean | undefined;
 }
-
-const LOOP_OPTIONS: OptionNames<RunLoopOptions> = {
-  name: true,
-  argv: true,
-  env: true,
-  workerData: true,
-  stdin: true,
-  stdout: true,
-  stderr: true,
-  execArgv: true,
-  resourceLimits: true,
-  transferList: true,
-  trackUnmanagedFds: true,
-};
 
 const POOL_OPTIONS: OptionNames<RunLoopPoolOptions> = { ...LOOP_OPTIONS, policy: true, respawn: true };
 
@@ -126,18 +105,9 @@ export class RunLoop extends Loop {
     const module = checkModule(moduleUrl);
     const given = checkOptions(options) ?? {};
     checkNames("options of RunLoop.spawn", given, LOOP_OPTIONS);
-    const { name = `run loop ${++spawned}`, transferList = [], ...rest } = given;
-    const workerData: unknown = rest.workerData;
-    const { port1, port2 } = new MessageChannel();
-    const start: Start = { name: checkString("name", name), port: port2, module, workerData };
-    const worker = new Worker(bootstrapUrl(), {
-      ...inherited(),
-      ...rest,
-      name,
-      workerData: start,
-      transferList: [...transferList, port2],
-    });
-    const loop = new RunLoop(name, worker.threadId, worker, port1, null);
+    const { name = `run loop ${++spawned}`, ...rest } = given;
+    const { worker, port } = startWorker(name, module, rest);
+    const loop = new RunLoop(name, worker.threadId, worker, port, null);
     await loop.#start(worker);
     return loop;
   }
@@ -416,33 +386,6 @@ export function enterRunLoop(name: string, port: MessagePort): () => void {
 function closedTooEarly(name: string): AsyncSocketError {
   const words = `The run loop ${JSON.stringify(name)} was closed before its module had run to its end`;
   return socketError("TRANSFER", "spawn", words);
-}
-
-/** Finds the bootstrap file. @throws TRANSFER in a CommonJS bundle, in which the location of this file is unknown */
-function bootstrapUrl(): URL {
-  const here = import.meta.url as string | undefined;
-  if (here !== undefined) return new URL("./bootstrap.js", here);
-  const words =
-    "A run loop cannot be started: asyncsocket is part of a CommonJS bundle, and its file for threads is not. Leave asyncsocket out of the bundle (esbuild: --external:asyncsocket), so that it is loaded from node_modules";
-  throw socketError("TRANSFER", "spawn", words);
-}
-
-/** The Node options to pass on to a worker: without `--eval` and similar ones, with which a worker refuses to start. */
-function inherited(): WorkerOptions {
-  const { execArgv } = process;
-  if (!execArgv.some((one) => one.startsWith("--input-type"))) return {};
-  const start = execArgv.findIndex((one) => ["-e", "--eval", "-p", "--print", "-pe"].includes(one));
-  const own = start < 0 ? execArgv : execArgv.slice(0, start);
-  return { execArgv: own.filter((one) => !one.startsWith("--input-type")) };
-}
-
-function checkModule(given: unknown): string {
-  const { href } = (given ?? {}) as Partial<URL>;
-  if (typeof href === "string") return href;
-  const text = checkString("moduleUrl", given);
-  if (isAbsolute(text)) return pathToFileURL(text).href;
-  if (URL.canParse(text)) return text;
-  throw wrongRange("moduleUrl", "an absolute URL, or an absolute path", text);
 }
 
 async function allOrNone(starts: readonly Promise<RunLoop>[]): Promise<RunLoop[]> {
