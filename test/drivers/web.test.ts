@@ -1,11 +1,10 @@
 /** ws and undici over our streams, against http.Server, and http.Server and ws over what our listeners accept. */
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { it, type TestContext } from "node:test";
-import { acceptOver, type Base, connectOver, describeDriver, driver, HOST, OURS } from "../support/drivers.js";
+import { acceptOver, type Base, connectOver, describeDriver, digest, driver, HOST, OURS } from "../support/drivers.js";
 import { pattern } from "../support/delegates.js";
 
 interface WebSocket extends EventEmitter {
@@ -31,10 +30,6 @@ interface Undici {
 
 const ws = await driver<WS>("ws");
 const undici = await driver<Undici>("undici");
-
-function digest(data: Buffer): string {
-  return `${data.length} ${createHash("sha256").update(data).digest("hex")}`;
-}
 
 /** Whose sockets are streams of ours. */
 const SIDES: readonly (readonly [string, (base: Base) => readonly [client: Base, server: Base]])[] = [

@@ -1,7 +1,9 @@
 /** Drivers of others, over the runtime's own sockets and over the streams of ours. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import net from "node:net";
+import tls from "node:tls";
 import { describe, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions } from "asyncsocket";
 import { NO_NATIVE } from "./availability.js";
@@ -30,6 +32,42 @@ export function describeDriver<Module>(name: string, module: Module | null, suit
 export type Base = "node:net" | "node" | "native";
 
 export const OURS: readonly Base[] = NO_NATIVE === false ? ["node", "native"] : ["node"];
+
+/** A stream for a driver that connects it. */
+export function idleStream(t: TestContext, base: Base): net.Socket {
+  if (base === "node:net") return Belongings.of(t).addRaw(new net.Socket());
+  const socket = Belongings.of(t).add(new AsyncSocket({ transport: base }));
+  return socket.toDuplex() as unknown as net.Socket;
+}
+
+/** Whom a client of TLS trusts, and by what name. */
+export interface Trust {
+  readonly ca: string;
+  readonly servername: string;
+}
+
+/** A stream that is being connected; with `trust` to a server that begins with TLS. */
+export function connectingStream(t: TestContext, base: Base, port: number, trust?: Trust): net.Socket {
+  const where = { host: HOST, port };
+  if (base !== "node:net") return idleStream(t, base).connect({ ...where, tls: trust } as net.SocketConnectOpts);
+  if (trust === undefined) return idleStream(t, base).connect(where);
+  return Belongings.of(t).addRaw(tls.connect({ ...where, ...trust }));
+}
+
+/** The code of an error, or else its message: by these drivers' errors are compared. */
+export async function failureOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+  }
+  return assert.fail("Expected it to fail");
+}
+
+/** What bytes are, in a few characters. */
+export function digest(data: Uint8Array): string {
+  return `${data.length} ${createHash("sha256").update(data).digest("hex")}`;
+}
 
 /** Lets whatever connects by `net.connect` get streams of ours, until the test is over or `restore` is called. */
 export function connectOver(

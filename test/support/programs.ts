@@ -2,11 +2,20 @@
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  chownSync,
+  constants,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import type { TestContext } from "node:test";
+import { after } from "node:test";
 
 const EXAMPLES = join(import.meta.dirname, "../../examples");
 /** A safety net, and no measure: nothing that the tests wait for takes seconds. */
@@ -14,8 +23,48 @@ const DEADLINE_MS = 60_000;
 /** After SIGTERM. */
 const GRACE_MS = 5_000;
 
+/** Debian keeps PostgreSQL's programs in a folder for each version. */
+const POSTGRESQL = "/usr/lib/postgresql";
+
 /** Server programs live in folders that the PATH of a user need not have. */
-const FOLDERS = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"];
+const FOLDERS = [
+  ...(process.env["PATH"] ?? "").split(delimiter),
+  "/usr/sbin",
+  "/usr/local/sbin",
+  "/opt/homebrew/bin",
+  ...namesIn(POSTGRESQL).map((version) => join(POSTGRESQL, version, "bin")),
+];
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** Who ends or removes what was made when it is over: a test, or a suite. */
+export interface Owner {
+  readonly after: (end: () => unknown) => void;
+}
+
+/** The suite that is being described, as the owner of what its tests share. The last that was made is ended first. */
+export function suiteAsOwner(): Owner {
+  const ends: (() => unknown)[] = [];
+  after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
+  return { after: (end) => void ends.push(end) };
+}
+
+/** Some servers refuse to run as root: they run as `nobody` where the tests do. */
+const NOBODY = 65_534;
+export const UNPRIVILEGED: Account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+
+interface Account {
+  readonly uid?: number;
+  readonly gid?: number;
+}
 
 /** Where it is installed. */
 export function findProgram(name: string): string | undefined {
@@ -53,9 +102,9 @@ export class Program {
   #stdout = "";
   #stderr = "";
 
-  constructor(t: TestContext, name: string, args: readonly string[]) {
+  constructor(t: Owner, name: string, args: readonly string[], account: Account = {}) {
     this.#name = [name, ...args].join(" ");
-    this.#child = spawn(findProgram(name) ?? name, args, { stdio: "pipe" });
+    this.#child = spawn(findProgram(name) ?? name, args, { stdio: "pipe", ...account });
     const { stdin, stdout, stderr } = this.#child;
     stdout.setEncoding("utf8").on("data", (text: string) => {
       this.#stdout += text;
@@ -75,7 +124,7 @@ export class Program {
   }
 
   /** An example. */
-  static example(t: TestContext, name: string, args: readonly string[] = []): Program {
+  static example(t: Owner, name: string, args: readonly string[] = []): Program {
     return new Program(t, process.execPath, [Program.pathOf(name), ...args]);
   }
 
@@ -105,12 +154,24 @@ export class Program {
   }
 
   /** Asks it to end, and makes it if it does not. */
-  async stop(): Promise<void> {
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     if (this.#isClosed) return;
-    this.#child.kill("SIGTERM");
-    const force = setTimeout(() => this.#child.kill("SIGKILL"), GRACE_MS);
+    this.#child.kill(signal);
+    const force = setTimeout(() => this.#killAll(), GRACE_MS);
     await this.#until(() => this.#isClosed, "end");
     clearTimeout(force);
+  }
+
+  /** Ends it at once, with all processes that it has started: their peers are told nothing. */
+  async kill(): Promise<void> {
+    this.#killAll();
+    await this.#until(() => this.#isClosed, "end");
+  }
+
+  #killAll(): void {
+    const { pid } = this.#child;
+    for (const one of pid === undefined ? [] : descendants(pid)) killOne(one);
+    this.#child.kill("SIGKILL");
   }
 
   async #until(isMet: () => boolean, what: string): Promise<void> {
@@ -127,13 +188,48 @@ export class Program {
   }
 }
 
-export function temporaryFolder(t: TestContext): string {
+/** The children of a process and theirs, where the system lists them. */
+function descendants(pid: number): number[] {
+  try {
+    const list = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+    const children = list === "" ? [] : list.split(" ").map(Number);
+    return children.flatMap((child) => [child, ...descendants(child)]);
+  } catch {
+    return [];
+  }
+}
+
+/** Ends a process that may have ended by itself. */
+export function killOne(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** A folder for a program that runs as `UNPRIVILEGED`. */
+export function unprivilegedFolder(t: Owner): string {
+  const folder = temporaryFolder(t);
+  if (UNPRIVILEGED.uid !== undefined) chownSync(folder, UNPRIVILEGED.uid, NOBODY);
+  return folder;
+}
+
+/** A file that such a program alone can read. @returns its path */
+export function unprivilegedFile(folder: string, name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text, { mode: 0o600 });
+  if (UNPRIVILEGED.uid !== undefined) chownSync(path, UNPRIVILEGED.uid, NOBODY);
+  return path;
+}
+
+export function temporaryFolder(t: Owner): string {
   const folder = mkdtempSync(join(tmpdir(), "asyncsocket-examples-"));
   t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");
   const { port } = probe.address() as AddressInfo;
