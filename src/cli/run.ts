@@ -1,0 +1,42 @@
+/** Chooses the command, and turns what it throws into words and an exit code. */
+
+import type { Command } from "./command.js";
+import { connect } from "./connect.js";
+import { EXIT, exitCodeOf, UsageError } from "./exit-code.js";
+import { commandHelp, generalHelp } from "./help.js";
+import { Report } from "./report.js";
+import type { Terminal } from "./terminal.js";
+
+const COMMANDS: Readonly<Record<string, Command>> = { connect };
+
+/** @returns the exit code */
+export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+  const [name = "", ...rest] = args;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (asksForHelp(args)) {
+    terminal.stdout.write(command === undefined ? generalHelp(COMMANDS) : commandHelp(name, command));
+    return EXIT.ok;
+  }
+  try {
+    if (command === undefined) throw new UsageError(unknownCommand(name));
+    return await command.run(rest, terminal);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    // Of wrong arguments is told on stderr, where people look.
+    const isWrongUse = error instanceof UsageError;
+    new Report(terminal, { json: !isWrongUse && rest.includes("--json") }).didFail(error);
+    if (isWrongUse) terminal.stderr.write(`Try: asyncsocket ${command === undefined ? "" : `${name} `}--help\n`);
+    return exitCodeOf(error);
+  }
+}
+
+/** What stands behind `--` is no option. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  const options = end === -1 ? args : args.slice(0, end);
+  return args.length === 0 || args[0] === "help" || options.includes("--help") || options.includes("-h");
+}
+
+function unknownCommand(name: string): string {
+  return `Expected a command out of ${Object.keys(COMMANDS).join(", ")}, got "${name}"`;
+}
