@@ -12,6 +12,8 @@ export interface DelimiterSet {
   /** The lengths of the longest and of the shortest delimiter. */
   readonly longest: number;
   readonly shortest: number;
+  /** The only delimiter, if that is a single byte, which is the fastest to look for; else -1. */
+  readonly byte: number;
 }
 
 export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
@@ -22,7 +24,9 @@ export function delimiterSet(sequences: readonly Buffer[]): DelimiterSet {
     longest = Math.max(longest, length);
     shortest = Math.min(shortest, length);
   }
-  return { delimiters, longest, shortest };
+  const [only] = delimiters;
+  const byte = only !== undefined && delimiters.length === 1 && longest === 1 ? only.first : -1;
+  return { delimiters, longest, shortest, byte };
 }
 
 /** After so many bytes that equal the first byte of a delimiter but start no match, the native search takes over. */
@@ -40,7 +44,11 @@ const FIRST_STEP = 256;
  * @returns the index behind the delimiter, or -1
  */
 export function findEnd(block: Buffer, from: number, end: number, set: DelimiterSet): number {
-  const { delimiters } = set;
+  const { delimiters, byte } = set;
+  if (byte !== -1) {
+    const at = findByte(block, from, end, byte);
+    return at === -1 ? -1 : at + 1;
+  }
   const only = delimiters.length === 1 ? delimiters[0] : undefined;
   if (only !== undefined) return findOne(block, from, end, only);
   // The steps keep a delimiter that never comes from being sought in all bytes again for each message that is found.
@@ -61,7 +69,6 @@ function findOne(block: Buffer, from: number, end: number, delimiter: Delimiter)
   const { bytes, first } = delimiter;
   const last = end - bytes.length;
   let at = findByte(block, from, last + 1, first);
-  if (bytes.length === 1) return at === -1 ? -1 : at + 1;
   for (let falseStarts = 0; at !== -1; falseStarts++) {
     if (matches(block, at, bytes)) return at + bytes.length;
     if (falseStarts === FALSE_STARTS) return findNatively(block, at + 1, end, bytes);

@@ -50,6 +50,8 @@ export interface BytesInPlace {
 export interface UnreadBytes extends BytesInPlace {
   /** Gives bytes to the user, who may keep and change them. They count as unread until they are dropped. */
   give(offset: number, count: number): Buffer;
+  /** Returns bytes as text. */
+  text(encoding: BufferEncoding, offset: number, count: number): string;
   /** Returns a copy of the first bytes. */
   copyOut(count: number): Buffer;
   /** Copies bytes into the caller's memory. */
@@ -116,8 +118,7 @@ export abstract class InPlaceFraming<T> implements Framing<T> {
 /** Makes what `target` names, from the bytes at `offset`. */
 export function drawBytes(bytes: UnreadBytes, offset: number, count: number, target: Target): Buffer | string {
   if (target === null) return bytes.give(offset, count);
-  const from = bytes.start + offset;
-  if (typeof target === "string") return bytes.block.toString(target, from, from + count);
+  if (typeof target === "string") return bytes.text(target, offset, count);
   if (target.length < count) throw new RangeError("the memory given as into was transferred or resized");
   bytes.copyTo(target, count, offset);
   return Buffer.from(target.buffer, target.byteOffset, count);

@@ -45,8 +45,8 @@ class Line extends InPlaceFraming<string> implements MessageFraming<string> {
     return end === -1 ? UNKNOWN : end - start;
   }
 
-  override draw({ block, start }: UnreadBytes, count: number): string {
-    return block.toString(this.#encoding, start, start + endOfLine(block, start, count));
+  override draw(bytes: UnreadBytes, count: number): string {
+    return bytes.text(this.#encoding, 0, endOfLine(bytes.block, bytes.start, count));
   }
 
   override textBytes(bytes: UnreadBytes, count: number): Buffer {

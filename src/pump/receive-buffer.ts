@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { markAsUntransferable } from "node:worker_threads";
 import type { UnreadBytes } from "../framing/framing.js";
 
@@ -7,6 +8,8 @@ const SMALL = 8192;
 const SHARE = 16;
 const LARGE = 65_536;
 const EMPTY = Buffer.alloc(0);
+/** Encodings in which an ASCII character is one byte, and always the same one. */
+const ASCII_BASED: readonly BufferEncoding[] = ["utf8", "utf-8", "latin1", "binary", "ascii"];
 
 type BufferConstructor = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
 
@@ -37,8 +40,15 @@ export class ReceiveBuffer implements UnreadBytes {
   /** The memory of a shared block and the block's offset there. Reading a field is cheaper than asking the block. */
   #memory: ArrayBufferLike | null = null;
   #base = 0;
+  /** Whether the user may have a part of the block, which must then never be overwritten. */
+  #isGiven = false;
   start = 0;
   end = 0;
+  /** What the bytes of the block from `textStart` to `textEnd` are in this encoding, if all of them are ASCII. */
+  #text = "";
+  #textEncoding: BufferEncoding | null = null;
+  #textStart = 0;
+  #textEnd = 0;
   #chunk: Buffer = EMPTY;
   #chunkStart = 0;
   #chunkEnd = 0;
@@ -72,7 +82,8 @@ export class ReceiveBuffer implements UnreadBytes {
 
   /** Replaces a large block that is mostly used up by a small one. Called when no read can go on for now. */
   trim(): void {
-    if (this.block.length > SMALL && this.ready * 4 < this.block.length && this.#chunkStart === this.#chunkEnd) {
+    if (this.ready === 0 && this.block !== EMPTY && this.#chunkStart === this.#chunkEnd) this.#replace(EMPTY);
+    else if (this.block.length > SMALL && this.ready * 4 < this.block.length && this.#chunkStart === this.#chunkEnd) {
       this.#move(this.ready);
     }
   }
@@ -92,11 +103,16 @@ export class ReceiveBuffer implements UnreadBytes {
   }
 
   #append(count: number, wanted: number): void {
-    const need = this.ready + count;
-    if (this.end + count > this.block.length) {
+    const { ready } = this;
+    const need = ready + count;
+    if (this.end + count > this.block.length && !this.#isGiven && this.start >= ready && need <= this.block.length) {
+      // Nobody has seen the bytes before these. As many as are moved were read, so the cost of copying stays linear.
+      copy(this.block, this.start, this.block, 0, ready);
+      this.#begin(ready);
+    } else if (this.end + count > this.block.length) {
       // Doubling keeps the cost of copying linear. Only a wanted length close to what is there is allocated at once, so
       // a large length that the peer merely announces costs no memory.
-      const doubled = count >= this.ready ? need : need * 2;
+      const doubled = count >= ready ? need : need * 2;
       this.#move(wanted >= need && wanted <= need * 4 ? wanted : doubled);
     }
     copy(this.#chunk, this.#chunkStart, this.block, this.end, count);
@@ -108,10 +124,23 @@ export class ReceiveBuffer implements UnreadBytes {
     const target = allocate(capacity);
     const { ready } = this;
     copy(this.block, this.start, target, 0, ready);
-    this.block = target;
+    this.#replace(target);
+    this.#begin(ready);
+  }
+
+  #replace(block: Buffer): void {
+    this.block = block;
     this.#memory = null;
+    this.#isGiven = false;
+  }
+
+  /** The unread bytes are the first of the block now. */
+  #begin(ready: number): void {
     this.start = 0;
     this.end = ready;
+    this.#text = "";
+    this.#textEncoding = null;
+    this.#textStart = this.#textEnd = 0;
   }
 
   /**
@@ -122,6 +151,7 @@ export class ReceiveBuffer implements UnreadBytes {
     const { block } = this;
     const from = this.start + offset;
     this.#lastTaken = count;
+    this.#isGiven = true;
     if (count === block.length) return block;
     if (block.length <= SMALL || count * SHARE >= block.length) return this.#share(from, count);
     const data = allocate(count);
@@ -137,6 +167,32 @@ export class ReceiveBuffer implements UnreadBytes {
     }
     if (View === null) return this.block.subarray(start, start + count);
     return new View(this.#memory, this.#base + start, count);
+  }
+
+  /**
+   * Returns bytes of the window as text.
+   *
+   * Many short texts in a row, such as lines, are parts of one: decoding takes much longer than cutting does. They keep
+   * it alive, as messages keep their block.
+   */
+  text(encoding: BufferEncoding, offset: number, count: number): string {
+    const from = this.start + offset;
+    const to = from + count;
+    if (to > this.#textEnd) this.#decode(from, count, encoding);
+    const start = this.#textStart;
+    if (encoding !== this.#textEncoding || from < start) return this.block.toString(encoding, from, to);
+    return this.#text.slice(from - start, to - start);
+  }
+
+  /** Decodes ahead, unless what is asked for is most of what is there. */
+  #decode(from: number, count: number, encoding: BufferEncoding): void {
+    const end = Math.min(this.end, from + SMALL);
+    const isWorthIt = end - from >= 2 * count && ASCII_BASED.includes(encoding);
+    const isText = isWorthIt && isAscii(this.block.subarray(from, end));
+    this.#text = isText ? this.block.toString("latin1", from, end) : "";
+    this.#textEncoding = isText ? encoding : null;
+    this.#textStart = from;
+    this.#textEnd = isWorthIt ? end : from + count;
   }
 
   /** Returns a copy of the first bytes, which stay unread. */
@@ -160,11 +216,10 @@ export class ReceiveBuffer implements UnreadBytes {
     const inWindow = Math.min(count, this.ready);
     this.start += inWindow;
     this.#chunkStart += count - inWindow;
-    if (this.start === this.end) {
-      this.block = EMPTY;
-      this.#memory = null;
-      this.start = this.end = 0;
-    }
+    if (this.start < this.end) return;
+    // A block that nobody has seen takes the rest of the chunk.
+    if (this.#isGiven || this.#chunkStart === this.#chunkEnd) this.#replace(EMPTY);
+    this.#begin(0);
   }
 }
 
