@@ -44,10 +44,7 @@ export class BusyPeer {
   /** Listening. It reads nothing until it is told to. */
   static async start(t: TestContext): Promise<BusyPeer> {
     const flag = new SharedArrayBuffer(4);
-    const worker = new Worker(CODE, { eval: true, workerData: { flag } });
-    // Before the belongings are closed: a close waits for the FIN of this peer, which sends none by itself.
-    t.after(() => worker.terminate());
-    Belongings.of(t);
+    const worker = Belongings.of(t).addWorker(new Worker(CODE, { eval: true, workerData: { flag } }));
     const [port] = (await once(worker, "message")) as [number];
     return new BusyPeer(worker, port, new Int32Array(flag));
   }

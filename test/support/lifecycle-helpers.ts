@@ -5,6 +5,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
+import type { Worker } from "node:worker_threads";
 import {
   AsyncSocket,
   type AsyncSocketOptions,
@@ -25,12 +26,15 @@ export class Belongings {
   readonly #sockets: AsyncSocket[] = [];
   readonly #raw: (Socket | Server)[] = [];
   readonly #children: Child[] = [];
+  readonly #workers: Worker[] = [];
 
   private constructor(t: TestContext) {
     // Nothing in memory keeps the process alive, and a test that waits in vain is to fail by its timeout.
     const alive = setTimeout(() => undefined, 2 * SAFETY.timeout);
     t.after(async () => {
       clearTimeout(alive);
+      // Peers on threads end first: a close waits for the FIN of a peer, and some send none by themselves.
+      await Promise.all(this.#workers.map((worker) => worker.terminate()));
       for (const socket of this.#sockets) assertInvariants(socket);
       await Promise.all(this.#sockets.map((socket) => socket.disconnect()));
       for (const socket of this.#sockets) assertInvariants(socket);
@@ -53,6 +57,11 @@ export class Belongings {
   addChild(child: Child): Child {
     this.#children.push(child);
     return child;
+  }
+
+  addWorker(worker: Worker): Worker {
+    this.#workers.push(worker);
+    return worker;
   }
 
   add<T extends AsyncSocket>(socket: T): T {
