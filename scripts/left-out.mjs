@@ -1,5 +1,5 @@
 // This lists what is known not to work on Bun and Deno; docs/runtimes.md explains it. Everything else of the suite has to pass
-// there. `kinds` are transports that the conformance tests leave out, or "uncaught exceptions", whose tests are skipped. `files` are
+// there, but for what need not run again. `kinds` are transports that the conformance tests leave out, or "uncaught exceptions", whose tests are skipped. `files` are
 // parts of the names of files that are not run. `tests` are parts of "file: suite > test": these tests are run, may fail, and are
 // counted.
 
@@ -229,6 +229,34 @@ const CANNOT_HAVE = {
   ],
 };
 
+/** What need not run again, so that all runtimes have their turn within the time that there is. */
+const NEED_NOT_RUN = {
+  everywhere: [
+    {
+      reason: "it looks at files of the project, and needs to run once",
+      files: ["architecture.test", "docs.test", "lists.test", "package.test", "types.test"],
+    },
+  ],
+  "node-24": [
+    {
+      reason: "what Node 22 and Node 26 both pass is not tried again in between, unless it is about connections",
+      files: [
+        "examples/",
+        "framing/",
+        "fuzz/",
+        "memory/",
+        "programs/",
+        "drivers/",
+        "pump/",
+        "simulation/",
+        "soak/",
+        "conformance/exact-progress",
+        "conformance/reads-memory",
+      ],
+    },
+  ],
+};
+
 /** The names of the transports left out, with reasons, in the form that the tests take from the environment. */
 export function kindsLeftOut(runtime) {
   const rows = CANNOT_HAVE[runtime] ?? [];
@@ -237,7 +265,7 @@ export function kindsLeftOut(runtime) {
 
 /** Why a file is left out; undefined if it is not. */
 export function whyLeftOut(runtime, file) {
-  const rows = CANNOT_HAVE[runtime] ?? [];
+  const rows = [...(NEED_NOT_RUN[runtime] ?? []), ...NEED_NOT_RUN.everywhere, ...(CANNOT_HAVE[runtime] ?? [])];
   return rows.find(({ files = [] }) => files.some((part) => file.includes(part)))?.reason;
 }
 
@@ -249,6 +277,6 @@ export function whyFails(runtime, test) {
 
 /** The parts of file names in all the lists. `test/lists.test.ts` checks that a file exists for each. */
 export function filesNamed() {
-  const rows = Object.values(CANNOT_HAVE).flat();
+  const rows = [...Object.values(CANNOT_HAVE), ...Object.values(NEED_NOT_RUN)].flat();
   return rows.flatMap(({ files = [], tests = [] }) => [...files, ...tests.map((test) => test.split(": ", 1)[0])]);
 }
