@@ -1,47 +1,55 @@
-// Run by `npm install`: compiles the native transport where there is a compiler, and says in one line what came of it.
-// It never fails: without the addon all works on `node:net`, only slower.
+// `node node_modules/asyncsocket/native/install.mjs` compiles the native transport, for platforms that it is not prebuilt for, and
+// says in one line what came of it. --seconds N limits the time of each step (300). Nothing runs this by itself in the package of
+// a user; in a clone of the project `npm start` and `npm test` do.
 
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compile, folder, headers } from "./compile.mjs";
 
-const folder = dirname(fileURLToPath(import.meta.url));
-const prebuilt = join(folder, "prebuilds", `${process.platform}-${process.arch}.node`);
-const built = join(folder, "build", "Release", "asyncsocket.node");
+const { values } = parseArgs({ options: { seconds: { type: "string", default: "300" } } });
+const timeoutMs = Number(values.seconds) * 1000;
+if (!(timeoutMs > 0)) throw new RangeError(`Expected --seconds to be a number above 0, got ${values.seconds}`);
 
-function loads(file) {
+const output = join(folder, "build", "Release", "asyncsocket.node");
+const partial = join(dirname(output), `building-${process.pid}.node`);
+
+function problemOfLoading(file) {
   try {
-    return typeof createRequire(import.meta.url)(file).open === "function";
-  } catch {
-    return false;
+    return typeof createRequire(import.meta.url)(file).open === "function" ? null : "what was built is no addon";
+  } catch (error) {
+    return `what was built does not load: ${error.message}`;
   }
 }
 
-/** Node's own headers where they are installed with it; else node-gyp fetches them. */
-function headers() {
-  const prefix = dirname(dirname(process.execPath));
-  return existsSync(join(prefix, "include", "node", "node_api.h")) ? [`--nodedir=${prefix}`] : [];
+/** node-gyp, which npm brings along, fetches the headers of a Node that was installed without them. */
+function fetchHeaders() {
+  const npm = join(dirname(dirname(process.execPath)), "lib", "node_modules", "npm");
+  const places = [process.env.npm_config_node_gyp ?? "", join(npm, "node_modules", "node-gyp", "bin", "node-gyp.js")];
+  const gyp = places.find((place) => existsSync(place));
+  if (gyp !== undefined) spawnSync(process.execPath, [gyp, "install"], { stdio: "ignore", timeout: timeoutMs });
 }
 
-function compile() {
-  const gyp = process.env.npm_config_node_gyp;
-  if (gyp === undefined || !existsSync(gyp)) return "node-gyp is not there; npm brings it along";
-  const args = [gyp, "rebuild", "--directory", folder, ...headers()];
-  const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  if (status === 0 && loads(built)) return null;
-  const lines = (stderr ?? "").split("\n");
-  const line = lines.find((one) => /error:|ERR! (stack|find)/.test(one)) ?? "it does not load";
-  return line.replace(/^.*ERR! (stack )?/, "").trim();
+function build() {
+  if (headers() === undefined) fetchHeaders();
+  mkdirSync(dirname(output), { recursive: true });
+  // A file of its own is renamed at the end: other processes may have the old one loaded.
+  const problem = compile([process.env.CXX ?? "c++"], partial, { timeoutMs }) ?? problemOfLoading(partial);
+  if (problem === null) renameSync(partial, output);
+  else rmSync(partial, { force: true });
+  return problem;
 }
 
 function outcome() {
-  if (process.env.ASYNCSOCKET_NATIVE === "0") return "not built: ASYNCSOCKET_NATIVE=0";
-  if (!["linux", "darwin"].includes(process.platform)) return `not built: there is none for ${process.platform}`;
-  if (loads(prebuilt)) return "prebuilt";
-  const problem = compile();
-  return problem === null ? "compiled" : `not built, node:net does its work: ${problem}`;
+  if (process.env.ASYNCSOCKET_NATIVE === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
+  if (!["linux", "darwin"].includes(process.platform)) return `there is none for ${process.platform}`;
+  return build();
 }
 
-console.log(`asyncsocket: native transport ${outcome()}`);
+const problem = outcome();
+console.log(
+  `asyncsocket: native transport ${problem === null ? "built" : `not built, node:net does its work: ${problem}`}`,
+);
+process.exitCode = problem === null ? 0 : 1;

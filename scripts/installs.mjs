@@ -1,111 +1,154 @@
-// `npm run test:install` installs the package, as npm packs it, into empty folders: with a compiler, without one, with
-// ASYNCSOCKET_NATIVE=0, and with a prebuilt addon; on this Node, and on the versions given. It fails where an installation does
-// not come to the expected transport.
+// `npm run test:install` installs the package as it is published, with its addon prebuilt for this platform, from a registry on
+// loopback into empty folders: by several installers, whose install scripts are off. Then, with the registry gone, it runs a
+// program there: on this Node, and for one of the installations on the versions given. Without the platform's package the program
+// has to work too, and to say what to do; what it says to do is done then.
 
-import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { packageOf, thisPlatform } from "#dist/transport/native/platforms.js";
+import { commandOf, fetchInstallers, INSTALLERS } from "./installers.mjs";
+import { serve } from "./local-registry.mjs";
+import { packAll, prebuiltAddons } from "./packages.mjs";
 import { programOf } from "./runtime-programs.mjs";
 
-const SYSTEM = ["/usr/local/bin", "/usr/bin", "/bin"];
-/** The programs that npm needs to run a script. */
-const BARE = ["sh", "env", "uname", "dirname", "sed"];
+const BUILT = "native/build/Release/asyncsocket.node";
+/** Installers wait more than they work, and a small machine has two cores. */
+const AT_ONCE = 3;
 
 const PROGRAM = `
-import { AsyncSocket } from "asyncsocket";
-const listener = new AsyncSocket({ transport: process.argv[2] });
+import { AsyncSocket, nativeStatus } from "asyncsocket";
+const transport = process.argv[2];
+const { available, reason } = nativeStatus();
+console.log(available ? "native is available" : reason);
+const listener = new AsyncSocket({ transport });
 await listener.listen({ port: 0, host: "127.0.0.1" });
-const client = await AsyncSocket.connect({ host: "127.0.0.1", port: listener.local.port, transport: process.argv[2] });
+const client = await AsyncSocket.connect({ host: "127.0.0.1", port: listener.local.port, transport });
 client.write("it works\\n");
 const { value } = await listener.connections().next();
 console.log(await value.readLine());
 for (const socket of [client, value, listener]) socket.disconnect();
 `;
 
-const CASES = [
-  { name: "with a compiler", says: /native transport compiled/, isNative: true },
-  { name: "without a compiler", says: /not built, node:net does its work/, isNative: false, bare: true },
-  { name: "with ASYNCSOCKET_NATIVE=0", says: /not built: ASYNCSOCKET_NATIVE=0/, isNative: false, env: "0" },
-  {
-    name: "without a compiler, prebuilt",
-    says: /native transport prebuilt/,
-    isNative: true,
-    bare: true,
-    prebuilt: true,
-  },
-];
+let failed = 0;
 
-function run(command, args, options) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", ...options });
-  return { isRight: status === 0, output: `${stdout ?? ""}${stderr ?? ""}${error?.message ?? ""}` };
+/** @returns what the command printed; throws that where it fails */
+function run([command, ...args], cwd, env = {}) {
+  return new Promise((done, fail) => {
+    // What npm has told this process about itself must not reach the installers.
+    const own = Object.entries(process.env).filter(([name]) => !/^(npm_|ASYNCSOCKET_)/i.test(name));
+    const options = { cwd, env: { ...Object.fromEntries(own), CI: "1", ...env }, stdio: ["ignore", "pipe", "pipe"] };
+    const child = spawn(command, args, options);
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
+    child.on("error", fail);
+    child.on("close", (status) =>
+      status === 0 ? done(output) : fail(new Error(`${command} ${args.join(" ")}\n${output}`)),
+    );
+  });
 }
 
-function must(result) {
-  if (!result.isRight) throw new Error(result.output);
-  return result.output;
+async function check(name, task) {
+  const from = performance.now();
+  const problem = await task().then(
+    () => null,
+    (error) => error.message,
+  );
+  if (problem !== null) failed++;
+  const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  console.log(
+    `${problem === null ? "ok    " : "FAILED"} ${name} (${seconds} s)${problem === null ? "" : `: ${problem}`}`,
+  );
 }
 
-/** Packs a copy of the package, so that no prebuilt addon stays in this folder. */
-function pack(folder, prebuilt) {
-  const copy = join(folder, prebuilt ? "with" : "without");
-  for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "dist", "src", "native"]) {
-    cpSync(name, join(copy, name), { recursive: true });
+/** Runs the program in an installation. @returns what it printed, which must have this in it */
+async function works(
+  folder,
+  { node = process.execPath, runs = [], transport = "native", says = "native is available", env },
+) {
+  const output = await run([node, ...runs, "program.mjs", transport], folder, env);
+  for (const words of [says, "it works"]) {
+    if (!output.includes(words)) throw new Error(`the program was expected to say "${words}": ${output}`);
   }
-  rmSync(join(copy, "native", "prebuilds"), { recursive: true, force: true });
-  if (prebuilt) must(run(process.execPath, ["native/prebuild.mjs"], { cwd: copy }));
-  const packed = must(run("npm", ["pack", "--ignore-scripts", "--silent"], { cwd: copy }));
-  return join(copy, packed.trim().split("\n").at(-1));
 }
 
-/** Makes a folder of programs that has this Node, and no compiler. */
-function bareFolder(folder, node) {
+function emptyFolder(parent, name, version, files = {}) {
+  const folder = join(parent, name.replace(/\W+/g, "-"));
   mkdirSync(folder);
-  symlinkSync(node, join(folder, "node"));
-  for (const name of BARE) symlinkSync(must(run("which", [name])).trim(), join(folder, name));
+  const manifest = { name: "user", type: "module", private: true, dependencies: { asyncsocket: version } };
+  const all = { "package.json": JSON.stringify(manifest), "program.mjs": PROGRAM, ...files };
+  for (const [file, content] of Object.entries(all)) writeFileSync(join(folder, file), content);
   return folder;
 }
 
-/** @returns what is wrong, or null */
-function problemOf(node, npm, { says, isNative, bare, env, prebuilt }, folder, packages) {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder);
-  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
-  writeFileSync(join(folder, "program.mjs"), PROGRAM);
-  const programs = bare ? [bareFolder(join(folder, "bin"), node)] : [dirname(node), ...SYSTEM];
-  const PATH = programs.join(delimiter);
-  const environment = { ...process.env, PATH, ...(env === undefined ? {} : { ASYNCSOCKET_NATIVE: env }) };
-  const options = { cwd: folder, env: environment };
-  const tarball = prebuilt ? packages.prebuilt : packages.plain;
-  const installed = run(node, [npm, "install", "--foreground-scripts", "--no-audit", "--no-fund", tarball], options);
-  if (!installed.isRight || !says.test(installed.output)) return `npm install said: ${installed.output}`;
-  const auto = run(node, ["program.mjs", "auto"], options);
-  if (!auto.output.includes("it works")) return `transport "auto": ${auto.output}`;
-  const native = run(node, ["program.mjs", "native"], options);
-  if (native.output.includes("it works") === isNative) return null;
-  return `transport "native" was expected to be ${isNative ? "there" : "missing"}: ${native.output}`;
+/** Takes from the queue until it is empty, so many at once. */
+async function inParallel(queue, task) {
+  const waiting = [...queue];
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await task(next);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/** @returns the folder of each installation that succeeded, by its name */
+async function installAll(parent, version, url) {
+  const installed = new Map();
+  const without = { ...INSTALLERS[0], name: "npm 10 without optional dependencies", more: ["--omit=optional"] };
+  await inParallel([...INSTALLERS, without], async (installer) => {
+    const place = { url, cache: join(parent, `cache of ${installer.name.split(",")[0]}`) };
+    const folder = emptyFolder(parent, installer.name, version, installer.files?.(place));
+    await check(`install: ${installer.name}`, async () => {
+      await run([...commandOf(installer, place), ...(installer.more ?? [])], folder, { npm_config_registry: url });
+      installed.set(installer.name, { folder, runs: installer.runs });
+    });
+  });
+  return installed;
+}
+
+async function runAll(installed, versions) {
+  await inParallel(INSTALLERS, async ({ name }) => {
+    const { folder, runs } = installed.get(name) ?? {};
+    if (folder !== undefined) await check(`native: ${name}`, () => works(folder, { runs }));
+  });
+  const { folder } = installed.get("npm 11") ?? {};
+  if (folder === undefined) return;
+  for (const version of versions) {
+    await check(`native: Node ${version}`, () => works(folder, { node: resolve(programOf(`node-${version}`)) }));
+  }
+  const off = { says: "ASYNCSOCKET_NATIVE=0 turns it off", transport: "auto", env: { ASYNCSOCKET_NATIVE: "0" } };
+  await check("ASYNCSOCKET_NATIVE=0", () => works(folder, off));
+}
+
+async function runWithout({ folder }, name) {
+  const says = `the package ${name} is not installed`;
+  await check("without the platform's package", () => works(folder, { says, transport: "auto" }));
+  await check("built from source", async () => {
+    await run([process.execPath, "node_modules/asyncsocket/native/install.mjs"], folder);
+    await works(folder, {});
+  });
 }
 
 const { positionals } = parseArgs({ allowPositionals: true });
+const platform = thisPlatform();
+if (process.platform !== "linux" || platform === undefined || !existsSync(BUILT)) {
+  console.error("SKIPPED: this takes Linux, and the addon, which is built where there is a C++ compiler");
+  process.exit(0);
+}
+// npm run addons makes the real ones; without them the one of this machine stands in.
+const addons = new Map([[platform.name, BUILT], ...prebuiltAddons()]);
 const folder = mkdtempSync(join(tmpdir(), "asyncsocket-install-"));
-const npm = must(run("npm", ["root", "--global", "--silent"])).trim();
-const cli = join(npm, "npm", "bin", "npm-cli.js");
-let failed = 0;
 try {
-  const packages = { plain: pack(folder, false), prebuilt: pack(folder, true) };
-  for (const version of ["", ...positionals]) {
-    const node = version === "" ? process.execPath : resolve(programOf(`node-${version}`));
-    for (const one of CASES) {
-      const problem = problemOf(node, cli, one, join(folder, "install"), packages);
-      const release = run(node, ["--version"]).output.trim();
-      console.log(
-        `${problem === null ? "ok    " : "FAILED"} ${release} ${one.name}${problem === null ? "" : `: ${problem}`}`,
-      );
-      if (problem !== null) failed++;
-    }
-  }
+  fetchInstallers();
+  const packages = packAll(addons, join(folder, "packages"));
+  const registry = await serve(packages);
+  const installed = await installAll(folder, packages[0].manifest.version, registry.url);
+  await registry.close();
+  await runAll(installed, positionals);
+  const without = installed.get("npm 10 without optional dependencies");
+  if (without !== undefined) await runWithout(without, packageOf(platform));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-process.exit(failed === 0 ? 0 : 1);
+process.exitCode = failed === 0 ? 0 : 1;

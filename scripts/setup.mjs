@@ -1,5 +1,5 @@
 // Installs the npm packages if they are missing or older than the lock file, so that `npm start` and `npm test` work on a fresh
-// clone, and compiles the addon again if its sources have changed. Where nothing has changed this costs almost nothing.
+// clone, and compiles the addon if its sources have changed. Where nothing has changed this costs almost nothing.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -18,6 +18,8 @@ if (!isInstalled) {
 
 const ADDON = "native/build/Release/asyncsocket.node";
 const sources = readdirSync("native").filter((name) => /\.(cc|h)$/.test(name));
-const isStale =
-  existsSync(ADDON) && sources.some((name) => statSync(ADDON).mtimeMs < statSync(join("native", name)).mtimeMs);
-if (isStale) spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });
+const builtAt = existsSync(ADDON) ? statSync(ADDON).mtimeMs : 0;
+const isStale = sources.some((name) => builtAt < statSync(join("native", name)).mtimeMs);
+if (isStale && process.env.ASYNCSOCKET_NATIVE !== "0") {
+  spawnSync(process.execPath, ["native/install.mjs"], { stdio: "inherit" });
+}

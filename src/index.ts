@@ -48,7 +48,7 @@ export type {
 } from "./socket/read-options.js";
 export type { FrameWriteOptions, LineWriteOptions } from "./socket/write-options.js";
 export type { Limits } from "./base/limits.js";
-export type { TransportChoice } from "./transport/choose.js";
+export { nativeStatus, type NativeStatus, type TransportChoice } from "./transport/choose.js";
 export type { PeerCredentials, TcpInfo } from "./transport/kernel-facts.js";
 export type { KeepAliveOptions, KernelOptions, KernelSettings } from "./transport/kernel-settings.js";
 export type { TcpOptions } from "./transport/options.js";

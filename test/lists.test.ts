@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { describe, it } from "node:test";
+import { packageOf, PLATFORMS } from "#dist/transport/native/platforms.js";
 
 interface LeftOut {
   readonly filesNamed: () => string[];
@@ -18,8 +19,15 @@ interface Manifest {
   readonly files: readonly string[];
 }
 
-/** Made by a build for other systems, or by TypeScript, and so not always there. */
-const MADE = ["native/prebuilds", "dist/*.tsbuildinfo"];
+interface Packages {
+  readonly publishedManifest: () => {
+    readonly version: string;
+    readonly optionalDependencies: Readonly<Record<string, string>>;
+  };
+}
+
+/** Made by TypeScript, and so not always there. */
+const MADE = ["dist/*.tsbuildinfo"];
 
 function json(file: string): unknown {
   return JSON.parse(readFileSync(file, "utf8"));
@@ -70,8 +78,9 @@ describe("every file is there that is named by", () => {
   it("the list of what is published", () => {
     const { files } = json("package.json") as Manifest;
     const named = files.map((file) => file.replace(/^!/, "")).filter((file) => !MADE.includes(file));
+    const plain = named.filter((file) => !file.includes("*"));
     assert.deepEqual(
-      named.filter((file) => !existsSync(file)),
+      [...plain.filter((file) => !existsSync(file)), ...unmatched(named.filter((file) => file.includes("*")))],
       [],
     );
   });
@@ -83,7 +92,27 @@ it("every source of the addon is published, and told of in docs/architecture.md"
   const sources = readdirSync("native").filter((name) => /\.(cc|h)$/.test(name));
   assert.ok(sources.length > 0);
   assert.deepEqual(
-    sources.filter((name) => !files.includes(`native/${name}`) || !page.includes(`| \`${name}\``)),
+    sources.filter((name) => {
+      const isPublished = files.some((pattern) => matches(pattern, `native/${name}`));
+      return !isPublished || !page.includes(`| \`${name}\``);
+    }),
     [],
   );
+});
+
+describe("the list of platforms that the addon is prebuilt for is that of", () => {
+  const names = PLATFORMS.map(packageOf).sort();
+
+  it("docs/runtimes.md", () => {
+    const told = readFileSync("docs/runtimes.md", "utf8").matchAll(/^\| `(@asyncsocket\/[^`]+)`/gm);
+    assert.deepEqual([...told].map(([, name]) => name).sort(), names);
+  });
+
+  it("the published package's optional dependencies, all of its own version", async () => {
+    const url = new URL("../../scripts/packages.mjs", import.meta.url).href;
+    const { publishedManifest } = (await import(url)) as Packages;
+    const { optionalDependencies, version } = publishedManifest();
+    assert.deepEqual(Object.keys(optionalDependencies).sort(), names);
+    assert.deepEqual([...new Set(Object.values(optionalDependencies))], [version]);
+  });
 });

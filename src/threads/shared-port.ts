@@ -97,7 +97,7 @@ export class SharedPort implements TransportListener {
   }
 
   #words(error: unknown): AsyncSocketError {
-    const words = `Cannot listen with loops: ${inWords(error)}. This runtime cannot move sockets between threads (the addon is not there: ${nativeProblem() ?? ""}), so each run loop has to listen by itself, on a port shared by reusePort. Compile the addon by npm install, or use Node 22.12 or later`;
+    const words = `Cannot listen with loops: ${inWords(error)}. This runtime cannot move sockets between threads (the addon is not there: ${nativeProblem() ?? ""}), so each run loop has to listen by itself, on a port shared by reusePort. Install the addon (docs/runtimes.md), or use Node 22.12 or later`;
     return socketError("LISTEN", "listen", words, error);
   }
 

@@ -48,7 +48,7 @@ export function whyStuck(transport: Transport): string | null {
   if (canTransfer && transport.remote?.family !== "unix" && transport.isFresh) return null;
   const instead = canTransfer
     ? "without it only a TCP connection can be moved of which nothing was read or written: by wantsRunLoopForNewSocket"
-    : "this runtime cannot transfer sockets (Node 24.20 and 26.6 can): compile the addon by npm install, or listen on each thread with reusePort";
+    : "this runtime cannot transfer sockets (Node 24.20 and 26.6 can): install the addon (docs/runtimes.md), or listen on each thread with reusePort";
   return `the addon is not there (${problem}), and ${instead}`;
 }
 

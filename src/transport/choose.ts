@@ -25,3 +25,19 @@ export function checkTransport(transport: TransportChoice | undefined): Transpor
   if (name === "auto") return nodeTransports;
   throw badState('transport "native"', problem);
 }
+
+/** Whether the native transport can be used here, and if not, why. */
+export interface NativeStatus {
+  readonly available: boolean;
+  /** The platform, what was looked for, and what to do; null where the native transport is available. */
+  readonly reason: string | null;
+}
+
+/**
+ * Tells whether the native transport can be used on this thread, which loads its addon. Where it cannot, `transport:
+ * "auto"` uses `node:net`.
+ */
+export function nativeStatus(): NativeStatus {
+  const reason = nativeProblem();
+  return { available: reason === null, reason };
+}

@@ -3,9 +3,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
 import { AsyncSocket } from "asyncsocket";
@@ -144,27 +141,5 @@ describe("without the addon", SAFETY, () => {
       said,
       'ERR_ASYNCSOCKET_BAD_STATE transport "native" is not possible: ASYNCSOCKET_NATIVE=0 turns it off\nlistening\n',
     );
-  });
-
-  it("install says in one line what happened, and never fails", { skip: !existsSync("native/install.mjs") }, (t) => {
-    const folder = mkdtempSync(join(tmpdir(), "asyncsocket-"));
-    t.after(() => rmSync(folder, { recursive: true, force: true }));
-    for (const file of ["install.mjs", "asyncsocket.cc", "binding.gyp"])
-      cpSync(join("native", file), join(folder, file));
-    for (const [env, expected] of [
-      [{ ASYNCSOCKET_NATIVE: "0" }, /^asyncsocket: native transport not built: ASYNCSOCKET_NATIVE=0\n$/],
-      [
-        { npm_config_node_gyp: "/nowhere" },
-        /^asyncsocket: native transport not built, node:net does its work: node-gyp.*\n$/,
-      ],
-    ] as const) {
-      const { status, stdout, stderr } = spawnSync(process.execPath, [join(folder, "install.mjs")], {
-        encoding: "utf8",
-        env: { ...process.env, ...env },
-      });
-      assert.equal(status, 0);
-      assert.equal(stderr, "");
-      assert.match(stdout, expected);
-    }
   });
 });

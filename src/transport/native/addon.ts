@@ -1,10 +1,10 @@
 /** Loads the addon in `native/`, describes its functions, and passes its events to the sockets that they belong to. */
 
-import { createRequire } from "node:module";
 import { getSystemErrorName } from "node:util";
 import { apart } from "../../base/apart.js";
-import { inWords, systemError } from "../../base/errno.js";
+import { systemError } from "../../base/errno.js";
 import { surface } from "../../base/uncaught.js";
+import { findAddon } from "./find.js";
 
 /** The kinds of events, numbered as in loop.h. */
 export const DATA = 0;
@@ -85,13 +85,6 @@ interface AddonModule {
   readonly lookups?: (deliver: (id: number, failure: string, addresses: string) => void) => LookupDesk | number;
 }
 
-/** Where one is said to be, by whoever checks another build; where the build is; where a package may carry one. */
-const PLACES = [
-  ...(process.env["ASYNCSOCKET_ADDON"] === undefined ? [] : [process.env["ASYNCSOCKET_ADDON"]]),
-  "../../../native/build/Release/asyncsocket.node",
-  `../../../native/prebuilds/${process.platform}-${process.arch}.node`,
-];
-
 /** Defined only after `nativeProblem` has returned null. */
 export let addon: Addon;
 let records: Int32Array;
@@ -123,22 +116,7 @@ function open(): string | null {
 
 /** Loads the addon. @returns the addon, or why it cannot be loaded */
 export function loadAddon(): AddonModule | string {
-  if (process.env["ASYNCSOCKET_NATIVE"] === "0") return "ASYNCSOCKET_NATIVE=0 turns it off";
-  // On these runtimes loading an addon can crash the process, so it is not even tried.
-  if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
-  const here = import.meta.url as string | undefined;
-  if (here === undefined) return "asyncsocket cannot find its addon in a CommonJS bundle: mark it as external";
-  const load = createRequire(here);
-  const problems: string[] = [];
-  for (const place of PLACES) {
-    try {
-      return load(place) as AddonModule;
-    } catch (error) {
-      problems.push(inWords(error).split("\n", 1)[0] ?? "");
-    }
-  }
-  const isNowhere = problems.every((one) => one === "MODULE_NOT_FOUND");
-  return isNowhere ? "its addon was not built: `npm rebuild asyncsocket` says why" : problems.join("; ");
+  return findAddon() as AddonModule | string;
 }
 
 function deliver(count: number): void {
