@@ -47,6 +47,20 @@ export type {
   WithoutEncoding,
 } from "./socket/read-options.js";
 export type { FrameWriteOptions, LineWriteOptions } from "./socket/write-options.js";
+export type {
+  AcceptMessage,
+  BytesMessage,
+  CloseMessage,
+  ConnectMessage,
+  EntryMessage,
+  ListenMessage,
+  MoveMessage,
+  NameLookup,
+  RefuseMessage,
+  SecureMessage,
+  TimeoutMessage,
+  TriedAddress,
+} from "./base/channels.js";
 export type { Limits } from "./base/limits.js";
 export { nativeStatus, type NativeStatus, type TransportChoice } from "./transport/choose.js";
 export type { PeerCredentials, TcpInfo } from "./transport/kernel-facts.js";

@@ -11,11 +11,12 @@ import type { OpenConversation } from "./proxy/conversation.js";
 import { ProxyRoute } from "./proxy/proxy-route.js";
 import type { ProxyHeader } from "./proxy-header.js";
 import type { Route, RouteOwner } from "./route.js";
+import { ConnectTrace, isTraced } from "./trace.js";
 
 /** The owner of a connect: the connection that is being made. */
 export interface ConnectOwner extends RouteOwner {
   /** The value that the request gives once it is connected. */
-  readonly socket: unknown;
+  readonly socket: object;
   readonly timer: { connectDueAt: number };
   /** The reason why the connection has ended; null if it has not. */
   readonly reason: unknown;
@@ -54,6 +55,8 @@ function plainRoute(owner: RouteOwner, { factory, target, settings, openConversa
 /** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
 export class Connecting implements RequestOwner {
   readonly request: SocketRequest<unknown>;
+  /** Tells the diagnostics channel; null where nobody had subscribed when the connect began. */
+  readonly trace: ConnectTrace | null;
   readonly #owner: ConnectOwner;
   readonly #plan: ConnectPlan;
   readonly #route: Route;
@@ -65,6 +68,7 @@ export class Connecting implements RequestOwner {
     this.#route = routeOf(owner, plan);
     this.request = new SocketRequest<unknown>("connect", undefined, this);
     this.request._state = "current";
+    this.trace = isTraced() ? new ConnectTrace(owner.socket, this.request, plan.target, owner.clock) : null;
   }
 
   /** Starts the timeout and the first attempt. If the signal is aborted already, nothing is tried. */
@@ -72,6 +76,11 @@ export class Connecting implements RequestOwner {
     const { timeoutMs, signal } = this.#plan;
     this.#owner.timer.connectDueAt = this.#owner.clock.now() + timeoutMs;
     if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
+    if (this.trace !== null) this.trace.start(() => this.#begin());
+    else this.#begin();
+  }
+
+  #begin(): void {
     if (this.#owner.reason === null) this.#route.start();
   }
 
@@ -129,12 +138,15 @@ export class Connecting implements RequestOwner {
     this.#route.cancel();
   }
 
-  succeed(): void {
+  /** @param tlsMs how long the TLS handshake took; undefined without one */
+  succeed(tlsMs: number | undefined): void {
+    this.trace?.succeed(tlsMs);
     settle(this.request, "done", this.#owner.socket);
   }
 
   fail(error: AsyncSocketError | undefined): void {
     const failure = error ?? socketError("CLOSED", "connect", "connect failed: the socket was closed meanwhile");
+    this.trace?.fail(failure);
     settle(this.request, isCode(failure, "CANCELED") ? "canceled" : "failed", failure);
   }
 }

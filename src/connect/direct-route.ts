@@ -12,6 +12,7 @@ import type { ConnectTarget, IpTarget } from "./options.js";
 import type { Route, RouteOwner } from "./route.js";
 import { isDenied, orderTargets, srvName, systemSrv } from "./srv.js";
 import { type TargetHostOwner, TargetHost } from "./target-host.js";
+import type { ConnectTrace } from "./trace.js";
 
 const NOTHING = Buffer.alloc(0);
 /** The first and the longest wait between two attempts at a listener with a full backlog. */
@@ -75,6 +76,10 @@ export class DirectRoute implements Route, TargetHostOwner {
 
   get isReferenced(): boolean {
     return this.#owner.isReferenced;
+  }
+
+  get trace(): ConnectTrace | null {
+    return this.#owner.trace;
   }
 
   start(): void {
@@ -199,7 +204,8 @@ export class DirectRoute implements Route, TargetHostOwner {
   // ------------------------------------------------------------------ for target hosts
 
   attempt(endpoint: Endpoint, done: (error: Error | null) => void): Attempt {
-    const attempt = new Attempt(done, (one) => {
+    const told = this.trace?.attempt(endpoint, done) ?? done;
+    const attempt = new Attempt(told, (one) => {
       this.#attempts.delete(one);
       this.#owner.didCloseDescriptor();
     });

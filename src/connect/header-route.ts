@@ -6,6 +6,7 @@ import type { Tried } from "./messages.js";
 import type { Conversation, OpenConversation } from "./proxy/conversation.js";
 import { type ProxyHeader, proxyHeaderBytes } from "./proxy-header.js";
 import type { Reached, Route, RouteOwner } from "./route.js";
+import type { ConnectTrace } from "./trace.js";
 
 /**
  * A route that begins the connection with a PROXY header. Another route connects; a socket of its own sends the header,
@@ -76,6 +77,10 @@ export class HeaderRoute implements Route, RouteOwner {
 
   get isReferenced(): boolean {
     return this.#owner.isReferenced;
+  }
+
+  get trace(): ConnectTrace | null {
+    return this.#owner.trace;
   }
 
   didConnect(reached: Reached): void {

@@ -3,12 +3,15 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport } from "../transport/transport.js";
 import type { Tried } from "./messages.js";
+import type { ConnectTrace } from "./trace.js";
 
 /** The owner of a route, which wants to be connected. */
 export interface RouteOwner {
   readonly clock: Clock;
   /** Whether attempts keep the process alive. */
   readonly isReferenced: boolean;
+  /** Notes lookups and attempts for the diagnostics channel; null where nobody has subscribed. */
+  readonly trace: ConnectTrace | null;
   didConnect(reached: Reached): void;
   didFailToConnect(error: AsyncSocketError): void;
   /** Called when an attempt opens a descriptor. */

@@ -5,9 +5,11 @@ import type { InterfaceAddresses } from "./local-address.js";
 import { addressInWords, isAbsence, type Tried } from "./messages.js";
 import type { IpTarget } from "./options.js";
 import { askWithin, type NameQuery, questionsOf, type Waiting } from "./resolve.js";
+import type { ConnectTrace } from "./trace.js";
 
 /** The owner of a target host, which makes the attempts and is told the result. */
 export interface TargetHostOwner extends Waiting {
+  readonly trace: ConnectTrace | null;
   attempt(endpoint: Endpoint, done: (error: Error | null) => void): Attempt;
   didReach(attempt: Attempt): void;
   didNotReach(host: TargetHost): void;
@@ -78,7 +80,8 @@ export class TargetHost implements HappyEyeballsOwner<Attempt> {
   }
 
   resolve(question: Question, answer: (error: Error | null, found: readonly Candidate[]) => void): void {
-    this.#stopAsking.push(askWithin(this.#owner, this.#target.resolverTimeoutMs, this.#query, question, answer));
+    const told = this.#owner.trace?.lookup(this.host, question, answer) ?? answer;
+    this.#stopAsking.push(askWithin(this.#owner, this.#target.resolverTimeoutMs, this.#query, question, told));
   }
 
   connect(candidate: Candidate, done: (error: Error | null) => void): Attempt {

@@ -4,6 +4,7 @@ import { type AsyncSocketError, isCode, socketError } from "../base/errors.js";
 import { settle, type SocketRequest } from "../base/request.js";
 import type { ClosingOwner, FlushingOwner, SocketFace } from "./owner.js";
 import { type CloseReason, withoutPayload } from "./close-reason.js";
+import { publishClose, publishTimeoutOfClose } from "./diagnostics.js";
 import { closeCode } from "./failures.js";
 import { hears, notify } from "./notify.js";
 import { closed, type Ending, FLUSHING } from "./phase.js";
@@ -160,6 +161,7 @@ function tellEnd(connection: ClosingOwner, ending: Ending): boolean {
       return true;
     case "connect":
       ending.step = "entries";
+      publishTimeoutOfClose(connection.socket, reason);
       attempt?.fail(reason.error ?? undefined);
       return true;
     case "entries":
@@ -198,6 +200,7 @@ function reportClosed(connection: ClosingOwner): void {
   connection.timer.disarm();
   connection.leave();
   if (attempt !== null) warnIfUnheard(connection.socket, attempt.request, reason);
+  publishClose(connection.socket, reason, connection.openMs);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
 }

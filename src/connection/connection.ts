@@ -1,3 +1,4 @@
+import { BYTES } from "../base/channels.js";
 import { type Clock, soonest } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
@@ -7,6 +8,7 @@ import { surface } from "../base/uncaught.js";
 import { applySettings } from "../connect/attempt.js";
 import { Connecting, type ConnectPlan } from "../connect/connecting.js";
 import type { Reached, RouteOwner } from "../connect/route.js";
+import type { ConnectTrace } from "../connect/trace.js";
 import { type Entry, EntryList } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
 import type { SecureInfo } from "../tls/info.js";
@@ -16,6 +18,7 @@ import type { AcceptedTransport, SecureSink, Transport } from "../transport/tran
 import type { CloseReason } from "./close-reason.js";
 import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
+import { publishEnd, publishReceived, publishSecure } from "./diagnostics.js";
 import { markDone, markFailed, notify, tellEnded } from "./notify.js";
 import { NEW, type Origin } from "./origin.js";
 import { socketClosed, socketOpened } from "./open-count.js";
@@ -86,6 +89,8 @@ export class Connection
   /** Whether the connection does nothing until `resume` or `goOn` is called. */
   #rests = false;
   #opened = false;
+  /** The clock time at which the connection became open; -1 before that. */
+  #openedAt = -1;
   /** How many bytes the transport may deliver, as it was told last. -1 before it was told: each one is told at once. */
   #room = -1;
 
@@ -114,6 +119,20 @@ export class Connection
   /** The connect under way; null if there is none. */
   get attempt(): Connecting | null {
     return this.phase.name === "connecting" ? this.phase.attempt : null;
+  }
+
+  get trace(): ConnectTrace | null {
+    return this.attempt?.trace ?? null;
+  }
+
+  /** Whether the connection is encrypted, or about to be: its bytes are those of the clear side of TLS. */
+  get isSecure(): boolean {
+    return this.upgrade?.state === "secure";
+  }
+
+  /** How long the connection has been open; undefined if it never was. */
+  get openMs(): number | undefined {
+    return this.#openedAt < 0 ? undefined : this.clock.now() - this.#openedAt;
   }
 
   /** Whether the system has an event for the connection, or for the connect under way, that was not delivered yet. */
@@ -209,6 +228,7 @@ export class Connection
   /** Takes bytes that were received before this connection took over the transport. They are copied. */
   takeAhead(bytes: Buffer): void {
     this.bytesRead += bytes.length;
+    if (BYTES.hasSubscribers) publishReceived(this.socket, bytes, this.isSecure);
     this.reading.queue.buffer.borrow(bytes, bytes.length);
     this.reading.queue.buffer.keep();
   }
@@ -294,11 +314,12 @@ export class Connection
     if (attempt !== null) {
       this.#becomeOpen();
       attempt.stop();
-      notify(this.socket, "didConnect");
     }
+    if (isSecure) publishSecure(this.socket, this.upgrade?.info ?? null, this.upgrade?.tookMs ?? 0, undefined);
+    if (attempt !== null) notify(this.socket, "didConnect");
     if (isSecure) notify(this.socket, "didSecure");
     if (attempt === null) return;
-    attempt.succeed();
+    attempt.succeed(this.upgrade?.tookMs);
     // Code that awaits the connection has its turn before the first entry has.
     if (attempt.request._settlers === null) return;
     this.#rests = true;
@@ -335,6 +356,7 @@ export class Connection
   didReceive(chunk: Buffer, start: number, length: number): void {
     this.bytesRead += length;
     this.timer.wasHeard = true;
+    if (BYTES.hasSubscribers) publishReceived(this.socket, chunk.subarray(start, start + length), this.isSecure);
     if (!this.isOpen && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
@@ -348,6 +370,7 @@ export class Connection
     if (this.upgrade?.state === "handshaking")
       this.upgrade.fail("TLS", "The peer ended the stream in the TLS handshake");
     else if (this.upgrade?.isCutShort === true) this.upgrade.failCutShort();
+    publishEnd(this.socket, "received", this.isSecure);
     this.reading.peerDidEnd();
     this.drain();
   }
@@ -516,6 +539,7 @@ export class Connection
   #becomeOpen(): void {
     this.phase = OPEN;
     this.#opened = true;
+    this.#openedAt = this.clock.now();
     socketOpened();
     this.timer.markActive();
   }

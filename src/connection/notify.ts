@@ -5,6 +5,7 @@
  */
 
 import { types } from "node:util";
+import { READ, WRITE } from "../base/channels.js";
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import { surface } from "../base/uncaught.js";
@@ -12,6 +13,7 @@ import type { Entry } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import type { WriteEntry } from "../pump/write-queue.js";
 import type { SocketDelegate } from "./delegate.js";
+import { publishEnded, publishRead, publishWritten } from "./diagnostics.js";
 import type { SocketFace } from "./owner.js";
 
 const NOTHING = Buffer.alloc(0);
@@ -74,6 +76,7 @@ export function wantsBytes(socket: SocketFace): boolean {
 export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, told: unknown): void {
   const isDone = entry.standing === null;
   if (isDone) markDone(entry, value);
+  if (READ.hasSubscribers) publishRead(socket, entry);
   try {
     const { delegate } = socket;
     if (delegate === null) {
@@ -97,6 +100,7 @@ export function markDone(entry: Entry, value: unknown): void {
 
 export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   markDone(entry, undefined);
+  if (WRITE.hasSubscribers) publishWritten(socket, entry);
   try {
     if (!entry.isEnd) socket.delegate?.didWrite?.(socket, entry.tag);
   } catch (error) {
@@ -117,6 +121,7 @@ export function markFailed(entry: Entry, error: AsyncSocketError): void {
 /** Reports an entry that has failed, or a standing read that the peer's FIN has ended. */
 export function tellEnded(socket: SocketFace, entry: Entry): void {
   const error = entry._outcome as AsyncSocketError;
+  publishEnded(socket, entry);
   if (entry.kind === "startTLS" || entry._state === "done") {
     // A failed startTLS closes the connection, and the close reason reports the error. Of a FIN, didEndReading tells.
   } else if (entry instanceof ReadEntry) notify(socket, "didFailRead", error, entry.tag);

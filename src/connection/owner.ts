@@ -81,6 +81,7 @@ export interface ReadingOwner extends HalfOwner {
 export interface WritingOwner extends HalfOwner {
   /** Whether writes can be sent now. */
   readonly isCarrying: boolean;
+  readonly isSecure: boolean;
   readonly transport: Transport | null;
   readonly timer: { markSent(): void };
   readonly reading: { readonly servedAwaited: boolean; readonly queue: ReadQueue };
@@ -161,6 +162,8 @@ export interface ClosingOwner extends FlushingOwner {
   readonly hasUntold: boolean;
   readonly isHeld: boolean;
   readonly bytesRead: number;
+  /** How long the connection has been open; undefined if it never was. */
+  readonly openMs: number | undefined;
   readonly moved: RemoteConnection | null;
   readonly closeRequests: SocketRequest<CloseReason>[];
   readonly timer: {

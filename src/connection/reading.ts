@@ -1,3 +1,5 @@
+import { READ } from "../base/channels.js";
+import { noteQueued } from "../base/entry-times.js";
 import { reasonOf } from "../base/errno.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
@@ -6,6 +8,7 @@ import { surface } from "../base/uncaught.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import type { ReadEntry, Standing } from "../pump/read-entry.js";
 import { type ReadAttempt, ReadQueue } from "../pump/read-queue.js";
+import { publishRead } from "./diagnostics.js";
 import { readError, type ReadFailure } from "./failures.js";
 import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
 import type { ReadingOwner } from "./owner.js";
@@ -46,6 +49,7 @@ export class Reading implements RequestOwner {
       const cause = connection.reason?.error ?? undefined;
       connection.failEntry(entry, readError(this.queue, entry, "CLOSED", cause));
     } else {
+      if (READ.hasSubscribers) noteQueued(entry, connection.clock);
       this.queue.push(entry);
       if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
     }
@@ -62,6 +66,7 @@ export class Reading implements RequestOwner {
     const connection = this.#connection;
     if (queue.head !== null || queue.buffer.length === 0 || this.held) return false;
     if (!connection.isServing || this.#isHeard) return false;
+    if (READ.hasSubscribers) noteQueued(entry, connection.clock);
     queue.push(entry);
     this.wait.enter(entry);
     if (!this.#takeIfReady(entry)) {
@@ -73,6 +78,7 @@ export class Reading implements RequestOwner {
     entry._state = "done";
     connection.entriesLeft--;
     connection.schedule();
+    if (READ.hasSubscribers) publishRead(connection.socket, entry);
     return true;
   }
 

@@ -12,6 +12,7 @@ import type { SecureInfo } from "../tls/info.js";
 import type { TLSInfo } from "../tls/options.js";
 import { type SecureSettings, withHost } from "../tls/settings.js";
 import type { SocketDelegate } from "./delegate.js";
+import { publishSecure } from "./diagnostics.js";
 import { hears } from "./notify.js";
 import type { SocketFace, UpgradeOwner } from "./owner.js";
 
@@ -58,6 +59,9 @@ export class Upgrade implements RequestOwner {
   #writesAreHere = false;
   #handshakeDueAt = Infinity;
   #entryDueAt = Infinity;
+  /** The clock time at which the handshake began; -1 before that. */
+  #startedAt = -1;
+  #tookMs: number | undefined;
   readonly #connection: UpgradeOwner;
 
   constructor(connection: UpgradeOwner, settings: SecureSettings) {
@@ -68,6 +72,11 @@ export class Upgrade implements RequestOwner {
   /** Whether the handshake has begun and the peer is not trusted yet. Reads and writes wait during this time. */
   get isUnderWay(): boolean {
     return this.state !== "queued" && this.state !== "secure";
+  }
+
+  /** How long the handshake took, the trust in the peer included; undefined before it is done. */
+  get tookMs(): number | undefined {
+    return this.#tookMs;
   }
 
   get dueAt(): number {
@@ -150,6 +159,7 @@ export class Upgrade implements RequestOwner {
   #expectHandshake(): void {
     const { clock, limits, timer } = this.#connection;
     this.state = "handshaking";
+    this.#startedAt = clock.now();
     this.#handshakeDueAt = clock.now() + limits.handshakeMs;
     timer.arm();
   }
@@ -252,6 +262,7 @@ export class Upgrade implements RequestOwner {
 
   #finish(): void {
     this.state = "secure";
+    this.#tookMs = this.#connection.clock.now() - this.#startedAt;
     this.#handshakeDueAt = this.#entryDueAt = Infinity;
     const { entry } = this;
     const connection = this.#connection;
@@ -300,6 +311,8 @@ export class Upgrade implements RequestOwner {
     const operation = entry?.kind ?? (connection.attempt === null ? "connection" : "connect");
     const error = new AsyncSocketError(code, message, { operation, tag: entry?.tag, cause });
     this.#leaveQueues();
+    if (this.#startedAt >= 0)
+      publishSecure(connection.socket, this.info, connection.clock.now() - this.#startedAt, error);
     if (entry !== null && isPending(entry)) connection.failEntry(entry, error);
     if (code === "TLS_TIMEOUT") connection.closeLate(error);
     else connection.close("error", error);

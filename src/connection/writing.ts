@@ -1,7 +1,10 @@
+import { BYTES, WRITE } from "../base/channels.js";
+import { noteQueued } from "../base/entry-times.js";
 import { type AsyncSocketError, isCode } from "../base/errors.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
 import { extendEntry, isPending, NO_TIMEOUT, Wait } from "../pump/entry.js";
 import { WriteEntry, WriteQueue } from "../pump/write-queue.js";
+import { publishEnd, publishSent } from "./diagnostics.js";
 import { writeError } from "./failures.js";
 import { askForTime, hears, notify, tellWritten } from "./notify.js";
 import type { Origin } from "./origin.js";
@@ -52,6 +55,7 @@ export class Writing implements RequestOwner {
       connection.failEntry(entry, error);
       connection.close("error", error);
     } else {
+      if (WRITE.hasSubscribers) noteQueued(entry, connection.clock);
       this.queue.push(entry);
       if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
     }
@@ -198,6 +202,10 @@ export class Writing implements RequestOwner {
    * @returns whether the operating system has taken all of it
    */
   #handOver(parts: readonly Uint8Array[]): boolean {
+    if (BYTES.hasSubscribers) {
+      publishSent(this.#connection.socket, parts, this.#connection.isSecure);
+      if (this.#connection.reason !== null) return false; // A subscriber has closed the socket.
+    }
     let isImmediate = true;
     this.isBusy = true;
     try {
@@ -243,6 +251,7 @@ export class Writing implements RequestOwner {
     if (this.finSent) return;
     this.finSent = true;
     this.#connection.transport?.end();
+    publishEnd(this.#connection.socket, "sent", this.#connection.isSecure);
   }
 
   /**

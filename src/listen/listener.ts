@@ -1,4 +1,12 @@
 import type { Address, ProxiedAddresses } from "../base/address.js";
+import {
+  ACCEPT,
+  type AcceptMessage,
+  LISTEN,
+  type ListenMessage,
+  REFUSE,
+  type RefuseMessage,
+} from "../base/channels.js";
 import { wrongType } from "../base/checks.js";
 import { surfacing } from "../base/uncaught.js";
 import type { Clock } from "../base/clock.js";
@@ -11,6 +19,7 @@ import { warnIfUnheard } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
+import { publishClose } from "../connection/diagnostics.js";
 import { hears, notify, surfaceUnlessHeard } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
@@ -211,7 +220,14 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   // ------------------------------------------------------------------ told by the transport
 
   didListen(): void {
-    if (this.#listenRequest._state === "current") settle(this.#listenRequest, "done", this.#socket);
+    if (this.#listenRequest._state !== "current") return;
+    this.#publishListen(undefined);
+    settle(this.#listenRequest, "done", this.#socket);
+  }
+
+  #publishListen(error: AsyncSocketError | undefined): void {
+    if (!LISTEN.hasSubscribers) return;
+    LISTEN.publish({ socket: this.#socket, local: this.local, error } satisfies ListenMessage);
   }
 
   didAccept(transport: AcceptedTransport): void {
@@ -230,7 +246,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   didFailHeader(intake: ProxyHeaderReader, error: AsyncSocketError): void {
     this.#headerReaders.delete(intake);
     const { local, remote } = intake.transport;
-    notify(this.#socket, "didFailAccept", error, { local, remote });
+    this.didFailAcceptWith(error, { local, remote });
   }
 
   /**
@@ -253,6 +269,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     if (this.tls !== null) {
       connection.upgrade = new Upgrade(connection, this.tls.settings);
       connection.upgrade.begin();
+    }
+    if (ACCEPT.hasSubscribers) {
+      const listener = this.#socket;
+      ACCEPT.publish({ listener, socket, local, remote: peer, proxied: proxied ?? undefined } satisfies AcceptMessage);
     }
     if (isTold) notify(this.#socket, "didAccept", socket);
     else if (this.phase === "listening") this.backlog.push(socket);
@@ -302,12 +322,16 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   }
 
   didFailAcceptWith(error: AsyncSocketError, info: AcceptInfo): void {
+    if (REFUSE.hasSubscribers) {
+      const { local, remote } = info;
+      REFUSE.publish({ listener: this.#socket, local, remote, error } satisfies RefuseMessage);
+    }
     notify(this.#socket, "didFailAccept", error, info);
   }
 
   didFailAccept(cause: Error): void {
     const error = socketError("ACCEPT", "listen", `A connection could not be accepted: ${inWords(cause)}`, cause);
-    notify(this.#socket, "didFailAccept", error, { local: this.transport?.local, remote: undefined });
+    this.didFailAcceptWith(error, { local: this.transport?.local, remote: undefined });
   }
 
   didFail(error: Error): void {
@@ -344,8 +368,10 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   #refuse(transport: AcceptedTransport, why: string, cause?: unknown): void {
     const { local, remote } = transport;
     transport.destroy(true);
-    const error = socketError("ACCEPT", "listen", `A connection was refused: ${why}`, cause);
-    notify(this.#socket, "didFailAccept", error, { local, remote });
+    this.didFailAcceptWith(socketError("ACCEPT", "listen", `A connection was refused: ${why}`, cause), {
+      local,
+      remote,
+    });
   }
 
   /** Counts one connection more or less from an address. */
@@ -393,10 +419,12 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
     this.phase = "closed";
     if (this.#listenRequest._state === "current") {
       const error = reason.error ?? socketError("CLOSED", "listen", "listen failed: the socket was closed meanwhile");
+      this.#publishListen(error);
       settle(this.#listenRequest, "failed", error);
       warnIfUnheard(this.#socket, this.#listenRequest, reason);
     }
     this.backlog.end(reason.error);
+    publishClose(this.#socket, reason, undefined);
     notify(this.#socket, "didDisconnect", reason);
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
     this.#shutdown?.finish();

@@ -1,4 +1,5 @@
 import { checkMs } from "../base/checks.js";
+import { entryTimes, noteCurrent } from "../base/entry-times.js";
 import { type RequestKind, type RequestOwner, SocketRequest } from "../base/request.js";
 
 /** The timeout of an entry without one. `Infinity` is not a small integer, so V8 would allocate it in each entry. */
@@ -69,6 +70,7 @@ export class Wait {
   enter(entry: Entry): void {
     if (entry._state === "current") return;
     entry._state = "current";
+    if (entryTimes.areKept) noteCurrent(entry);
     this.restart();
   }
 

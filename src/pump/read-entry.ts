@@ -24,6 +24,8 @@ export const UNLIMITED = 2 ** 31 - 1;
 export interface Standing {
   /** How many messages it was served. */
   messages: number;
+  /** How many bytes the last message had. */
+  lastBytes: number;
   /** The timeout of each message, without what `extend` added for one. */
   readonly timeoutMs: number;
 }

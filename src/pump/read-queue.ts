@@ -111,7 +111,10 @@ export class ReadQueue extends EntryList<ReadEntry> {
     if (entry.standing === null) {
       entry._bytesDone = this.#total;
       this.remove(entry);
-    } else this.#forget();
+    } else {
+      entry.standing.lastBytes = this.#total;
+      this.#forget();
+    }
     if (!entry.framing.keepsBytes) this.buffer.drop(count);
   }
 

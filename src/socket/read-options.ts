@@ -56,7 +56,7 @@ function entryFor<T>(
 function standingFor({ kind, framing, timeoutMs }: ReadEntry): Standing {
   if (kind === "peek" || kind === "skip" || kind === "expect") throw wrongType("repeat", `left out of a ${kind}`, true);
   if (framing.exactLength === 0) throw wrongRange("length", "at least 1, since the read repeats", 0);
-  return { messages: 0, timeoutMs };
+  return { messages: 0, lastBytes: 0, timeoutMs };
 }
 
 /** Refuses `repeat` where each value is asked for. */

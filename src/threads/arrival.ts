@@ -1,6 +1,7 @@
 import type { ProxiedAddresses } from "../base/address.js";
 import { revived } from "../base/proxy-tlvs.js";
 import type { Connection } from "../connection/connection.js";
+import { publishMove } from "../connection/diagnostics.js";
 import type { Origin } from "../connection/origin.js";
 import { Upgrade } from "../connection/upgrade.js";
 import { AsyncSocket } from "../socket/async-socket.js";
@@ -30,6 +31,7 @@ export function arrive(
     connection.upgrade = new Upgrade(connection, secure);
     connection.upgrade.begin();
   }
+  publishMove(connection, "in", undefined);
   const { local, remote } = transport;
   inbox.tell(socket, { userData, info: { local, remote } });
   connection.drain();

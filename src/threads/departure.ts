@@ -5,6 +5,7 @@ import { nobody, settle, SocketRequest } from "../base/request.js";
 import { type CloseReason, withoutPayload } from "../connection/close-reason.js";
 import { closeReason } from "../connection/closing.js";
 import type { Connection } from "../connection/connection.js";
+import { publishMove } from "../connection/diagnostics.js";
 import { obstacle } from "../connection/permissions.js";
 import type { AcceptedTransport, TransportSink } from "../transport/transport.js";
 import type { Sender } from "./link.js";
@@ -90,6 +91,7 @@ export class Departure implements TransportSink, Sender {
       this.#ahead.push(...packed.surplus);
       const state = stateOf(connection, joined(this.#ahead), this.#counted, this.#userData);
       connection.moved = this.#loop._send(handle, state, this);
+      publishMove(connection, "out", this.#loop.name);
     } catch (error) {
       if (handle !== null) drop(handle);
       this.#lose(error);

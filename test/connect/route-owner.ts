@@ -9,6 +9,7 @@ export class NotingOwner implements RouteOwner {
   error: AsyncSocketError | null = null;
   reached: Reached | null = null;
   isReferenced = true;
+  readonly trace = null;
 
   constructor(factory: ScriptedFactory) {
     this.factory = factory;

@@ -5,9 +5,11 @@ import type { SocketSettings } from "../../transport/options.js";
 import type { Conversation, OpenConversation } from "./conversation.js";
 import type { TransportFactory } from "../../transport/transport.js";
 import { DirectRoute, whereOf } from "../direct-route.js";
+import type { Candidate } from "../happy-eyeballs.js";
 import { causeOf, lookupInWords, type Tried } from "../messages.js";
 import { askWithin } from "../resolve.js";
 import type { Reached, Route, RouteOwner } from "../route.js";
+import type { ConnectTrace } from "../trace.js";
 import type { IpTarget } from "../options.js";
 import { bracketed } from "./dialog.js";
 import { httpConnectHandshake } from "./http-connect.js";
@@ -78,7 +80,7 @@ export class ProxyRoute implements Route, RouteOwner {
     }
     this.#isLookingUp = true;
     const query = { host, families: [6, 4] as const, lookup, resolver, networkLookup: this.#factory.lookup };
-    this.#stopLookingUp = askWithin(this, resolverTimeoutMs, query, 0, (error, found) => {
+    const answer = (error: Error | null, found: readonly Candidate[]): void => {
       if (this.#isOver || !this.#isLookingUp) return;
       this.#isLookingUp = false;
       // For localhost, 127.0.0.1 is the first, on which more programs listen.
@@ -86,7 +88,9 @@ export class ProxyRoute implements Route, RouteOwner {
       this.#hosts = [...new Set([...first, ...found].map(({ address }) => address))];
       if (found.length === 0) this.#fail(error);
       else this.#toProxy.start();
-    });
+    };
+    const told = this.trace?.lookup(host, 0, answer) ?? answer;
+    this.#stopLookingUp = askWithin(this, resolverTimeoutMs, query, 0, told);
   }
 
   cancel(): void {
@@ -128,6 +132,10 @@ export class ProxyRoute implements Route, RouteOwner {
 
   get isReferenced(): boolean {
     return this.#owner.isReferenced;
+  }
+
+  get trace(): ConnectTrace | null {
+    return this.#owner.trace;
   }
 
   didConnect(reached: Reached): void {

@@ -1,0 +1,143 @@
+/** Tells the diagnostics channels of one connection. Callers on hot paths ask first whether anybody has subscribed. */
+
+import {
+  BYTES,
+  type BytesMessage,
+  CLOSE,
+  type CloseMessage,
+  type EntryMessage,
+  MOVE,
+  type MoveMessage,
+  READ,
+  SECURE,
+  type SecureMessage,
+  TIMEOUT,
+  type TimeoutMessage,
+  WRITE,
+} from "../base/channels.js";
+import { noteCurrent, timesOf } from "../base/entry-times.js";
+import type { AsyncSocketError } from "../base/errors.js";
+import type { Entry } from "../pump/entry.js";
+import { ReadEntry } from "../pump/read-entry.js";
+import type { SecureInfo } from "../tls/info.js";
+import type { CloseReason } from "./close-reason.js";
+import type { Destination } from "./destination.js";
+
+/** The parts of a connection that a message of a move tells of. */
+interface MovedConnection {
+  readonly socket: object;
+  readonly bytesRead: number;
+  readonly writing: { readonly bytesWritten: number };
+}
+
+const NOTHING = new Uint8Array(0);
+
+function publishEntry(socket: object, request: Entry, bytes: number, error: AsyncSocketError | undefined): void {
+  const known = timesOf(request);
+  const { kind, tag } = request;
+  const { queuedMs, currentMs } = known ?? {};
+  const message: EntryMessage = { socket, request, kind, tag, bytes, queuedMs, currentMs, error };
+  (request instanceof ReadEntry ? READ : WRITE).publish(message);
+}
+
+/** A read was served, or a standing read was served a message. */
+export function publishRead(socket: object, entry: ReadEntry): void {
+  publishEntry(socket, entry, entry.standing?.lastBytes ?? entry._bytesDone, undefined);
+  if (entry.standing !== null) noteCurrent(entry);
+}
+
+export function publishWritten(socket: object, entry: Entry): void {
+  if (entry.kind !== "startTLS") publishEntry(socket, entry, entry._bytesDone, undefined);
+}
+
+/** An entry has failed, or the peer's FIN has ended a standing read, of whose messages was told already. */
+export function publishEnded(socket: object, entry: Entry): void {
+  if (entry._state === "done" || entry.kind === "startTLS") return;
+  const error = entry._outcome as AsyncSocketError;
+  const channel = entry instanceof ReadEntry ? READ : WRITE;
+  if (channel.hasSubscribers) publishEntry(socket, entry, entry._bytesDone, error);
+  if (TIMEOUT.hasSubscribers && isTimeout(error)) publishTimeout(socket, error);
+}
+
+function isTimeout({ code }: AsyncSocketError): boolean {
+  return code.endsWith("_TIMEOUT");
+}
+
+function publishTimeout(socket: object, error: AsyncSocketError): void {
+  TIMEOUT.publish({ socket, operation: error.operation, error } satisfies TimeoutMessage);
+}
+
+/** A connection ends. Of the timeouts of reads and writes was told when these failed. */
+export function publishTimeoutOfClose(socket: object, { error }: CloseReason): void {
+  if (!TIMEOUT.hasSubscribers || error === null || !isTimeout(error)) return;
+  const { code } = error;
+  if (code === "ERR_ASYNCSOCKET_READ_TIMEOUT" || code === "ERR_ASYNCSOCKET_WRITE_TIMEOUT") return;
+  publishTimeout(socket, error);
+}
+
+export function publishClose(socket: object, reason: CloseReason, openMs: number | undefined): void {
+  if (!CLOSE.hasSubscribers) return;
+  const { by, error, bytesRead, bytesWritten, unread, unsentBytes } = reason;
+  const counts = { bytesRead, bytesWritten, unreadBytes: unread.length, unsentBytes };
+  const movedTo = nameOf("movedTo" in reason ? reason.movedTo : undefined);
+  CLOSE.publish({ socket, by, error: error ?? undefined, ...counts, openMs, movedTo } satisfies CloseMessage);
+}
+
+/** Of a destination, only a run loop has a name. */
+function nameOf(destination: (Destination & { readonly name?: string }) | undefined): string | undefined {
+  return destination?.name;
+}
+
+/**
+ * A handshake is over.
+ * @param ms how long it took
+ */
+export function publishSecure(
+  socket: object,
+  info: SecureInfo | null,
+  ms: number,
+  error: AsyncSocketError | undefined,
+): void {
+  if (!SECURE.hasSubscribers) return;
+  const message: SecureMessage = {
+    socket,
+    ms,
+    version: info?.version ?? undefined,
+    cipher: info?.cipher ?? undefined,
+    alpn: info?.alpn ?? undefined,
+    servername: info?.servername ?? undefined,
+    resumed: info?.resumed ?? false,
+    authorized: info?.authorized ?? false,
+    error,
+  };
+  SECURE.publish(message);
+}
+
+/** A connection leaves this thread for a run loop, or has come from another thread. */
+export function publishMove(
+  { socket, bytesRead, writing }: MovedConnection,
+  direction: MoveMessage["direction"],
+  runLoop: string | undefined,
+): void {
+  if (!MOVE.hasSubscribers) return;
+  const { bytesWritten } = writing;
+  MOVE.publish({ socket, direction, runLoop, bytesRead, bytesWritten } satisfies MoveMessage);
+}
+
+/** A chunk was received. Called only where somebody has subscribed. */
+export function publishReceived(socket: object, bytes: Uint8Array, isSecure: boolean): void {
+  BYTES.publish({ socket, direction: "received", bytes, isSecure, isEnd: false } satisfies BytesMessage);
+}
+
+/** A batch is handed to the transport. Called only where somebody has subscribed. */
+export function publishSent(socket: object, parts: readonly Uint8Array[], isSecure: boolean): void {
+  for (const bytes of parts) {
+    BYTES.publish({ socket, direction: "sent", bytes, isSecure, isEnd: false } satisfies BytesMessage);
+  }
+}
+
+/** The stream of one direction has ended. */
+export function publishEnd(socket: object, direction: BytesMessage["direction"], isSecure: boolean): void {
+  if (!BYTES.hasSubscribers) return;
+  BYTES.publish({ socket, direction, bytes: NOTHING, isSecure, isEnd: true } satisfies BytesMessage);
+}
