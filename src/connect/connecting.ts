@@ -17,6 +17,7 @@ import { ConnectTrace, isTraced } from "./trace.js";
 export interface ConnectOwner extends RouteOwner {
   /** The value that the request gives once it is connected. */
   readonly socket: object;
+  trace: ConnectTrace | null;
   readonly timer: { connectDueAt: number };
   /** The reason why the connection has ended; null if it has not. */
   readonly reason: unknown;
@@ -55,8 +56,6 @@ function plainRoute(owner: RouteOwner, { factory, target, settings, openConversa
 /** A `connect` under way: its request, its timeout, its signal, and the route that it takes. */
 export class Connecting implements RequestOwner {
   readonly request: SocketRequest<unknown>;
-  /** Tells the diagnostics channel; null where nobody had subscribed when the connect began. */
-  readonly trace: ConnectTrace | null;
   readonly #owner: ConnectOwner;
   readonly #plan: ConnectPlan;
   readonly #route: Route;
@@ -68,7 +67,7 @@ export class Connecting implements RequestOwner {
     this.#route = routeOf(owner, plan);
     this.request = new SocketRequest<unknown>("connect", undefined, this);
     this.request._state = "current";
-    this.trace = isTraced() ? new ConnectTrace(owner.socket, this.request, plan.target, owner.clock) : null;
+    owner.trace = isTraced() ? new ConnectTrace(owner.socket, this.request, plan.target, owner.clock) : null;
   }
 
   /** Starts the timeout and the first attempt. If the signal is aborted already, nothing is tried. */
@@ -76,7 +75,8 @@ export class Connecting implements RequestOwner {
     const { timeoutMs, signal } = this.#plan;
     this.#owner.timer.connectDueAt = this.#owner.clock.now() + timeoutMs;
     if (signal !== undefined) this.#stopListening = onAbort(signal, (reason) => this.#cancel(reason));
-    if (this.trace !== null) this.trace.start(() => this.#begin());
+    const { trace } = this.#owner;
+    if (trace !== null) trace.start(() => this.#begin());
     else this.#begin();
   }
 
@@ -140,13 +140,13 @@ export class Connecting implements RequestOwner {
 
   /** @param tlsMs how long the TLS handshake took; undefined without one */
   succeed(tlsMs: number | undefined): void {
-    this.trace?.succeed(tlsMs);
+    this.#owner.trace?.succeed(tlsMs);
     settle(this.request, "done", this.#owner.socket);
   }
 
   fail(error: AsyncSocketError | undefined): void {
     const failure = error ?? socketError("CLOSED", "connect", "connect failed: the socket was closed meanwhile");
-    this.trace?.fail(failure);
+    this.#owner.trace?.fail(failure);
     settle(this.request, isCode(failure, "CANCELED") ? "canceled" : "failed", failure);
   }
 }

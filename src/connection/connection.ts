@@ -1,4 +1,3 @@
-import { BYTES } from "../base/channels.js";
 import { type Clock, soonest } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, isOurs, socketError } from "../base/errors.js";
@@ -64,6 +63,8 @@ export class Connection
   origin: Origin = NEW;
   /** The upgrade to TLS; null if the connection is not to be encrypted. */
   upgrade: Upgrade | null = null;
+  /** Notes what the connect does, for the diagnostics channel; null where nobody has subscribed. */
+  trace: ConnectTrace | null = null;
   /** The record of the connection on another thread, if it has moved there. */
   moved: RemoteConnection | null = null;
   /** Whether the connection keeps the process alive; set by `setReferenced`. */
@@ -89,8 +90,6 @@ export class Connection
   /** Whether the connection does nothing until `resume` or `goOn` is called. */
   #rests = false;
   #opened = false;
-  /** The clock time at which the connection became open; -1 before that. */
-  #openedAt = -1;
   /** How many bytes the transport may deliver, as it was told last. -1 before it was told: each one is told at once. */
   #room = -1;
 
@@ -119,20 +118,6 @@ export class Connection
   /** The connect under way; null if there is none. */
   get attempt(): Connecting | null {
     return this.phase.name === "connecting" ? this.phase.attempt : null;
-  }
-
-  get trace(): ConnectTrace | null {
-    return this.attempt?.trace ?? null;
-  }
-
-  /** Whether the connection is encrypted, or about to be: its bytes are those of the clear side of TLS. */
-  get isSecure(): boolean {
-    return this.upgrade?.state === "secure";
-  }
-
-  /** How long the connection has been open; undefined if it never was. */
-  get openMs(): number | undefined {
-    return this.#openedAt < 0 ? undefined : this.clock.now() - this.#openedAt;
   }
 
   /** Whether the system has an event for the connection, or for the connect under way, that was not delivered yet. */
@@ -228,7 +213,7 @@ export class Connection
   /** Takes bytes that were received before this connection took over the transport. They are copied. */
   takeAhead(bytes: Buffer): void {
     this.bytesRead += bytes.length;
-    if (BYTES.hasSubscribers) publishReceived(this.socket, bytes, this.isSecure);
+    publishReceived(this, bytes, 0, bytes.length);
     this.reading.queue.buffer.borrow(bytes, bytes.length);
     this.reading.queue.buffer.keep();
   }
@@ -311,10 +296,8 @@ export class Connection
 
   #didConnect(isSecure: boolean): void {
     const { attempt } = this;
-    if (attempt !== null) {
-      this.#becomeOpen();
-      attempt.stop();
-    }
+    if (attempt !== null) this.#becomeOpen();
+    attempt?.stop();
     if (isSecure) publishSecure(this.socket, this.upgrade?.info ?? null, this.upgrade?.tookMs ?? 0, undefined);
     if (attempt !== null) notify(this.socket, "didConnect");
     if (isSecure) notify(this.socket, "didSecure");
@@ -356,7 +339,7 @@ export class Connection
   didReceive(chunk: Buffer, start: number, length: number): void {
     this.bytesRead += length;
     this.timer.wasHeard = true;
-    if (BYTES.hasSubscribers) publishReceived(this.socket, chunk.subarray(start, start + length), this.isSecure);
+    publishReceived(this, chunk, start, length);
     if (!this.isOpen && !this.isHeld) return;
     this.timer.markActive();
     const { buffer } = this.reading.queue;
@@ -370,7 +353,7 @@ export class Connection
     if (this.upgrade?.state === "handshaking")
       this.upgrade.fail("TLS", "The peer ended the stream in the TLS handshake");
     else if (this.upgrade?.isCutShort === true) this.upgrade.failCutShort();
-    publishEnd(this.socket, "received", this.isSecure);
+    publishEnd(this, "received");
     this.reading.peerDidEnd();
     this.drain();
   }
@@ -539,9 +522,8 @@ export class Connection
   #becomeOpen(): void {
     this.phase = OPEN;
     this.#opened = true;
-    this.#openedAt = this.clock.now();
     socketOpened();
-    this.timer.markActive();
+    this.timer.markOpen();
   }
 
   /** Starts TLS. Bytes that were received already belong to the handshake, and never reach a read. */
@@ -569,14 +551,6 @@ export class Connection
   }
 }
 
-function resume(connection: Connection): void {
-  connection.resume();
-}
-
-function drain(connection: Connection): void {
-  connection.drain();
-}
-
-function goOn(connection: Connection): void {
-  connection.goOn();
-}
+const resume = (connection: Connection): void => connection.resume();
+const drain = (connection: Connection): void => connection.drain();
+const goOn = (connection: Connection): void => connection.goOn();

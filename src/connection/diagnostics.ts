@@ -124,20 +124,33 @@ export function publishMove(
   MOVE.publish({ socket, direction, runLoop, bytesRead, bytesWritten } satisfies MoveMessage);
 }
 
-/** A chunk was received. Called only where somebody has subscribed. */
-export function publishReceived(socket: object, bytes: Uint8Array, isSecure: boolean): void {
-  BYTES.publish({ socket, direction: "received", bytes, isSecure, isEnd: false } satisfies BytesMessage);
+/** The parts of a connection that a message of its bytes tells of. */
+interface Carrier {
+  readonly socket: object;
+  readonly upgrade: { readonly state: string } | null;
 }
 
-/** A batch is handed to the transport. Called only where somebody has subscribed. */
-export function publishSent(socket: object, parts: readonly Uint8Array[], isSecure: boolean): void {
-  for (const bytes of parts) {
-    BYTES.publish({ socket, direction: "sent", bytes, isSecure, isEnd: false } satisfies BytesMessage);
-  }
+function publishBytes(
+  { socket, upgrade }: Carrier,
+  direction: BytesMessage["direction"],
+  bytes: Uint8Array,
+  isEnd: boolean,
+): void {
+  const isSecure = upgrade?.state === "secure";
+  BYTES.publish({ socket, direction, bytes, isSecure, isEnd } satisfies BytesMessage);
+}
+
+/** `length` bytes of a chunk have come, from `start` on. */
+export function publishReceived(connection: Carrier, chunk: Uint8Array, start: number, length: number): void {
+  if (BYTES.hasSubscribers) publishBytes(connection, "received", chunk.subarray(start, start + length), false);
+}
+
+/** A batch is handed to the transport. */
+export function publishSent(connection: Carrier, parts: readonly Uint8Array[]): void {
+  for (const bytes of parts) publishBytes(connection, "sent", bytes, false);
 }
 
 /** The stream of one direction has ended. */
-export function publishEnd(socket: object, direction: BytesMessage["direction"], isSecure: boolean): void {
-  if (!BYTES.hasSubscribers) return;
-  BYTES.publish({ socket, direction, bytes: NOTHING, isSecure, isEnd: true } satisfies BytesMessage);
+export function publishEnd(connection: Carrier, direction: BytesMessage["direction"]): void {
+  if (BYTES.hasSubscribers) publishBytes(connection, direction, NOTHING, true);
 }

@@ -81,11 +81,10 @@ export interface ReadingOwner extends HalfOwner {
 export interface WritingOwner extends HalfOwner {
   /** Whether writes can be sent now. */
   readonly isCarrying: boolean;
-  readonly isSecure: boolean;
   readonly transport: Transport | null;
   readonly timer: { markSent(): void };
   readonly reading: { readonly servedAwaited: boolean; readonly queue: ReadQueue };
-  readonly upgrade: { writesReached(): boolean; forgetGate(): void } | null;
+  readonly upgrade: { readonly state: string; writesReached(): boolean; forgetGate(): void } | null;
 }
 
 /** What the timer sees of each half. */
@@ -162,12 +161,12 @@ export interface ClosingOwner extends FlushingOwner {
   readonly hasUntold: boolean;
   readonly isHeld: boolean;
   readonly bytesRead: number;
-  /** How long the connection has been open; undefined if it never was. */
-  readonly openMs: number | undefined;
   readonly moved: RemoteConnection | null;
   readonly closeRequests: SocketRequest<CloseReason>[];
   readonly timer: {
     readonly connectDueAt: number;
+    /** How long the connection has been open; undefined if it never was. */
+    readonly openMs: number | undefined;
     arm(): void;
     disarm(): void;
     lingerFromNow(): void;

@@ -24,6 +24,8 @@ export class ConnectionTimer implements Sleeper {
   /** When the `timeout` of `connect` is over. */
   connectDueAt = Infinity;
   #lingerDueAt = Infinity;
+  /** When the connection became open; -1 before that. */
+  #openedAt = -1;
   /** When a byte last went in either direction; kept only if `idleMs` is set. */
   #activeAt = 0;
   /**
@@ -57,6 +59,17 @@ export class ConnectionTimer implements Sleeper {
   #choose(): Deadlines {
     const { clock, transport, isReferenced } = this.#connection;
     return deadlinesOf(clock, transport === null ? isReferenced : !transport.holdsProcess);
+  }
+
+  /** Notes that the connection has become open. */
+  markOpen(): void {
+    this.#openedAt = this.#connection.clock.now();
+    this.#activeAt = this.#openedAt;
+  }
+
+  /** How long the connection has been open; undefined if it never was. */
+  get openMs(): number | undefined {
+    return this.#openedAt < 0 ? undefined : this.#connection.clock.now() - this.#openedAt;
   }
 
   /** Notes that bytes have arrived. */

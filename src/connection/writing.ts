@@ -203,7 +203,7 @@ export class Writing implements RequestOwner {
    */
   #handOver(parts: readonly Uint8Array[]): boolean {
     if (BYTES.hasSubscribers) {
-      publishSent(this.#connection.socket, parts, this.#connection.isSecure);
+      publishSent(this.#connection, parts);
       if (this.#connection.reason !== null) return false; // A subscriber has closed the socket.
     }
     let isImmediate = true;
@@ -251,7 +251,7 @@ export class Writing implements RequestOwner {
     if (this.finSent) return;
     this.finSent = true;
     this.#connection.transport?.end();
-    publishEnd(this.#connection.socket, "sent", this.#connection.isSecure);
+    publishEnd(this.#connection, "sent");
   }
 
   /**
