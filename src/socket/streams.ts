@@ -45,8 +45,9 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
   #bytesUnderWay = 0;
 
   constructor(connection: Connection, allowHalfOpen: boolean) {
-    super({ allowHalfOpen, emitClose: false });
+    super({ allowHalfOpen: true, emitClose: false });
     this.#connection = connection;
+    if (!allowHalfOpen) this.once("end", this.#endSoon);
     const { bytesWritten, unsentBytes } = connection.writing;
     this.#bytesBefore = bytesWritten + unsentBytes;
     void connection.whenClosed("closed").then(({ by, error }) => {
@@ -76,6 +77,12 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
     // If no bytes are left, this lets the stream end even if nothing reads from it.
     this.read(0);
   };
+
+  /**
+   * Without `allowHalfOpen`, the end of the readable side ends the writable side, a turn later than a Duplex does so by
+   * itself: the runtime's TLS over this stream answers an end with some last bytes, in one of the ticks that follow.
+   */
+  readonly #endSoon = (): void => this.#connection.clock.later(endStream, this);
 
   /** The number of bytes that were given to the stream to write, whether they are out or not. */
   get bytesWritten(): number {
@@ -139,6 +146,10 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
       process.nextTick(() => this.emit("close", error !== null));
     });
   }
+}
+
+function endStream(stream: ConnectionDuplex): void {
+  if (stream.writable) stream.end();
 }
 
 /**

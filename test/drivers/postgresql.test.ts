@@ -144,7 +144,8 @@ describe("PostgreSQL, by a client that takes our streams for sockets", needs("in
     it("fails alike over every transport when the server's processes are killed", async (t) => {
       const clients: Client[] = [];
       for (const base of ["node:net", ...OURS] as const) {
-        for (const security of ["in the clear", "our TLS"] as const) clients.push(await open(t, base, security));
+        for (const security of ["in the clear", "the driver's TLS", "our TLS"] as const)
+          clients.push(await open(t, base, security));
       }
       const ends = clients.map((client) => new Promise((resolve) => client.once("end", () => resolve("end"))));
       const pids = await Promise.all(clients.map((client) => client.query("select pg_backend_pid() pid")));

@@ -183,7 +183,7 @@ export function keepWhatIsOpen(): void {
 /** To be called at the end of a test, when all is closed. Closing takes the event loop a few turns. */
 export async function assertNothingLeft(): Promise<void> {
   for (let turns = 0; turns < 200 && openSockets().length > socketsBefore; turns++) await turn();
-  assert.equal(openSockets().length, socketsBefore, `sockets left behind: ${openSockets().join(", ")}`);
+  assert.ok(openSockets().length <= socketsBefore, `sockets left behind: ${openSockets().join(", ")}`);
 }
 
 /** One turn of the event loop. */
