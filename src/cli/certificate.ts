@@ -55,13 +55,14 @@ export function tlsFacts(info: TLSInfo): Record<string, unknown> {
   };
 }
 
-/** The same in lines for people. */
-export function tlsSummary(info: TLSInfo): string[] {
+/** The same in lines for people. @param needsTrust whether it matters who the peer is */
+export function tlsSummary(info: TLSInfo, needsTrust = true): string[] {
   const { version, cipher, alpn, resumed, authorized, authorizationError, peerCertificate } = info;
   const trust = authorized
     ? "the peer is verified"
     : `NOT VERIFIED: ${authorizationError?.message ?? "no certificate"}`;
-  const head = [version, cipher, alpn === null ? null : `ALPN ${alpn}`, resumed ? "resumed" : null, trust];
+  const name = alpn === null ? null : `ALPN ${alpn}`;
+  const head = [version, cipher, name, resumed ? "resumed" : null, needsTrust ? trust : null];
   const lines = [head.filter((part) => part !== null).join(", ")];
   if (peerCertificate !== null) lines.push(...certificateLines(certificateFacts(peerCertificate)));
   return lines.map(printable);

@@ -35,7 +35,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const format = formatOf(values, terminal.stdout.isTTY === true);
   const report = new Report(terminal, values);
   const startMs = performance.now();
-  const { socket, ready } = dial(parseTarget(positionals), values);
+  const { socket, ready } = dial(parseTarget(positionals), values, { signal: terminal.interrupted });
   try {
     await ready;
     report.didConnect(socket, performance.now() - startMs);

@@ -15,14 +15,14 @@ export interface Dialed {
   readonly ready: Promise<void>;
 }
 
-/** Connects as the arguments say, with STARTTLS if it is asked for. @throws UsageError */
-export function dial(target: Target, values: ConnectionValues, ownOptions: Partial<ConnectOptions> = {}): Dialed {
+/** Connects as the arguments say, with STARTTLS if it is asked for; other options come on top. @throws UsageError */
+export function dial(target: Target, values: ConnectionValues, others: Partial<ConnectOptions> = {}): Dialed {
   const protocol = oneOf("starttls", values.starttls, STARTTLS_PROTOCOLS);
   const isSecure = target.tls || values.tls === true;
   if (protocol !== undefined && isSecure)
     throw new UsageError("Expected either TLS from the start or --starttls, got both");
   const tls = tlsOptions(values);
-  const options = { ...connectOptions(target, values), tls: isSecure ? tls : false, ...ownOptions };
+  const options = { ...connectOptions(target, values), tls: isSecure ? tls : false, ...others };
   const idleMs = wholeNumber("idle", values.idle);
   const socket = new AsyncSocket({ allowHalfOpen: true, limits: { idleMs } });
   const connected = asUsage(() => socket.connect(options));

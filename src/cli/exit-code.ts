@@ -41,6 +41,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   LINGER_TIMEOUT: EXIT.timeout,
   TLS_TIMEOUT: EXIT.timeout,
   TLS: EXIT.tls,
+  CANCELED: EXIT.interrupted,
 };
 
 export function exitCodeOf(error: unknown): number {

@@ -54,8 +54,12 @@ export class Shown {
   readonly #safe = new SafeText();
   readonly #offsets: Record<Direction, number> = { received: 0, sent: 0 };
 
-  constructor(format: Format) {
+  /** The number of a client among several; undefined where there is one peer. */
+  readonly #client: number | undefined;
+
+  constructor(format: Format, client?: number) {
     this.#format = format;
+    this.#client = client;
   }
 
   /** Empty if it is not to be shown. */
@@ -63,8 +67,10 @@ export class Shown {
     const { style, framing, isLines } = this.#format;
     const offset = this.#offsets[direction];
     this.#offsets[direction] += bytes.length;
-    if (style === "hex") return hexDump(bytes, offset, direction === "received" ? "<" : ">");
-    if (style === "json") return jsonLine({ event: direction, bytes: bytes.length, ...content(bytes) });
+    if (style === "hex") return hexDump(bytes, offset, `${this.#client ?? ""}${direction === "received" ? "<" : ">"}`);
+    if (style === "json") {
+      return jsonLine({ event: direction, client: this.#client, bytes: bytes.length, ...content(bytes) });
+    }
     if (direction === "sent") return "";
     if (style === "safe") {
       const text = this.#safe.show(bytes);

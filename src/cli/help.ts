@@ -2,6 +2,7 @@
 
 import type { Command } from "./command.js";
 import type { Option } from "./options.js";
+import { table } from "./table.js";
 
 export function commandHelp(name: string, { usage, about, options, examples }: Command): string {
   const names = Object.entries(options).map(([long, option]) => [optionName(long, option), option.about] as const);
@@ -11,7 +12,7 @@ export function commandHelp(name: string, { usage, about, options, examples }: C
     about,
     "",
     "Options:",
-    ...columns(names),
+    ...table(names),
     "",
     "Examples:",
     ...examples.map(([line, purpose]) => `  asyncsocket ${name} ${line}\n      ${purpose}`),
@@ -24,7 +25,7 @@ export function generalHelp(commands: Readonly<Record<string, Command>>): string
   return [
     "asyncsocket COMMAND …",
     "",
-    ...columns(entries.map(([name, { usage, about }]) => [`${name} ${usage}`, about.split(".")[0] ?? ""] as const)),
+    ...table(entries.map(([name, { usage, about }]) => [`${name} ${usage}`, about.split(".")[0] ?? ""] as const)),
     "",
     "Examples:",
     ...entries.map(([name, { examples }]) => `  asyncsocket ${name} ${examples[0]?.[0] ?? ""}`),
@@ -39,9 +40,4 @@ export function generalHelp(commands: Readonly<Record<string, Command>>): string
 
 function optionName(long: string, { short, value }: Option): string {
   return `${short === undefined ? "    " : `-${short}, `}--${long}${value === undefined ? "" : ` ${value}`}`;
-}
-
-function columns(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }

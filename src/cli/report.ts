@@ -37,6 +37,22 @@ export class Report {
     else this.say("dim", `Closed; received ${bytesInWords(bytesRead)}, sent ${bytesInWords(bytesWritten)}`);
   }
 
+  didListen({ local, port }: AsyncSocket): void {
+    if (this.#isJson) this.event("listening", { local, port });
+    else this.say("green", `Listening on ${addressInWords(local)}`);
+  }
+
+  didAccept(client: number, { local, remote, proxied }: AsyncSocket): void {
+    if (this.#isJson) this.event("accepted", { client, local, remote, proxied });
+    else this.say("green", `Client ${client} has come from ${addressInWords(proxied?.remote ?? remote)}`);
+  }
+
+  /** What a listener tells of a client. */
+  ofClient(client: number, event: string, facts: object, words: string): void {
+    if (this.#isJson) this.event(event, { client, ...facts });
+    else this.say("dim", `Client ${client}: ${words}`);
+  }
+
   /** An error, which is told however quiet the program is to be. */
   didFail(error: Error): void {
     const { code = null } = error as { code?: string | null };

@@ -1,13 +1,17 @@
 /** Chooses the command, and turns what it throws into words and an exit code. */
 
 import type { Command } from "./command.js";
+import { bench } from "./bench.js";
+import { check } from "./check.js";
 import { connect } from "./connect.js";
 import { EXIT, exitCodeOf, UsageError } from "./exit-code.js";
 import { commandHelp, generalHelp } from "./help.js";
+import { listen } from "./listen.js";
+import { relay } from "./relay.js";
 import { Report } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
-const COMMANDS: Readonly<Record<string, Command>> = { connect };
+const COMMANDS: Readonly<Record<string, Command>> = { connect, check, listen, relay, bench };
 
 /** @returns the exit code */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {

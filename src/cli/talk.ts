@@ -4,6 +4,7 @@ import { AsyncSocketError, type AsyncSocket } from "../index.js";
 import { EXIT } from "./exit-code.js";
 import { type Direction, type Format, Shown } from "./format.js";
 import { type Input, openInput, sendInput } from "./input.js";
+import { receive } from "./receive.js";
 import { print, type Terminal } from "./terminal.js";
 
 /**
@@ -39,10 +40,22 @@ class Conversation {
   }
 
   async run(): Promise<number> {
-    this.#input.onInterrupt = () => {
+    const { interrupted } = this.#terminal;
+    const stop = (): void => {
       this.#wasInterrupted = true;
       this.#socket.disconnect();
     };
+    this.#input.onInterrupt = stop;
+    interrupted.addEventListener("abort", stop);
+    try {
+      await this.#converse();
+    } finally {
+      interrupted.removeEventListener("abort", stop);
+    }
+    return this.#wasInterrupted ? EXIT.interrupted : EXIT.ok;
+  }
+
+  async #converse(): Promise<void> {
     const didSend = (bytes: Buffer): void => void this.#show("sent", bytes);
     // What fails here has closed the socket, so that receiving ends with the same failure.
     const sending = sendInput(this.#socket, this.#input, this.#format, didSend).catch((error: unknown) => {
@@ -50,20 +63,10 @@ class Conversation {
     });
     await Promise.race([this.#receive(), failureOf(sending)]);
     await this.#socket.disconnectAfterWriting();
-    return this.#wasInterrupted ? EXIT.interrupted : EXIT.ok;
   }
 
   async #receive(): Promise<void> {
-    const { framing } = this.#format;
-    try {
-      for await (const bytes of framing === null ? this.#socket : this.#socket.messages(framing)) {
-        await this.#show("received", bytes);
-      }
-    } catch (error) {
-      if (!isUnfinished(error)) throw error;
-      await this.#show("received", error.partial ?? Buffer.alloc(0));
-      if (!this.#format.isLines) throw error;
-    }
+    await receive(this.#socket, this.#format, (bytes) => this.#show("received", bytes));
     await this.#print(this.#shown.end());
   }
 
@@ -81,9 +84,4 @@ class Conversation {
 /** Never settles unless the promise is rejected. */
 function failureOf(promise: Promise<void>): Promise<never> {
   return new Promise((_, reject) => void promise.catch(reject));
-}
-
-/** Whether the peer has ended its side in the middle of a message. */
-function isUnfinished(error: unknown): error is AsyncSocketError {
-  return error instanceof AsyncSocketError && error.code === "ERR_ASYNCSOCKET_END_OF_STREAM";
 }

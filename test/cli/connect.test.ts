@@ -110,6 +110,17 @@ describe("asyncsocket connect", () => {
     assert.equal((await line.result).code, 130);
   });
 
+  it("closes with 130 when a signal comes, in a conversation and before", async (t) => {
+    const where = await serve(t, (socket) => socket.write("ready\n"));
+    const line = new CommandLine(["connect", where, "-q"]);
+    await line.stdout.sees("ready");
+    line.interrupt();
+    assert.equal((await line.result).code, 130);
+    const early = new CommandLine(["connect", where, "-q"]);
+    early.interrupt();
+    assert.equal((await early.result).code, 130);
+  });
+
   it("sends and shows lines, the last of which need not be ended", async (t) => {
     const where = await serve(t, echoAll);
     const { stdout } = await CommandLine.run(["connect", where, "-q", "--lines", "--crlf", "--json"], "a\nb\r\nc");
@@ -171,8 +182,11 @@ describe("asyncsocket connect", () => {
   });
 
   it("fails when the connection is reset, and when it is idle for too long", async (t) => {
-    const reset = await serve(t, (socket) => socket.reset());
-    assert.equal((await CommandLine.run(["connect", reset, "-q"])).code, 1);
+    const reset = await serve(t, async (socket) => {
+      await socket.read();
+      socket.reset();
+    });
+    assert.equal((await CommandLine.run(["connect", reset, "-q"], "hello")).code, 1);
     const silent = await serve(t, () => undefined);
     const { code, stderr } = await CommandLine.run(["connect", silent, "-q", "--idle", "50"]);
     assert.equal(code, 5);

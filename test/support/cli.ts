@@ -22,13 +22,14 @@ class Screen extends Writable {
     done();
   }
 
-  /** Waits for text, which is compared as it is. */
-  sees(text: string): Promise<void> {
+  /** Waits for a text. @returns the match */
+  sees(text: string | RegExp): Promise<readonly string[]> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (!this.text.includes(text)) return;
+        const found = typeof text === "string" ? this.text.includes(text) && [text] : text.exec(this.text);
+        if (!found) return;
         this.#waiting.delete(look);
-        resolve();
+        resolve(found);
       };
       this.#waiting.add(look);
       look();
@@ -42,6 +43,7 @@ export class CommandLine {
   readonly stdout = new Screen();
   readonly stderr = new Screen();
   readonly result: Promise<CommandResult>;
+  readonly #interrupt = new AbortController();
 
   constructor(
     args: readonly string[],
@@ -49,11 +51,16 @@ export class CommandLine {
   ) {
     this.stdin.isTTY = this.stdout.isTTY = this.stderr.isTTY = isTerminal;
     const { stdin, stdout, stderr } = this;
-    this.result = run(args, { stdin, stdout, stderr, env }).then((code) => ({
+    this.result = run(args, { stdin, stdout, stderr, env, interrupted: this.#interrupt.signal }).then((code) => ({
       code,
       stdout: stdout.text,
       stderr: stderr.text,
     }));
+  }
+
+  /** As a signal does. */
+  interrupt(): void {
+    this.#interrupt.abort();
   }
 
   /** Runs the program to its end, with an input that ends. */
