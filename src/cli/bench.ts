@@ -102,8 +102,9 @@ class Load {
 
   async #work(signal: AbortSignal): Promise<void> {
     const reconnects = this.#values.reconnect === true;
-    let socket = reconnects ? null : await this.#connect(signal);
+    let socket: AsyncSocket | null = null;
     try {
+      if (!reconnects) socket = await this.#connect(signal);
       while (this.#left > 0 && !signal.aborted) {
         this.#left--;
         const startMs = performance.now();
