@@ -141,7 +141,7 @@ const addons = new Map([[platform.name, BUILT], ...prebuiltAddons()]);
 const folder = mkdtempSync(join(tmpdir(), "asyncsocket-install-"));
 try {
   fetchInstallers();
-  const packages = packAll(addons, join(folder, "packages"));
+  const packages = await packAll(addons, join(folder, "packages"));
   const registry = await serve(packages);
   const installed = await installAll(folder, packages[0].manifest.version, registry.url);
   await registry.close();

@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { bundle } from "./bundle.mjs";
 import { packageOf, PLATFORMS } from "#dist/transport/native/platforms.js";
 
 /** What npm packs without being told. */
@@ -47,13 +48,15 @@ function write(folder, manifest) {
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** Lays out the package itself. @returns its folder */
-function layOutOwn(to) {
+/** Lays out the package itself, with the bundle in place of the modules in dist. @returns its folder */
+async function layOutOwn(to) {
   const manifest = publishedManifest();
   const folder = join(to, manifest.name);
   mkdirSync(folder, { recursive: true });
   const named = manifest.files.filter((one) => !one.startsWith("!")).map((one) => one.split("/")[0]);
+  await bundle(join(folder, "dist"));
   for (const name of new Set([...named, ...ALWAYS])) {
+    if (name === "dist") continue;
     // What was built from source here belongs to this machine alone.
     cpSync(name, join(folder, name), { recursive: true, filter: (from) => from !== join("native", "build") });
   }
@@ -93,15 +96,25 @@ function pack(folder, to) {
   };
 }
 
+function emptied(folder) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+}
+
+/** Packs the package itself into a folder. */
+export async function packOwn(to) {
+  emptied(to);
+  return pack(await layOutOwn(to), to);
+}
+
 /**
  * Packs everything into a folder. `addons` gives the file of the addon by the name of a platform; the package of a platform
  * without one is packed empty, for installers that want to know of it, and must not be published.
  */
-export function packAll(addons, to) {
-  rmSync(to, { recursive: true, force: true });
-  mkdirSync(to, { recursive: true });
+export async function packAll(addons, to) {
+  const own = await packOwn(to);
   const platforms = PLATFORMS.map((one) => layOutPlatform(one, addons.get(one.name), to));
-  return [layOutOwn(to), ...platforms].map((folder) => pack(folder, to));
+  return [own, ...platforms.map((folder) => pack(folder, to))];
 }
 
 /** The addons that `npm run addons` has made, by the names of their platforms. */

@@ -67,7 +67,7 @@ export interface AcceptedThere {
   readonly info: AcceptInfo;
 }
 
-/** The `workerData` of a run loop's thread, until the bootstrap replaces it by the module's own. */
+/** The `workerData` of a run loop's thread, until `run-loop-thread.ts` replaces it by the module's own. */
 export interface Start {
   readonly name: string;
   readonly port: MessagePort;

@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MessageChannel, type MessagePort, Worker, type WorkerOptions } from "node:worker_threads";
 import { checkString, wrongRange } from "../base/checks.js";
 import { socketError } from "../base/errors.js";
+import { here } from "../base/here.js";
 import type { OptionNames } from "../base/option-names.js";
 import type { Start } from "./messages.js";
 
@@ -28,7 +30,7 @@ export const LOOP_OPTIONS: OptionNames<RunLoopOptions> = {
 };
 
 /**
- * Starts the thread of a run loop, which begins with bootstrap.ts.
+ * Starts the thread of a run loop, which begins with run-loop-thread.ts.
  * @param module an absolute URL, as `checkModule` gives it
  * @returns the worker, and this thread's end of the link to it
  */
@@ -41,7 +43,7 @@ export function startWorker(
   const workerData: unknown = rest.workerData;
   const { port1, port2 } = new MessageChannel();
   const start: Start = { name: checkString("name", name), port: port2, module, workerData };
-  const worker = new Worker(bootstrapUrl(), {
+  const worker = new Worker(threadFile(), {
     ...inherited(),
     ...rest,
     name,
@@ -51,12 +53,14 @@ export function startWorker(
   return { worker, port: port1 };
 }
 
-/** Finds the bootstrap file. @throws TRANSFER in a CommonJS bundle, in which the location of this file is unknown */
-function bootstrapUrl(): URL {
-  const here = import.meta.url as string | undefined;
-  if (here !== undefined) return new URL("./bootstrap.js", here);
+/** Finds the file that a thread starts with. @throws TRANSFER in a bundle that lacks it */
+function threadFile(): URL {
+  if (here !== undefined) {
+    const url = new URL("./run-loop-thread.js", here);
+    if (url.protocol !== "file:" || existsSync(url)) return url;
+  }
   const words =
-    "A run loop cannot be started: asyncsocket is part of a CommonJS bundle, and its file for threads is not. Leave asyncsocket out of the bundle (esbuild: --external:asyncsocket), so that it is loaded from node_modules";
+    "A run loop cannot be started: asyncsocket is part of a bundle that lacks its file for threads. Leave asyncsocket out of the bundle (esbuild: --external:asyncsocket), so that it is loaded from node_modules";
   throw socketError("TRANSFER", "spawn", words);
 }
 

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inWords } from "../../base/errno.js";
+import { here } from "../../base/here.js";
 import { packageOf, thisPlatform } from "./platforms.js";
 
 const BUILT = "native/build/Release/asyncsocket.node";
@@ -18,7 +19,6 @@ export function findAddon(): object | string {
   if ("bun" in process.versions || "deno" in process.versions) return "this runtime loads no addons safely";
   if (!["linux", "darwin"].includes(process.platform))
     return `it is for Linux and macOS, and this is ${process.platform}`;
-  const here = import.meta.url as string | undefined;
   if (here === undefined) return "asyncsocket cannot find its addon in a CommonJS bundle: mark it as external";
   const load = createRequire(here);
   // Whoever checks another build says where it is.
