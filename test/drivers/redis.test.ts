@@ -1,8 +1,11 @@
 /** Clients of Redis over our streams, against redis-server: everything comes out as over the runtime's own sockets. */
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { connectOver, describeDriver, driver, HOST, type Base, OURS } from "../support/drivers.js";
+import { Authority } from "../support/certificates.js";
 import { pattern } from "../support/delegates.js";
 import { needs, Program, startOnFreePort, temporaryFolder } from "../support/programs.js";
 
@@ -25,11 +28,23 @@ interface NodeRedis {
 }
 
 const ioredis = await driver<IORedis>("ioredis");
+const authority = await Authority.create();
 const nodeRedis = await driver<NodeRedis>("redis");
 
-async function startRedis(t: TestContext): Promise<{ server: Program; port: number }> {
-  const options = ["--dir", temporaryFolder(t), "--save", "", "--appendonly", "no", "--bind", HOST];
-  const start = (port: number): Program => new Program(t, "redis-server", [...options, "--port", String(port)]);
+/** With TLS, or in the clear. */
+async function startRedis(t: TestContext, isSecure: boolean): Promise<{ server: Program; port: number }> {
+  const folder = temporaryFolder(t);
+  const options = ["--dir", folder, "--save", "", "--appendonly", "no", "--bind", HOST];
+  if (isSecure) {
+    const { key, cert } = await authority.issue([HOST]);
+    writeFileSync(join(folder, "key"), key);
+    writeFileSync(join(folder, "cert"), cert);
+    options.push("--tls-key-file", join(folder, "key"), "--tls-cert-file", join(folder, "cert"));
+    options.push("--tls-ca-cert-file", join(folder, "cert"), "--tls-auth-clients", "no");
+  }
+  const portOptions = (port: number): string[] =>
+    isSecure ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)];
+  const start = (port: number): Program => new Program(t, "redis-server", [...options, ...portOptions(port)]);
   return await startOnFreePort(start, /ready to accept connections/i);
 }
 
@@ -79,9 +94,14 @@ async function withNodeRedis({ createClient }: NodeRedis, port: number): Promise
 }
 
 describe("Redis, by clients that take our streams for sockets", needs("redis-server", "redis-server"), () => {
-  async function run(t: TestContext, base: Base, open: (port: number) => Promise<Client>): Promise<unknown[]> {
-    const { server, port } = await startRedis(t);
-    const { made, restore } = connectOver(t, base);
+  async function run(
+    t: TestContext,
+    base: Base,
+    open: (port: number) => Promise<Client>,
+    isSecure = false,
+  ): Promise<unknown[]> {
+    const { server, port } = await startRedis(t, isSecure);
+    const { made, restore } = connectOver(t, base, isSecure ? { ca: authority.cert, servername: HOST } : undefined);
     const client = await open(port);
     const seen = await talk(client, () => server.stop());
     restore();
@@ -100,6 +120,7 @@ describe("Redis, by clients that take our streams for sockets", needs("redis-ser
           const wanted = await run(t, "node:net", opened);
           assert.equal(wanted[2], MUCH.length);
           assert.deepEqual(await run(t, base, opened), wanted);
+          assert.deepEqual(await run(t, base, opened, true), wanted, "over our TLS");
         });
       }
     });

@@ -69,17 +69,21 @@ export function digest(data: Uint8Array): string {
   return `${data.length} ${createHash("sha256").update(data).digest("hex")}`;
 }
 
-/** Lets whatever connects by `net.connect` get streams of ours, until the test is over or `restore` is called. */
+/**
+ * Lets whatever connects by `net.connect` get streams of ours, until the test is over or `restore` is called. With
+ * `trust` they are encrypted, of which the driver knows nothing.
+ */
 export function connectOver(
   t: TestContext,
   base: Base,
+  trust?: Trust,
 ): { readonly made: readonly AsyncSocket[]; readonly restore: () => void } {
   const made: AsyncSocket[] = [];
   if (base === "node:net") return { made, restore: () => undefined };
   const connect = (options: { host?: string; port: number | string }, connected?: () => void): unknown => {
     const socket = Belongings.of(t).add(new AsyncSocket({ transport: base }));
     made.push(socket);
-    return socket.toDuplex().connect({ host: options.host ?? HOST, port: Number(options.port) }, connected);
+    return socket.toDuplex().connect({ host: options.host ?? HOST, port: Number(options.port), tls: trust }, connected);
   };
   const mocks = (["connect", "createConnection"] as const).map((name) => t.mock.method(net, name, connect as never));
   const restore = (): void => {
