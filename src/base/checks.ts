@@ -1,6 +1,6 @@
 /** Checks of arguments. Each throws `Expected …, got …` at once, before any state has changed. */
 
-import { constants } from "node:buffer";
+import { Buffer, constants } from "node:buffer";
 import { types } from "node:util";
 import { asciiName } from "./host-name.js";
 

@@ -4,6 +4,7 @@
  * with an EventEmitter.
  */
 
+import { Buffer } from "node:buffer";
 import { types } from "node:util";
 import { READ, WRITE } from "../base/channels.js";
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
@@ -51,7 +52,7 @@ export function hears(socket: SocketFace, method: MethodName): boolean {
 }
 
 /** The same for `didReadText`, which is asked for each text: a name that the code says is looked up faster. */
-function hearsText(socket: SocketFace): boolean {
+export function hearsText(socket: SocketFace): boolean {
   try {
     return (socket.delegate?.didReadText ?? null) !== null;
   } catch {

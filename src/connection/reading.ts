@@ -5,12 +5,13 @@ import type { AsyncSocketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
 import { surface } from "../base/uncaught.js";
+import { UNKNOWN } from "../framing/framing.js";
 import { extendEntry, isPending, Wait } from "../pump/entry.js";
 import type { ReadEntry, Standing } from "../pump/read-entry.js";
 import { type ReadAttempt, ReadQueue } from "../pump/read-queue.js";
 import { publishRead } from "./diagnostics.js";
 import { readError, type ReadFailure } from "./failures.js";
-import { askForTime, hears, notify, tellRead, wantsBytes } from "./notify.js";
+import { askForTime, hears, hearsText, notify, tellRead, wantsBytes } from "./notify.js";
 import type { ReadingOwner } from "./owner.js";
 
 /** The receiving half of a connection: it serves the reads, and decides when the peer's FIN takes effect. */
@@ -141,6 +142,7 @@ export class Reading implements RequestOwner {
     const connection = this.#connection;
     const { queue } = this;
     for (let hasServed = false; ; hasServed = true) {
+      while (this.mayServe && queue.head?.framing.isPlain === true && this.#serveFound(queue.head)) hasServed = true;
       if (!this.mayServe) return hasServed;
       const entry = queue.head;
       if (entry === null) return (queue.buffer.length === 0 && this.#end()) || hasServed;
@@ -151,6 +153,33 @@ export class Reading implements RequestOwner {
       if (attempt !== "ready") return this.#cannot(entry, attempt) || hasServed;
       this.#serve(entry);
     }
+  }
+
+  /**
+   * Serves a read whose message can be found and made without running anything of the user's. Nearly all messages of
+   * pipelined protocols are served here; every case that is not that simple is left to `attempt` and `#serve`.
+   * @returns whether the read was served; if not, nothing has changed
+   */
+  #serveFound(entry: ReadEntry): boolean {
+    const connection = this.#connection;
+    const { queue } = this;
+    const total = queue.find(entry);
+    if (total === UNKNOWN) return false;
+    let value: unknown;
+    try {
+      value = entry.framing.draw(queue.buffer, total, entry.target);
+    } catch {
+      return false;
+    }
+    if (typeof value === "string" && !(hearsText(connection.socket) && this.#isWanted(entry))) return false;
+    queue.takeFound(entry, total);
+    if (this.peerEnded) this.#owesTurn = true;
+    if (entry.standing !== null) this.#awaitNext(entry, entry.standing);
+    else if (entry._settlers !== null) this.servedAwaited = true;
+    connection.entriesLeft--;
+    tellRead(connection.socket, entry, value, value);
+    connection.writing.flushIfMuch();
+    return true;
   }
 
   /** Serves a read from the bytes that have arrived. */
@@ -180,6 +209,7 @@ export class Reading implements RequestOwner {
   /** Makes a standing read wait for its next message, with its whole timeout. */
   #awaitNext(entry: ReadEntry, standing: Standing): void {
     standing.messages++;
+    entry._state = "current";
     entry.timeoutMs = standing.timeoutMs;
     this.wait.restart();
   }

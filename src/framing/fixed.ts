@@ -4,11 +4,13 @@ import { InPlaceFraming, partsOf, type MessageFraming, type Target, type UnreadB
 
 /** Messages of one fixed length. The framing of `readExactly`. */
 class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  override readonly isPlain: boolean;
   readonly #length: number;
 
   constructor(length: number) {
     super();
     this.#length = length;
+    this.isPlain = length > 0;
   }
 
   override get exactLength(): number {
@@ -34,6 +36,7 @@ class Fixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Byt
 
 /** The framing of `peek`: gives so many bytes, and leaves them for the next read. */
 class Peeked extends Fixed {
+  override readonly isPlain = false;
   override readonly keepsBytes = true;
 
   override draw(bytes: UnreadBytes, count: number, target: Target): unknown {
@@ -43,6 +46,7 @@ class Peeked extends Fixed {
 
 /** The framing of `skip`: drops so many bytes without making a value of them. */
 class Skipped extends Fixed {
+  override readonly isPlain = false;
   override readonly isContiguous = false;
   override readonly dropsBytes = true;
 

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { toBytes, type Bytes } from "../base/checks.js";
 
 /**
@@ -77,6 +78,11 @@ export abstract class InPlaceFraming<T> implements Framing<T> {
   readonly dropsBytes: boolean = false;
   /** Whether the framing is asked for the length once more when so many bytes have come. */
   readonly confirmsLength: boolean = false;
+  /**
+   * Whether reads are served on the shortest way: nothing of the user's runs in here, every value is text or bytes, and
+   * the bytes of a message are taken with it.
+   */
+  readonly isPlain: boolean = false;
   /** How many bytes the header before the body has. A message whose length is impossible counts as its header alone. */
   readonly headerBytes: number = 0;
 

@@ -34,6 +34,7 @@ const LENGTH_BYTES = [1, 2, 3, 4, 5, 6, 8] as const;
  * ```
  */
 export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  override readonly isPlain = true;
   override readonly headerBytes: number;
   readonly littleEndian: boolean;
   readonly lengthIncludesHeader: boolean;

@@ -31,6 +31,7 @@ export interface LineFramingOptions {
  * ```
  */
 class Line extends InPlaceFraming<string> implements MessageFraming<string> {
+  override readonly isPlain = true;
   readonly #encoding: BufferEncoding;
   readonly #ending: string;
 

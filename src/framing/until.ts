@@ -12,6 +12,7 @@ import { InPlaceFraming, partsOf, UNKNOWN, type BytesInPlace, type MessageFramin
  * ```
  */
 export class Delimited extends InPlaceFraming<Buffer> implements MessageFraming<Buffer, Bytes | readonly Bytes[]> {
+  override readonly isPlain = true;
   readonly #set: DelimiterSet;
 
   constructor(sequences: readonly Buffer[]) {

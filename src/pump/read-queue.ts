@@ -67,6 +67,31 @@ export class ReadQueue extends EntryList<ReadEntry> {
     }
   }
 
+  /**
+   * The length of the current read's message if all of it lies in the window, and the framing is a plain one: for most
+   * messages the same as `attempt`, by the shortest way. UNKNOWN says nothing; `attempt` knows more.
+   */
+  find({ framing, limit }: ReadEntry): number {
+    if (this.#total !== UNKNOWN) return UNKNOWN;
+    const { buffer } = this;
+    try {
+      const total = framing.locate(buffer, this.#searched, limit);
+      return total <= limit && total <= buffer.ready ? total : UNKNOWN;
+    } catch {
+      return UNKNOWN;
+    }
+  }
+
+  /** Removes the bytes that `find` has found, and the read, unless it is a standing one. */
+  takeFound(entry: ReadEntry, total: number): void {
+    this.#searched = 0;
+    if (entry.standing === null) {
+      entry._bytesDone = total;
+      super.remove(entry);
+    }
+    this.buffer.drop(total);
+  }
+
   /** Asks the framing for the length of the message, and compares the answer with the limit. */
   #search(entry: ReadEntry): ReadAttempt | null {
     const { framing, limit } = entry;

@@ -1,4 +1,4 @@
-import { isAscii } from "node:buffer";
+import { Buffer, isAscii } from "node:buffer";
 import { markAsUntransferable } from "node:worker_threads";
 import type { UnreadBytes } from "../framing/framing.js";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AsyncSocketDelegate } from "asyncsocket";
+import { failure } from "../support/delegates.js";
 import { connectedPair, overEveryTransport } from "../support/transports.js";
 
 /** Bytes that are no UTF-8, and that no decoding gives back. */
@@ -69,6 +70,49 @@ describe("Text that is read reaches a delegate that has no method for text", () 
         lines.map(String),
         Array.from({ length: 50 }, (_, i) => `line ${i}`),
       );
+    });
+
+    it("whichever methods the delegate has at that moment, from one line to the next of a single chunk", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const told: unknown[] = [];
+      const forText: AsyncSocketDelegate = {
+        didReadText(socket, text) {
+          told.push(text);
+          socket.delegate = forBytes;
+        },
+      };
+      const forBytes: AsyncSocketDelegate = {
+        didRead(socket, data) {
+          told.push(data);
+          socket.delegate = forText;
+        },
+      };
+      client.delegate = forText;
+      const lines = client.readLine({ repeat: true });
+      server.write("one\ntwo\nthree\nfour\n");
+      server.end();
+      assert.equal(await lines, 4);
+      assert.deepEqual(told, ["one", Buffer.from("two"), "three", Buffer.from("four")]);
+    });
+
+    it("and not where looking for its methods has cancelled the read: the bytes stay", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const told: unknown[] = [];
+      let looks = 0;
+      client.delegate = {
+        get didReadText() {
+          if (++looks === 5) client.cancelReads();
+          return (_: unknown, text: string): void => void told.push(text);
+        },
+      };
+      const lines = client.readLine({ repeat: true });
+      server.write("one\ntwo\nthree\nfour\nfive\n");
+      await failure(lines, "CANCELED");
+      client.delegate = null;
+      const rest = await client.readUntil("five\n");
+      // They are looked for before the bytes of a line are taken, and where it is told.
+      assert.deepEqual(told, ["one", "two"]);
+      assert.equal(String(rest), "three\nfour\nfive\n");
     });
   });
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ReadQueue } from "#dist/pump/read-queue.js";
+import { UNKNOWN } from "#dist/framing/framing.js";
 import type { ReadEntry } from "#dist/pump/read-entry.js";
 import { memoryOf, readEntry, type ReadSpec } from "./entries.js";
 import type { Outcome } from "./model.js";
@@ -41,7 +42,17 @@ export class QueueDriver {
     this.progress.push(this.outcomes.length);
   }
 
+  #serveFound(entry: ReadEntry): boolean {
+    const total = this.queue.find(entry);
+    if (total === UNKNOWN) return false;
+    const value = entry.framing.draw(this.queue.buffer, total, entry.target);
+    this.queue.takeFound(entry, total);
+    this.#note(entry, value);
+    return true;
+  }
+
   #serve(entry: ReadEntry): boolean {
+    if (entry.framing.isPlain && this.#serveFound(entry)) return true;
     const before = this.queue.buffer.length;
     const attempt = this.queue.attempt(entry, this.#hold);
     if (entry.kind !== "skip") assert.equal(this.queue.buffer.length, before, "an attempt takes nothing");
