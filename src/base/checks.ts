@@ -140,23 +140,23 @@ export function toBytes(name: string, value: unknown): Uint8Array {
 }
 
 /**
- * The list given to `write` as bytes, without its empty parts. Strings that follow each other become one part: encoding
- * them one by one would take longer than everything else.
+ * The list given to `write` as texts and bytes, without its empty parts. Strings that follow each other become one text:
+ * encoding them one by one would take longer than everything else.
  */
-export function toParts(data: readonly unknown[]): Uint8Array[] {
-  const parts: Uint8Array[] = [];
+export function toParts(data: readonly unknown[]): (string | Uint8Array)[] {
+  const parts: (string | Uint8Array)[] = [];
   let text = "";
   for (const one of data) {
     if (typeof one === "string") {
       text += one;
       continue;
     }
-    if (text !== "") parts.push(Buffer.from(text));
+    if (text !== "") parts.push(text);
     text = "";
     const bytes = toBytes("data[]", one);
     if (bytes.length > 0) parts.push(bytes);
   }
-  if (text !== "") parts.push(Buffer.from(text));
+  if (text !== "") parts.push(text);
   return parts;
 }
 

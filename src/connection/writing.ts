@@ -2,6 +2,7 @@ import { BYTES, WRITE } from "../base/channels.js";
 import { noteQueued } from "../base/entry-times.js";
 import { type AsyncSocketError, isCode } from "../base/errors.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
+import { batchMemory } from "../pump/batch-memory.js";
 import { extendEntry, isPending, NO_TIMEOUT, Wait } from "../pump/entry.js";
 import { WriteEntry, WriteQueue } from "../pump/write-queue.js";
 import { publishEnd, publishSent } from "./diagnostics.js";
@@ -12,12 +13,6 @@ import type { WritingOwner } from "./owner.js";
 
 /** Once this many bytes have gathered, writes are sent even while more reads can be served. */
 const FLUSH_BYTES = 64 * 1024;
-
-/**
- * Memory in which small writes are joined. If the operating system takes the bytes at once, as it nearly always does,
- * the memory is used again; otherwise it belongs to the write under way, and new memory is allocated.
- */
-let scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
 
 /**
  * The sending half of a connection: it hands batches of writes to the transport, one at a time, and the FIN after the
@@ -34,11 +29,6 @@ export class Writing implements RequestOwner {
   finSent = false;
   /** Whether the operating system has taken the FIN. */
   finDone = false;
-  /**
-   * Whether the operating system took the last batch at once. If not, and before there was one, a batch is given memory
-   * of its own.
-   */
-  #wasImmediate = false;
   readonly #connection: WritingOwner;
 
   constructor(connection: WritingOwner) {
@@ -49,10 +39,12 @@ export class Writing implements RequestOwner {
     const connection = this.#connection;
     if (connection.isEnding) {
       connection.failEntry(entry, writeError(entry, "CLOSED", connection.reason?.error ?? undefined));
+      entry.forget();
     } else if (this.queue.cost + entry.cost > connection.limits.writeQueue && !entry.isMark) {
       // The connection closes, since a stream with a missing write is worse than an end.
       const error = writeError(entry, "QUEUE_FULL");
       connection.failEntry(entry, error);
+      entry.forget();
       connection.close("error", error);
     } else {
       if (WRITE.hasSubscribers) noteQueued(entry, connection.clock);
@@ -181,13 +173,12 @@ export class Writing implements RequestOwner {
   /** Hands the next batch to the transport. */
   flush(): void {
     const { queue } = this;
-    const parts = queue.gather(this.#wasImmediate ? scratch : null);
+    const parts = queue.gather();
     if (parts.length > 0) {
-      const isImmediate = this.#handOver(parts);
-      if (isImmediate) this.#land(queue.inFlight);
-      else if (parts[0]?.buffer === scratch.buffer) scratch = Buffer.allocUnsafeSlow(FLUSH_BYTES);
-      this.#wasImmediate = isImmediate;
-      this.account();
+      if (this.#handOver(parts)) {
+        for (const part of parts) batchMemory.giveBack(part);
+        this.#land(queue.inFlight);
+      } else this.account();
     }
     if (queue.changed !== null) this.fail(queue.changed, writeError(queue.changed, "BAD_STATE"));
     const { head } = queue;

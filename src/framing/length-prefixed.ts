@@ -38,12 +38,15 @@ export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFra
   override readonly headerBytes: number;
   readonly littleEndian: boolean;
   readonly lengthIncludesHeader: boolean;
+  /** The first length that the length field cannot express. */
+  readonly #beyond: number;
 
   constructor(lengthBytes: number, littleEndian: boolean, lengthIncludesHeader: boolean) {
     super();
     this.headerBytes = lengthBytes;
     this.littleEndian = littleEndian;
     this.lengthIncludesHeader = lengthIncludesHeader;
+    this.#beyond = 2 ** (8 * lengthBytes);
   }
 
   override locate({ block, start, ready }: BytesInPlace, _searched: number, limit: number): number {
@@ -78,7 +81,7 @@ export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFra
   /** @throws RangeError for so many bytes that the length field cannot express their number */
   checkBody(name: string, bodyBytes: number): void {
     const length = this.#lengthOf(bodyBytes);
-    if (length < 2 ** (8 * this.headerBytes)) return;
+    if (length < this.#beyond) return;
     throw new RangeError(`Expected ${name} to fit a length of ${this.headerBytes} bytes, got ${length} bytes`);
   }
 
@@ -86,7 +89,8 @@ export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFra
   putHeader(target: Buffer, at: number, bodyBytes: number): void {
     const { headerBytes, littleEndian } = this;
     const length = this.#lengthOf(bodyBytes);
-    if (headerBytes < 8 && littleEndian) target.writeUIntLE(length, at, headerBytes);
+    if (headerBytes === 4 && !littleEndian) target.writeUInt32BE(length, at);
+    else if (headerBytes < 8 && littleEndian) target.writeUIntLE(length, at, headerBytes);
     else if (headerBytes < 8) target.writeUIntBE(length, at, headerBytes);
     else if (littleEndian) target.writeBigUInt64LE(BigInt(length), at);
     else target.writeBigUInt64BE(BigInt(length), at);

@@ -1,15 +1,12 @@
 import { byteCount } from "../base/byte-count.js";
 import type { RequestKind, RequestOwner } from "../base/request.js";
+import { batchMemory, isList, type LengthHeader, piecesOf, type Writable } from "./batch-memory.js";
 import { Entry, EntryList } from "./entry.js";
 
 /**
  * The least that a queued write counts in `limits.writeQueue`, so that a million empty writes do not count as nothing.
  */
 const BOOKKEEPING = 128;
-/** Neighbouring parts below this size are copied together; larger parts are handed to the transport as they are. */
-const SMALL = 4096;
-/** The longest text in bytes that is encoded only when it is put into a batch. With a header it is a small part, too. */
-const SHORT_TEXT = SMALL - 64;
 /**
  * The size of the largest batch that is handed to the transport. Progress is reported per batch. Since small neighbours
  * are joined, a batch never has more parts than one system call takes (1024).
@@ -17,6 +14,7 @@ const SHORT_TEXT = SMALL - 64;
 const BATCH_BYTES = 256 * 1024;
 /** Writes are batched together only up to this size, so that no completion waits for many other writes. */
 const SHARED_BYTES = 64 * 1024;
+const NOTHING = new Uint8Array(0);
 
 /** The methods that make writes. */
 export type WriteKind = Extract<
@@ -24,53 +22,39 @@ export type WriteKind = Extract<
   "write" | "writeFrame" | "writeLine" | "writeMessage" | "end" | "startTLS"
 >;
 
-/** A length field, which stands before the bytes of a frame. */
-export interface LengthHeader {
-  readonly headerBytes: number;
-  /** @throws RangeError for so many bytes that the length field cannot express their number */
-  checkBody(name: string, bodyBytes: number): void;
-  /** Writes the header of a body with so many bytes. */
-  putHeader(target: Buffer, at: number, bodyBytes: number): void;
-}
-
+/** A write. A small one was copied by the call that made it; of a large one, the caller's memory is used. */
 export class WriteEntry extends Entry<void> {
-  /** The header, which is made when the write is put into a batch; null for a write without one. */
-  readonly header: LengthHeader | null;
-  /** Short text, which is encoded when the write is put into a batch; null if bytes were given. */
-  readonly text: string | null;
-  /** The bytes to write; null if a text or a list was given. */
-  readonly only: Uint8Array | null;
-  /** The list to write, without empty parts; null if no list was given. */
-  readonly parts: readonly Uint8Array[] | null;
-  /** How many bytes the header and the text have, which are made in place: a part of their own, before all others. */
-  readonly madeBytes: number;
-  readonly total: number;
+  /** The memory with the bytes: a block of the batch memory, the caller's memory, or a list of pieces. */
+  data: Uint8Array | readonly Uint8Array[] = NOTHING;
+  /** Where the copied bytes begin in the block; -1 if the bytes were not copied. */
+  start = -1;
+  total = 0;
   /** How many bytes were handed to the transport. */
   handed = 0;
 
+  /** @throws RangeError if the header cannot express the length of the data */
   constructor(
     kind: WriteKind,
     tag: unknown,
     owner: RequestOwner,
     timeoutMs: number,
-    data: string | Uint8Array | readonly Uint8Array[],
+    data: Writable,
     header: LengthHeader | null = null,
   ) {
     super(kind, tag, owner, timeoutMs);
-    const textBytes = typeof data === "string" ? Buffer.byteLength(data) : 0;
-    const body = typeof data === "string" && textBytes > SHORT_TEXT ? Buffer.from(data) : data;
-    this.header = header;
-    this.text = typeof body === "string" ? body : null;
-    this.parts = Array.isArray(body) ? (body as readonly Uint8Array[]) : null;
-    this.only = this.text === null && this.parts === null ? (body as Uint8Array) : null;
-    this.madeBytes = (header?.headerBytes ?? 0) + (this.text === null ? 0 : textBytes);
-    this.total = this.madeBytes + this.#givenBytes;
+    const copied = batchMemory.copy(data, header);
+    if (copied > 0) {
+      this.data = batchMemory.bytes;
+      this.start = batchMemory.used - copied;
+      this.total = copied;
+    } else if (copied < 0) {
+      this.data = piecesOf(data, header);
+      this.total = this.#bytesThere;
+    }
   }
 
-  /** How many bytes the caller's memory has at present. */
-  get #givenBytes(): number {
-    if (this.parts !== null) return byteCount(this.parts);
-    return this.only === null ? 0 : this.only.length;
+  get #bytesThere(): number {
+    return isList(this.data) ? byteCount(this.data) : this.data.length;
   }
 
   /** How many bytes the operating system has taken. */
@@ -89,11 +73,11 @@ export class WriteEntry extends Entry<void> {
 
   /** Whether the memory is as long as it was when it was queued. The caller may have transferred or resized it. */
   get isIntact(): boolean {
-    return this.madeBytes + this.#givenBytes === this.total;
+    return this.start >= 0 || this.#bytesThere === this.total;
   }
 
   get cost(): number {
-    return Math.max(this.total, BOOKKEEPING);
+    return this.total > BOOKKEEPING ? this.total : BOOKKEEPING;
   }
 
   get isEnd(): boolean {
@@ -102,32 +86,30 @@ export class WriteEntry extends Entry<void> {
 
   /** Whether the entry only marks a place in the stream and has no bytes. */
   get isMark(): boolean {
-    return this.kind === "end" || this.kind === "startTLS";
+    return this.total === 0 && (this.kind === "end" || this.kind === "startTLS");
   }
 
-  /** Whether the part with this index is the header and the text, which are made in place. */
-  isMade(index: number): boolean {
-    return index === 0 && this.madeBytes > 0;
+  /** The piece with this index of a write that was not copied; undefined behind the last piece. */
+  piece(index: number): Uint8Array | undefined {
+    if (isList(this.data)) return this.data[index];
+    return index === 0 ? this.data : undefined;
   }
 
-  /** The part with this index; undefined behind the last part. A part that is made in place is none of these. */
-  part(index: number): Uint8Array | undefined {
-    const at = this.madeBytes > 0 ? index - 1 : index;
-    if (this.parts !== null) return this.parts[at];
-    return at === 0 && this.only !== null && this.total > this.madeBytes ? this.only : undefined;
-  }
-
-  /** Writes the header and the text. */
-  make(target: Buffer, at: number): void {
-    const { header, text } = this;
-    header?.putHeader(target, at, this.total - header.headerBytes);
-    if (text !== null) target.write(text, at + (header?.headerBytes ?? 0));
+  /** Lets go of the bytes. They are not needed any more, or never were handed on. */
+  forget(): void {
+    if (this.start >= 0 && this.handed === 0) {
+      batchMemory.giveBack(batchMemory.piece(this.data as Buffer, this.start, this.total));
+    }
+    this.data = NOTHING;
   }
 }
 
-/** Checked before each piece is handed on. A list is summed up before its first piece; later, a part that is gone is empty. */
+/**
+ * Checked before each piece is handed on. A list is summed up before its first piece; later, a part that is gone is
+ * empty.
+ */
 function hasChanged(entry: WriteEntry): boolean {
-  return (entry.parts === null || entry.handed === 0) && !entry.isIntact;
+  return (entry.handed === 0 || !isList(entry.data)) && !entry.isIntact;
 }
 
 /**
@@ -167,6 +149,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
     super.remove(entry);
     this.unsentBytes -= entry.total - entry.sent;
     this.cost -= entry.cost;
+    entry.forget();
   }
 
   /** Whether there is an entry that was not handed to the transport, before the next mark. */
@@ -174,120 +157,67 @@ export class WriteQueue extends EntryList<WriteEntry> {
     return this.#next !== null && !this.#next.isMark;
   }
 
-  /**
-   * Returns the next batch of at most BATCH_BYTES; an empty one when only empty entries or a mark are left.
-   * @param scratch memory in which small parts can be joined, instead of new memory
-   */
-  gather(scratch: Buffer | null): Uint8Array[] {
-    const parts: Uint8Array[] = [];
-    let room = BATCH_BYTES;
-    while (room > 0 && this.changed === null && this.#mayShare(BATCH_BYTES - room)) {
-      if (this.#next?.total === 0) {
+  /** Returns the next batch of at most BATCH_BYTES; an empty one when only empty entries or a mark are left. */
+  gather(): Uint8Array[] {
+    const batch: Uint8Array[] = [];
+    let bytes = 0;
+    while (this.changed === null && this.#mayShare(bytes)) {
+      const entry = this.#next as WriteEntry;
+      if (entry.total === 0) {
         this.#nextEntry();
         continue;
       }
-      const shared = this.#isBegun ? room : Math.max(0, SHARED_BYTES - (BATCH_BYTES - room));
-      const joined = this.#offset === 0 ? this.#joinSmall(shared, parts.length === 0 ? scratch : null) : null;
-      const part = joined ?? this.#takePart(room);
-      if (part === null) break;
-      parts.push(part);
-      room -= part.length;
+      const piece = entry.start < 0 ? this.#takePiece(entry, BATCH_BYTES - bytes) : this.#takeRun(entry, bytes);
+      if (piece === null) break;
+      batch.push(piece);
+      bytes += piece.length;
     }
-    this.inFlight = BATCH_BYTES - room;
-    return parts;
-  }
-
-  /** Whether a part of the next entry was handed on before. */
-  get #isBegun(): boolean {
-    return this.#part > 0;
+    this.inFlight = bytes;
+    return batch;
   }
 
   /** Whether the next entry may join a batch that has so many bytes already. */
   #mayShare(bytes: number): boolean {
     const entry = this.#next;
     if (entry === null || entry.isMark) return false;
-    return bytes === 0 || this.#isBegun || bytes + entry.total <= SHARED_BYTES;
+    const isBegun = this.#part > 0;
+    return bytes === 0 || (isBegun ? bytes < BATCH_BYTES : bytes + entry.total <= SHARED_BYTES);
   }
 
-  /**
-   * Returns the next part, or as much of it as there is room for; null if the entry's memory changed its length, or if
-   * the part is made in place and there is no room for all of it.
-   */
-  #takePart(room: number): Uint8Array | null {
-    const entry = this.#next as WriteEntry;
-    const part = entry.part(this.#part);
-    if (part === undefined) {
-      if (hasChanged(entry)) this.changed = entry;
-      return null;
-    }
-    const count = Math.min(room, part.length - this.#offset);
-    if (count <= 0 || entry.handed + count > entry.total || hasChanged(entry)) {
+  /** Returns the bytes of copied writes that lie side by side, as one piece. */
+  #takeRun(first: WriteEntry, bytes: number): Uint8Array {
+    const { start } = first;
+    const block = first.data as Buffer;
+    const most = start + SHARED_BYTES - bytes;
+    let end = start;
+    let entry: WriteEntry | null = first;
+    do {
+      end += entry.total;
+      entry.handed = entry.total;
+      entry = entry.next;
+    } while (entry !== null && entry.start === end && entry.data === block && end + entry.total <= most);
+    this.#next = entry;
+    return batchMemory.piece(block, start, end - start);
+  }
+
+  /** Returns the next piece, or as much of it as there is room for; null if the entry's memory changed its length. */
+  #takePiece(entry: WriteEntry, room: number): Uint8Array | null {
+    const piece = entry.piece(this.#part);
+    const count = piece === undefined ? 0 : Math.min(room, piece.length - this.#offset);
+    if (piece === undefined || count <= 0 || entry.handed + count > entry.total || hasChanged(entry)) {
       this.changed = entry;
       return null;
     }
-    const piece = count === part.length ? part : part.subarray(this.#offset, this.#offset + count);
+    const taken = count === piece.length ? piece : piece.subarray(this.#offset, this.#offset + count);
     this.#offset += count;
     entry.handed += count;
-    if (this.#offset === part.length) this.#nextPart(entry);
-    return piece;
+    if (this.#offset === piece.length) this.#nextPiece(entry);
+    return taken;
   }
 
-  /**
-   * Copies small neighbouring parts into one piece, because a system call with fewer pieces is faster, and makes headers
-   * and short texts there.
-   */
-  #joinSmall(room: number, scratch: Buffer | null): Uint8Array | null {
-    const bytes = this.#smallBytes(room);
-    if (bytes === 0) return null;
-    const target = scratch !== null && bytes <= scratch.length ? scratch : Buffer.allocUnsafe(bytes);
-    for (let offset = 0; offset < bytes;) {
-      const entry = this.#next as WriteEntry;
-      if (entry.isMade(this.#part)) {
-        entry.make(target, offset);
-        offset += entry.madeBytes;
-        entry.handed += entry.madeBytes;
-        this.#nextPart(entry);
-        continue;
-      }
-      const part = entry.part(this.#part);
-      if (part === undefined) {
-        this.#nextEntry();
-        continue;
-      }
-      target.set(part, offset);
-      offset += part.length;
-      entry.handed += part.length;
-      this.#nextPart(entry);
-    }
-    return target.length === bytes ? target : target.subarray(0, bytes);
-  }
-
-  /** How many bytes the small parts that come next have in all; 0 if that is one part, which needs no copy. */
-  #smallBytes(room: number): number {
-    let bytes = 0;
-    let count = 0;
-    let index = this.#part;
-    for (let entry = this.#next; entry !== null && !entry.isMark; entry = entry.next, index = 0) {
-      if (hasChanged(entry)) break;
-      if (entry.isMade(index)) {
-        if (bytes + entry.madeBytes > room) break;
-        bytes += entry.madeBytes;
-        count += 2; // Even alone it needs a place where it is made.
-        index++;
-      }
-      for (let part = entry.part(index); part !== undefined; part = entry.part(++index)) {
-        // No part was empty when it was queued: memory that is gone cannot even be copied.
-        if (part.length === 0 || part.length >= SMALL || bytes + part.length > room) return count > 1 ? bytes : 0;
-        bytes += part.length;
-        count++;
-      }
-    }
-    return count > 1 ? bytes : 0;
-  }
-
-  #nextPart(entry: WriteEntry): void {
+  #nextPiece(entry: WriteEntry): void {
     this.#offset = 0;
-    if (entry.part(++this.#part) !== undefined) return;
+    if (entry.piece(++this.#part) !== undefined) return;
     if (entry.handed !== entry.total) this.changed = entry;
     this.#nextEntry();
   }
@@ -304,15 +234,18 @@ export class WriteQueue extends EntryList<WriteEntry> {
    */
   landed(count = this.inFlight): void {
     let left = count;
+    let entry = this.#unlanded;
     this.inFlight -= count;
-    while (this.#unlanded !== null && left > 0) {
-      const entry = this.#unlanded;
+    this.unsentBytes -= count;
+    while (entry !== null && left > 0) {
       const part = Math.min(left, entry.total - entry.sent);
       entry._bytesDone += part;
-      this.unsentBytes -= part;
       left -= part;
-      if (entry.sent === entry.total) this.#unlanded = entry.next;
+      if (entry.sent < entry.total) break;
+      entry = entry.next;
     }
+    this.unsentBytes += left;
+    this.#unlanded = entry;
   }
 
   /**
@@ -330,8 +263,20 @@ export class WriteQueue extends EntryList<WriteEntry> {
   /** Removes and returns the head of the queue if the operating system has taken all of it. */
   nextDone(): WriteEntry | null {
     const entry = this.head;
-    if (entry === null || entry.isMark || entry.sent < entry.total) return null;
-    this.remove(entry);
+    if (entry === null || entry.sent < entry.total || entry.isMark) return null;
+    if (entry.total === 0 || entry === this.changed) this.remove(entry);
+    else this.#removeHead(entry);
     return entry;
+  }
+
+  /** Does what `remove` does for a head that was handed on and has landed, which nearly all are. */
+  #removeHead(entry: WriteEntry): void {
+    const { next } = entry;
+    this.head = next;
+    if (next === null) this.tail = null;
+    else next.prev = entry.next = null;
+    this.length--;
+    this.cost -= entry.cost;
+    entry.data = NOTHING;
   }
 }

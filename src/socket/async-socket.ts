@@ -33,7 +33,8 @@ import {
 } from "../listen/options.js";
 import { NO_TIMEOUT, checkTimeout } from "../pump/entry.js";
 import type { ReadEntry } from "../pump/read-entry.js";
-import { type LengthHeader, WriteEntry, type WriteKind } from "../pump/write-queue.js";
+import type { LengthHeader, Writable } from "../pump/batch-memory.js";
+import { WriteEntry, type WriteKind } from "../pump/write-queue.js";
 import type { StartTLSOptions, TLSInfo, TLSOptions } from "../tls/options.js";
 import { clientSettings, isAskedFor, serverSettings } from "../tls/settings.js";
 import { checkTransport } from "../transport/choose.js";
@@ -611,7 +612,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   #write(
     operation: WriteKind,
-    data: string | Uint8Array | readonly Uint8Array[],
+    data: Writable,
     options: OperationOptions<Tag> | undefined,
     header: LengthHeader | null = null,
   ): WriteEntry {
@@ -619,7 +620,6 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const signal = options === undefined ? undefined : checkSignal(options.signal);
     const { writing } = this._connection;
     const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header);
-    header?.checkBody("body", entry.total - header.headerBytes);
     mayWrite(operation, this);
     writing.enqueue(entry, signal);
     return entry;

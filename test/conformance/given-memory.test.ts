@@ -98,7 +98,7 @@ describe("memory that the caller gave", () => {
     for (const [how, make] of Object.entries(CHANGES)) {
       it(`a write that waits, whose memory ${how}, fails; those before it are done`, async (t) => {
         const { client, server } = await connectedPair(t, kind);
-        const { bytes, change } = make(100);
+        const { bytes, change } = make(5000);
         const first = client.write("first");
         const second = client.write(bytes);
         change();
@@ -113,7 +113,7 @@ describe("memory that the caller gave", () => {
 
       it(`a list that waits, a part of which ${how}, fails alone: none of it goes out, and its neighbours do`, async (t) => {
         const { client, server } = await connectedPair(t, kind);
-        const { bytes, change } = make(100);
+        const { bytes, change } = make(5000);
         const first = client.write(["fir", "st"]);
         const second = client.write(["sec", "ond", bytes]);
         const third = client.write(["thi", "rd"]);
@@ -123,6 +123,21 @@ describe("memory that the caller gave", () => {
         await third;
         assertSound(client);
         assert.equal(String(await server.readExactly(10)), "firstthird");
+      });
+
+      it(`a small write whose memory ${how} has its bytes, since they were copied`, async (t) => {
+        const { client, server } = await connectedPair(t, kind);
+        const { bytes, change } = make(200);
+        bytes.fill(7);
+        const writes = [client.write(bytes), client.writeFrame(["a", bytes], { lengthBytes: 2 })];
+        bytes.fill(8);
+        change();
+        await Promise.all(writes);
+        assert.deepEqual(await server.readExactly(200), Buffer.alloc(200, 7));
+        assert.deepEqual(
+          await server.readFrame({ lengthBytes: 2 }),
+          Buffer.concat([Buffer.from("a"), Buffer.alloc(200, 7)]),
+        );
       });
 
       it(`a write that is on its way, whose memory ${how}, fails, and so does the connection`, async (t) => {

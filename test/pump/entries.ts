@@ -8,7 +8,8 @@ import { prefixedBy, type LengthPrefix } from "#dist/framing/length-prefixed.js"
 import { lineIn } from "#dist/framing/line.js";
 import { Delimited } from "#dist/framing/until.js";
 import { ReadEntry, type ReadKind } from "#dist/pump/read-entry.js";
-import { type LengthHeader, WriteEntry } from "#dist/pump/write-queue.js";
+import type { LengthHeader } from "#dist/pump/batch-memory.js";
+import { WriteEntry } from "#dist/pump/write-queue.js";
 
 /** What is asked of a read: all that decides its outcome. */
 export interface ReadSpec {

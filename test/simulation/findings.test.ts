@@ -50,7 +50,7 @@ describe("found by the simulation", () => {
     const small = writeEntry([Buffer.alloc(10)]);
     queue.push(large);
     queue.push(small);
-    queue.gather(null);
+    queue.gather();
     queue.landed();
     queue.remove(large);
     assert.equal(queue.nextDone(), null);

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { runs } from "../support/runs.js";
+import { batchMemory, piecesOf, type Writable } from "#dist/pump/batch-memory.js";
+import { prefixedBy } from "#dist/framing/length-prefixed.js";
+
+const KIB = 1024;
+
+/** Copies a write. @returns where its bytes lie; null if it is too large to be copied */
+function copied(data: Writable): Buffer | null {
+  const count = batchMemory.copy(data, null);
+  return count < 0 ? null : batchMemory.piece(batchMemory.bytes, batchMemory.used - count, count);
+}
+
+/** Fills the present block, and one byte of the next. @returns what lies in the full block */
+function fill(): Buffer[] {
+  const all: Buffer[] = [];
+  const { bytes } = batchMemory;
+  for (;;) {
+    const piece = copied(Buffer.alloc(1000, all.length)) as Buffer;
+    if (batchMemory.bytes !== bytes) return all;
+    all.push(piece);
+  }
+}
+
+describe("the memory of small writes", () => {
+  it("has them side by side, text as UTF-8", () => {
+    const first = copied(Buffer.from("one,")) as Buffer;
+    const second = copied(["two €, ", Buffer.from("three"), " a text of more than sixteen characters: ä"]) as Buffer;
+    assert.equal(first.byteOffset + first.length, second.byteOffset);
+    assert.equal(first.toString(), "one,");
+    assert.equal(second.toString(), "two €, three a text of more than sixteen characters: ä");
+  });
+
+  it("takes text and bytes that are shorter than 4 KiB, and lists of which so much stands before the last part", () => {
+    const part = Buffer.alloc(4 * KIB - 1, 7);
+    const text = "€".repeat(4 * KIB - 1);
+    assert.equal(copied(part)?.length, 4 * KIB - 1);
+    assert.equal(copied(Buffer.alloc(4 * KIB)), null);
+    assert.equal(copied(text)?.toString(), text);
+    assert.equal(copied(`${text}.`), null);
+    assert.equal(copied([part, text])?.length, 4 * (4 * KIB - 1));
+    assert.equal(copied([part, "1", ""]), null);
+  });
+
+  it("has a frame with its header, and nothing of one that is too long for it", () => {
+    const { used } = batchMemory;
+    const header = prefixedBy({ lengthBytes: 1 });
+    assert.throws(() => batchMemory.copy("x".repeat(256), header), RangeError);
+    assert.throws(() => piecesOf("x".repeat(5000), header), RangeError);
+    assert.equal(batchMemory.used, used);
+    assert.equal(batchMemory.copy("abc", header), 4);
+    assert.equal(batchMemory.bytes.toString("latin1", used, used + 4), "\x03abc");
+  });
+
+  it("is used again from its start once all of it was given back, in any order", () => {
+    fill();
+    const pieces = [copied("a"), copied("b"), copied("c")] as Buffer[];
+    batchMemory.giveBack(batchMemory.piece(batchMemory.bytes, 0, 1000));
+    for (const piece of pieces.reverse()) {
+      assert.notEqual(batchMemory.used, 0);
+      batchMemory.giveBack(piece);
+    }
+    assert.equal(batchMemory.used, 0);
+  });
+
+  it("uses a full block again once all of it was given back", () => {
+    fill();
+    const { bytes } = batchMemory;
+    batchMemory.giveBack(batchMemory.piece(bytes, 0, 1000));
+    const full = fill();
+    for (const piece of full) batchMemory.giveBack(piece);
+    fill();
+    assert.equal(batchMemory.bytes, bytes);
+  });
+
+  it("never touches what was not given back", () => {
+    fill();
+    const kept = fill();
+    for (let i = 0; i < 40; i++) for (const piece of fill().slice(1)) batchMemory.giveBack(piece);
+    kept.forEach((piece, i) => assert.ok(piece.equals(Buffer.alloc(1000, i))));
+  });
+
+  it("ignores what lies in none of its blocks", () => {
+    const { used } = batchMemory;
+    batchMemory.giveBack(Buffer.alloc(10));
+    assert.equal(batchMemory.used, used);
+  });
+});
+
+describe("the pieces of a large write", () => {
+  const part = fc.oneof(
+    fc.integer({ min: 1, max: 50 }).map((length) => "ä".repeat(length)),
+    fc.integer({ min: 1, max: 50 }).map((length) => Buffer.alloc(length, length)),
+    fc.integer({ min: 4090, max: 4100 }).map((length) => Buffer.alloc(length, length % 251)),
+  );
+
+  it("are its bytes in order, with no two small ones side by side", () => {
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 40 }), (parts) => {
+        const pieces = piecesOf(parts, null) as readonly Buffer[];
+        const expected = Buffer.concat(parts.map((one) => Buffer.from(one)));
+        assert.ok(Buffer.concat(pieces).equals(expected));
+        for (let i = 1; i < pieces.length; i++) {
+          const neighbours = [pieces[i - 1], pieces[i]] as Buffer[];
+          assert.ok(neighbours.some(({ length }) => length >= 4 * KIB) || expected.length > 64 * KIB);
+        }
+      }),
+      { numRuns: runs(100) },
+    );
+  });
+});
