@@ -37,3 +37,18 @@ export function nameCaller(request: object, error: unknown): void {
   const frames = stack.indexOf("\n    at ");
   if (frames >= 0) error.stack = `${error.name}: ${error.message}${stack.slice(frames)}`;
 }
+
+/** The folder of this package, as it stands in stacks; undefined where the code was made a part of another file. */
+const OWN_ROOT = /^(?:file:\/\/)?(.*\/)dist\//.exec(import.meta.url)?.[1];
+
+/** Where in the user's program a request was made, as `file:line:column`; undefined where that is not known. */
+export function callerOf(request: object): string | undefined {
+  const stack = stacks.get(request)?.stack;
+  const frames = typeof stack === "string" ? stack.split("\n").filter((line) => line.startsWith("    at ")) : [];
+  const users = frames.find((frame) => !isOwn(frame) && !frame.includes("node:"));
+  return users === undefined ? undefined : /(?:\()?([^()\s]+:\d+:\d+)\)?$/.exec(users)?.[1];
+}
+
+function isOwn(frame: string): boolean {
+  return OWN_ROOT !== undefined && (frame.includes(`${OWN_ROOT}dist/`) || frame.includes(`${OWN_ROOT}src/`));
+}

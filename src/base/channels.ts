@@ -158,6 +158,8 @@ export interface CloseMessage<S = object> {
   readonly openMs: number | undefined;
   /** The name of the run loop to which the connection has moved. */
   readonly movedTo: string | undefined;
+  /** The first call of a `disconnect` method; undefined where there was none. */
+  readonly request: SocketRequest<unknown> | undefined;
 }
 
 export interface MoveMessage<S = object> {

@@ -200,7 +200,7 @@ function reportClosed(connection: ClosingOwner): void {
   connection.timer.disarm();
   connection.leave();
   if (attempt !== null) warnIfUnheard(connection.socket, attempt.request, reason);
-  publishClose(connection.socket, reason, connection.timer.openMs);
+  publishClose(connection.socket, reason, connection.timer.openMs, connection.closeRequests);
   notify(connection.socket, "didDisconnect", reason);
   for (const request of connection.closeRequests.splice(0)) settle(request, "done", reason);
 }

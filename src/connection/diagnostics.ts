@@ -17,6 +17,7 @@ import {
 } from "../base/channels.js";
 import { noteCurrent, timesOf } from "../base/entry-times.js";
 import type { AsyncSocketError } from "../base/errors.js";
+import type { SocketRequest } from "../base/request.js";
 import type { Entry } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import type { SecureInfo } from "../tls/info.js";
@@ -75,12 +76,20 @@ export function publishTimeoutOfClose(socket: object, { error }: CloseReason): v
   publishTimeout(socket, error);
 }
 
-export function publishClose(socket: object, reason: CloseReason, openMs: number | undefined): void {
+/** @param requests those that are to be done when the socket is closed */
+export function publishClose(
+  socket: object,
+  reason: CloseReason,
+  openMs: number | undefined,
+  requests: readonly SocketRequest<unknown>[],
+): void {
   if (!CLOSE.hasSubscribers) return;
   const { by, error, bytesRead, bytesWritten, unread, unsentBytes } = reason;
   const counts = { bytesRead, bytesWritten, unreadBytes: unread.length, unsentBytes };
   const movedTo = nameOf("movedTo" in reason ? reason.movedTo : undefined);
-  CLOSE.publish({ socket, by, error: error ?? undefined, ...counts, openMs, movedTo } satisfies CloseMessage);
+  const request = requests.find(({ kind }) => kind === "disconnect");
+  const message: CloseMessage = { socket, by, error: error ?? undefined, ...counts, openMs, movedTo, request };
+  CLOSE.publish(message);
 }
 
 /** Of a destination, only a run loop has a name. */

@@ -424,7 +424,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
       warnIfUnheard(this.#socket, this.#listenRequest, reason);
     }
     this.backlog.end(reason.error);
-    publishClose(this.#socket, reason, undefined);
+    publishClose(this.#socket, reason, undefined, this.#closeRequests);
     notify(this.#socket, "didDisconnect", reason);
     for (const request of this.#closeRequests.splice(0)) settle(request, "done", reason);
     this.#shutdown?.finish();

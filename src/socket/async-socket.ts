@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import type { Address, ProxiedAddresses } from "../base/address.js";
-import { rememberCaller } from "../base/callers.js";
+import { rememberCaller, REMEMBERS_ALL } from "../base/callers.js";
 import { type Bytes, checkBoolean, checkOptions, checkSignal, needOptions, wrongType } from "../base/checks.js";
 import { checkNames, named } from "../base/option-names.js";
 import { badState } from "../base/errors.js";
@@ -43,6 +43,7 @@ import { credentialsOf, type PeerCredentials, type TcpInfo, tcpInfoOf } from "..
 import { type KeepAliveOptions, keepAliveSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { converse } from "./conversation.js";
+import { startDebugLog } from "./debug-log.js";
 import { describe } from "./inspect.js";
 import { ReadIterator } from "./iterators.js";
 import {
@@ -135,6 +136,8 @@ export type SocketSummary = Pick<
   AsyncSocket,
   "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
 >;
+
+if (REMEMBERS_ALL) startDebugLog();
 
 let lastId = 0;
 
