@@ -50,11 +50,14 @@ describe("the log of NODE_DEBUG=asyncsocket", SAFETY, () => {
       /#2 closed, by remote after/,
       /#1 closed, by local/,
     ];
-    for (const pattern of expected)
+    for (const { source } of expected) {
+      // Deno runs the program from a file that has a line more.
+      const pattern = new RegExp(source.replace(/L(\d+)/, (_, line: string) => `(?:${line}|${Number(line) + 1})`));
       assert.ok(
         lines.some((line) => pattern.test(line)),
         `${pattern} in\n${lines.join("\n")}`,
       );
+    }
     assert.ok(lines.every((line) => !line.includes("secret")));
   });
 
