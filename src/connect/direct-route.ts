@@ -54,6 +54,8 @@ export class DirectRoute implements Route, TargetHostOwner {
   #lookup: { readonly name: string; readonly cancel: () => void } | null = null;
   /** The last attempt at a path whose listener had a full backlog, and the timer for the next one. */
   #busy: { readonly tried: Tried; readonly timer: Timer } | null = null;
+  /** Whether SRV records have come since `hasNews` was last asked. */
+  #hasRecords = false;
   #isOver = false;
 
   constructor(
@@ -108,6 +110,10 @@ export class DirectRoute implements Route, TargetHostOwner {
   }
 
   hasNews(): boolean {
+    if (this.#hasRecords) {
+      this.#hasRecords = false;
+      return true;
+    }
     for (const { transport } of this.#attempts) if (transport?.hasNews() === true) return true;
     return false;
   }
@@ -151,6 +157,7 @@ export class DirectRoute implements Route, TargetHostOwner {
     const cancel = (this.#factory.resolveSrv ?? systemSrv)(name, (error, records) => {
       if (this.#isOver || this.#host !== null) return;
       this.#lookup = null;
+      this.#hasRecords = true;
       this.#didFindService(target, name, error, records);
     });
     const isUnanswered = this.#host === null && !this.#isOver;

@@ -1,6 +1,7 @@
 /** The `resolver` option of `connect`: who is asked for the addresses of a name. */
 
 import dns from "node:dns";
+import { isIP } from "node:net";
 import { checkOneOf, wrongType } from "../base/checks.js";
 import { asError } from "../base/errors.js";
 import { localhostAddresses, systemLookup } from "./system-lookup.js";
@@ -11,7 +12,7 @@ export type ResolvedAddresses = readonly (string | { readonly address: string })
 /**
  * Finds the addresses of a host name, which is in ASCII. It is called once for each name, and its order is heeded. The
  * signal is aborted when the answer is not wanted any more. If the function throws or rejects, the connect fails with
- * `DNS`, and that is the cause.
+ * `DNS`, and that is the cause; if it gives something else than addresses, the cause is a `TypeError` that says what.
  */
 export type ResolverFunction = (
   host: string,
@@ -62,12 +63,26 @@ function ofCaller(resolve: ResolverFunction): Resolving {
       // Inside a promise, an exception of the function is a failure like any other.
       const found = new Promise<ResolvedAddresses>((told) => told(resolve(host, { signal: controller.signal })));
       found.then(
-        (all) => done(null, listed(all)),
+        (all) => done(wrongAnswer(all), listed(all)),
         (error: unknown) => done(asError(error), []),
       );
       return () => controller.abort();
     },
   };
+}
+
+/** The error of a function that gave something else than addresses. Nothing is wrong with a list that has some. */
+function wrongAnswer(found: unknown): TypeError | null {
+  if (!Array.isArray(found)) return wrongType("the result of resolver", "a list of addresses", found);
+  const all = found.map(addressOf);
+  if (all.length === 0 || all.some((one) => typeof one === "string" && isIP(one) !== 0)) return null;
+  return wrongType("the result of resolver", "a list of addresses", all[0]);
+}
+
+/** What stands in the place of an address. */
+function addressOf(one: unknown): unknown {
+  const { address } = (one ?? {}) as { address?: unknown };
+  return address ?? one;
 }
 
 /** What is no address is left out later. */

@@ -41,8 +41,8 @@ export interface Route {
   /** Changes the settings of the attempts under way and of later ones. */
   change(settings: Partial<SocketSettings>): void;
   /**
-   * Whether the system has an event that was not delivered yet, or a conversation on the way has had one since the last
-   * call: the route may soon be at its end.
+   * Whether the system has an event that was not delivered yet, or a conversation on the way has had one, or SRV records
+   * have come, since the last call: the route may soon be at its end.
    */
   hasNews(): boolean;
   /** Every address tried so far: those that failed, and those that have not answered yet. */

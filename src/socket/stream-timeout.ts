@@ -1,5 +1,9 @@
+import { whenAsked } from "../base/clock.js";
 import type { Connection } from "../connection/connection.js";
 import { type Deadlines, deadlinesOf, type Sleeper } from "../pump/deadlines.js";
+
+/** How many turns of the event loop a time that is over waits at most for bytes that are about to come. */
+const TURNS_MAX = 100;
 
 /**
  * The `setTimeout` of a stream: after some time without traffic in either direction the stream is told, and nothing
@@ -15,8 +19,8 @@ export class StreamTimeout implements Sleeper {
   #timeoutMs = Infinity;
   #activeAt = 0;
   #bytesTaken = 0;
-  /** Whether the time is over, and the operating system is asked once more for bytes that came meanwhile. */
-  #isDue = false;
+  /** The number of turns after which a time that is over is reported at the latest. 0 if it is not over. */
+  #turnsLeft = 0;
 
   constructor(connection: Connection, tell: () => void) {
     this.#connection = connection;
@@ -40,28 +44,36 @@ export class StreamTimeout implements Sleeper {
   refresh(): void {
     if (this.#timeoutMs === Infinity) return;
     this.#activeAt = this.#connection.clock.now();
-    if (this.heapIndex === -1 && !this.#isDue) this.#arm();
+    if (this.heapIndex === -1 && this.#turnsLeft === 0) this.#arm();
   }
 
   wake(): void {
     this.#look();
-    if (this.#isDue) return;
+    if (this.#turnsLeft > 0) return;
     if (!this.#isOver()) {
       this.#arm();
       return;
     }
-    this.#isDue = true;
-    this.#connection.clock.later(strike, this);
+    this.#turnsLeft = TURNS_MAX;
+    this.#askOnceMore();
+  }
+
+  /** Bytes that came while the thread was busy are received after this timer has woken, in a turn that follows. */
+  #askOnceMore(): void {
+    whenAsked(this.#connection.clock, strike, this);
   }
 
   /** A turn of the event loop has passed since the time was over. */
   strike(): void {
-    this.#isDue = false;
-    if (!this.#isOver()) {
-      this.#arm();
+    const { isPaused, transport } = this.#connection;
+    const isOver = this.#isOver();
+    if (isOver && (isPaused || transport?.hasNews() === true) && --this.#turnsLeft > 0) {
+      this.#askOnceMore();
       return;
     }
-    this.#tell();
+    this.#turnsLeft = 0;
+    if (isOver) this.#tell();
+    else this.#arm();
   }
 
   #isOver(): boolean {

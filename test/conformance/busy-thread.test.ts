@@ -72,6 +72,17 @@ for (const transport of ["node", "native"] as const) {
       assert.equal(socket.state, "open");
     });
 
+    it("decision 3: the 'timeout' of a stream takes into account what came while the thread was busy", async (t) => {
+      const { socket, peer } = await connected(t, transport);
+      const stream = socket.toDuplex();
+      const events: string[] = [];
+      stream.on("data", () => events.push("data"));
+      stream.setTimeout(500, () => events.push("timeout"));
+      peer.doWhileBusy("send", performance.now() + 505);
+      await new Promise((done) => stream.once("timeout", done));
+      assert.deepEqual(events, ["data", "timeout"]);
+    });
+
     it("decision 3: the FIN ends a graceful close, though the thread was busy for longer than lingerMs", async (t) => {
       const { socket, peer } = await connected(t, transport, { lingerMs: TIMEOUT_MS });
       const closing = socket.disconnectAfterWriting();

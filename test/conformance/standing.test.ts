@@ -77,6 +77,22 @@ describe("a standing read", () => {
       assert.deepEqual(Buffer.concat(parts), data);
     });
 
+    it("goes on where nobody is told: without a delegate or a method, messages are taken, and lost", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      const request = server.readLine({ repeat: true });
+      client.write("to nobody\n");
+      await until(() => server.bytesRead === 10 && server.unreadBytes === 0, "the line is taken");
+      server.delegate = {};
+      client.write("unheard\n");
+      await until(() => server.bytesRead === 18 && server.unreadBytes === 0, "the line is taken");
+      const recorder = new Recorder();
+      server.delegate = recorder;
+      client.write("heard\n");
+      client.end();
+      assert.equal(await request, 3);
+      assert.deepEqual(told(recorder), [["didReadText", "heard", undefined]]);
+    });
+
     it("that is cancelled in the callback leaves the very next byte to the next read", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       const headers: string[] = [];

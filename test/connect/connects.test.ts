@@ -5,7 +5,7 @@ import { AsyncSocket, type ConnectOptions, type ResolveSrv, type TransportFactor
 import { MemoryNetwork, type MemoryNetworkOptions, VirtualClock } from "asyncsocket/testing";
 import { failure, settled } from "../support/delegates.js";
 import { Belongings } from "../support/lifecycle-helpers.js";
-import { SAFETY } from "../support/transports.js";
+import { SAFETY, turn } from "../support/transports.js";
 
 const HOSTS = {
   "both.test": ["192.0.2.1", "2001:db8::1"],
@@ -52,6 +52,10 @@ class World {
     this.clock.advance(ms);
     await settled();
   }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await turn();
 }
 
 describe("connecting to a name", SAFETY, () => {
@@ -311,6 +315,32 @@ describe("connecting to a service", SAFETY, () => {
       assert.equal(world.clock.size, 0);
     });
   }
+
+  it("decision 3: records that come as the timeout passes give the lookup that follows its turns", async (t) => {
+    const world = new World(t);
+    await world.listen("192.0.2.10", 1);
+    let tell: Parameters<ResolveSrv>[1] = () => assert.fail("nobody has asked");
+    const { network } = world;
+    const slow: TransportFactory = {
+      clock: world.clock,
+      connect: (...args) => network.connect(...args),
+      listen: (...args) => network.listen(...args),
+      resolveSrv: (_name, done) => {
+        tell = done;
+        return () => undefined;
+      },
+      lookup: (_host, _options, done) => void turns(3).then(() => done(null, [{ address: "192.0.2.10", family: 4 }])),
+    };
+    const socket = world.socket(slow);
+    const request = socket.connect({ ...service, family: 4, timeout: 500 });
+    await settled();
+    world.clock.advance(500);
+    await turns(2);
+    tell(null, [srv("a.test", 1, 1)]);
+    await turns(3);
+    await world.pass(1);
+    assert.equal(await request, socket);
+  });
 
   it("is refused with a path, without a domain, for an address, and by a wrong name", (t) => {
     const socket = new World(t).socket();

@@ -48,6 +48,14 @@ describe("the proxy of the environment", () => {
     assert.deepEqual([username, password, kind], ["us@er", "pass", "http"]);
   });
 
+  for (const value of ["http://", "http://user:hunter2@", "http://:3128", "socks5://"]) {
+    it(`is refused where it is ${value}, which has no host, and says so`, () => {
+      const scheme = value.replace(/\/\/.*/, "//");
+      const message = `Expected process.env.https_proxy to have a host after ${scheme}, got none`;
+      assert.throws(() => proxyOf({ https_proxy: value }), { name: "RangeError", message });
+    });
+  }
+
   for (const value of ["gopher://user:hunter2@a", "a:port", "user:hunter2@", "http://user:hunter2@a/path"]) {
     it(`is refused where it is ${value}, and shown neither`, () => {
       assert.throws(

@@ -86,15 +86,28 @@ describe("a resolver of the caller's", () => {
     });
   }
 
-  for (const [name, found] of [
-    ["nothing", []],
+  it("that gives nothing fails the connect with DNS", async (t) => {
+    const { connect } = await stage(t);
+    const error = await failure(connect({ resolver: () => [] }), "DNS");
+    assert.match(error.message, /the name exists but has no address/);
+  });
+
+  for (const [got, found] of [
     ["undefined", undefined],
-    ["a list without addresses", ["x", 5, {}]],
+    ["null", null],
+    ["42", 42],
+    ['"192.0.2.1"', "192.0.2.1"],
+    ["an instance of Object", { address: "192.0.2.1" }],
+    ['"x"', ["x", 5, {}]],
+    ['"y"', [{ address: "y" }]],
+    ["null", [null]],
   ] as const) {
-    it(`that gives ${name} fails the connect with DNS`, async (t) => {
+    it(`that gives ${JSON.stringify(found)} fails the connect with DNS, which says what was got`, async (t) => {
       const { connect } = await stage(t);
       const error = await failure(connect({ resolver: () => found as never }), "DNS");
-      assert.match(error.message, /the name exists but has no address/);
+      const words = `Expected the result of resolver to be a list of addresses, got ${got}`;
+      assert.equal(error.message, `Cannot find an address of the host "a.test": ${words}`);
+      assert.ok(error.cause instanceof TypeError);
     });
   }
 

@@ -76,6 +76,7 @@ export function checkProxyURL(option: string, value: unknown, tls: TLSOptions = 
   const parts = SHAPE.exec(value);
   if (parts === null) throw hidden(option, "a scheme, then user:password@ or not, a host, and :port or not");
   const [, , login, host = "", port] = parts;
+  if (host === "") throw new RangeError(`Expected ${option} to have a host after ${name}, got none`);
   const where = checkHost(host);
   return {
     kind: scheme.kind,
