@@ -16,9 +16,9 @@ export function flagsFor(os) {
   return [...COMMON, ...DEFINES, ...(os === "darwin" ? ["-undefined", "dynamic_lookup"] : [])];
 }
 
-export function sources() {
-  const names = readdirSync(folder).filter((name) => name.endsWith(".cc"));
-  return names.sort().map((name) => join(folder, name));
+export function sources(from = folder) {
+  const names = readdirSync(from).filter((name) => name.endsWith(".cc"));
+  return names.sort().map((name) => join(from, name));
 }
 
 /** The folder with the headers of this Node: beside the program, where npm is told to look, or where node-gyp keeps them. */
@@ -32,18 +32,22 @@ export function headers() {
   return places.map((place) => join(place, "include", "node")).find((place) => existsSync(join(place, "node_api.h")));
 }
 
-/** @returns what went wrong, in a line; null if nothing did */
-export function compile([command, ...args], output, { os = process.platform, timeoutMs, env, extra = [] }) {
+/**
+ * Compiles what is in the folder `from`. `env` and `extra` are added to the environment and to the flags.
+ * @returns what went wrong, in a line; null if nothing did
+ */
+export function compile([command, ...args], output, options) {
+  const { from, os = process.platform, timeoutMs, env, extra = [] } = options;
   const include = headers();
   if (include === undefined) return "the headers of this Node (node_api.h) are not there";
-  const given = [...args, ...flagsFor(os), ...extra, `-I${include}`, ...sources(), "-o", output];
-  const options = {
+  const given = [...args, ...flagsFor(os), ...extra, `-I${include}`, ...sources(from), "-o", output];
+  const child = {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
     timeout: timeoutMs,
     env: { ...process.env, ...env },
   };
-  const { status, stderr, error } = spawnSync(command, given, options);
+  const { status, stderr, error } = spawnSync(command, given, child);
   if (error?.code === "ETIMEDOUT") return `${command} took more than ${timeoutMs / 1000} seconds`;
   if (error !== undefined) return `${command} cannot be run (${error.code ?? error.message})`;
   if (status === 0) return null;

@@ -1,4 +1,4 @@
-// `node node_modules/asyncsocket/native/install.mjs` compiles the native transport, for platforms that it is not prebuilt for, and
+// `npx asyncsocket build-native` runs this: it compiles the native transport, for platforms that it is not prebuilt for, and
 // says in one line what came of it. --seconds N limits the time of each step (300). Nothing runs this by itself in the package of
 // a user; in a clone of the project `npm start` and `npm test` do.
 

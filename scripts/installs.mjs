@@ -4,7 +4,7 @@
 // has to work too, and to say what to do; what it says to do is done then.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,20 +17,6 @@ import { programOf } from "./runtime-programs.mjs";
 const BUILT = "native/build/Release/asyncsocket.node";
 /** Installers wait more than they work, and a small machine has two cores. */
 const AT_ONCE = 3;
-
-const PROGRAM = `
-import { AsyncSocket, nativeStatus } from "asyncsocket";
-const transport = process.argv[2];
-const { available, reason } = nativeStatus();
-console.log(available ? "native is available" : reason);
-const listener = new AsyncSocket({ transport });
-await listener.listen({ port: 0, host: "127.0.0.1" });
-const client = await AsyncSocket.connect({ host: "127.0.0.1", port: listener.local.port, transport });
-client.write("it works\\n");
-const { value } = await listener.connections().next();
-console.log(await value.readLine());
-for (const socket of [client, value, listener]) socket.disconnect();
-`;
 
 let failed = 0;
 
@@ -69,7 +55,7 @@ async function works(
   { node = process.execPath, runs = [], transport = "native", says = "native is available", env },
 ) {
   const output = await run([node, ...runs, "program.mjs", transport], folder, env);
-  for (const words of [says, "it works"]) {
+  for (const words of [says, "it works", ...(transport === "native" ? ["it moves"] : [])]) {
     if (!output.includes(words)) throw new Error(`the program was expected to say "${words}": ${output}`);
   }
 }
@@ -78,8 +64,9 @@ function emptyFolder(parent, name, version, files = {}) {
   const folder = join(parent, name.replace(/\W+/g, "-"));
   mkdirSync(folder);
   const manifest = { name: "user", type: "module", private: true, dependencies: { asyncsocket: version } };
-  const all = { "package.json": JSON.stringify(manifest), "program.mjs": PROGRAM, ...files };
+  const all = { "package.json": JSON.stringify(manifest), ...files };
   for (const [file, content] of Object.entries(all)) writeFileSync(join(folder, file), content);
+  cpSync("scripts/smoke.mjs", join(folder, "program.mjs"));
   return folder;
 }
 
@@ -125,7 +112,7 @@ async function runWithout({ folder }, name) {
   const says = `the package ${name} is not installed`;
   await check("without the platform's package", () => works(folder, { says, transport: "auto" }));
   await check("built from source", async () => {
-    await run([process.execPath, "node_modules/asyncsocket/native/install.mjs"], folder);
+    await run([process.execPath, "node_modules/asyncsocket/dist/cli/main.js", "build-native"], folder);
     await works(folder, {});
   });
 }

@@ -4,7 +4,7 @@
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { bundle } from "./bundle.mjs";
 import { packageOf, PLATFORMS } from "#dist/transport/native/platforms.js";
 
@@ -65,7 +65,7 @@ async function layOutOwn(to) {
 }
 
 function layOutPlatform(platform, addon, to) {
-  const folder = join(to, basename(packageOf(platform)));
+  const folder = join(to, packageOf(platform));
   mkdirSync(folder, { recursive: true });
   const { description, name } = manifestOf(platform);
   writeFileSync(
@@ -87,7 +87,7 @@ function pack(folder, to) {
   return {
     manifest: JSON.parse(readFileSync(join(folder, "package.json"), "utf8")),
     folder,
-    tarball: join(to, basename(packed.filename)),
+    tarball: join(to, packed.filename),
     integrity: packed.integrity,
     shasum: packed.shasum,
     size: packed.size,
@@ -108,13 +108,18 @@ export async function packOwn(to) {
 }
 
 /**
- * Packs everything into a folder. `addons` gives the file of the addon by the name of a platform; the package of a platform
- * without one is packed empty, for installers that want to know of it, and must not be published.
+ * Lays all packages out below a folder, as they would be in node_modules. `addons` gives the file of the addon by the name of a
+ * platform; the package of a platform without one is empty, for installers that want to know of it, and must not be published.
+ * @returns their folders, the package itself first
  */
+export async function layOut(addons, to) {
+  emptied(to);
+  return [await layOutOwn(to), ...PLATFORMS.map((one) => layOutPlatform(one, addons.get(one.name), to))];
+}
+
+/** Lays all packages out, and packs them beside. */
 export async function packAll(addons, to) {
-  const own = await packOwn(to);
-  const platforms = PLATFORMS.map((one) => layOutPlatform(one, addons.get(one.name), to));
-  return [own, ...platforms.map((folder) => pack(folder, to))];
+  return (await layOut(addons, to)).map((folder) => pack(folder, to));
 }
 
 /** The addons that `npm run addons` has made, by the names of their platforms. */

@@ -48,6 +48,16 @@ const TASKS = {
     about: "the package, installed in several ways",
     command: ["node", "scripts/installs.mjs"],
   },
+  addons: {
+    options: "--only NAME,… (every platform)",
+    about: "the addon, prebuilt for every platform, into build/addons",
+    command: ["node", "scripts/addons.mjs"],
+  },
+  release: {
+    options: "--dry-run, --provenance, --tag NAME (latest)",
+    about: "makes, tries and publishes the packages: docs/releasing.md",
+    command: ["node", "scripts/release.mjs"],
+  },
   bench: {
     options:
       "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --json FILE, --profile FOLDER, --list",

@@ -2,6 +2,7 @@
 
 import type { Command } from "./command.js";
 import { bench } from "./bench.js";
+import { buildNative } from "./build-native.js";
 import { check } from "./check.js";
 import { connect } from "./connect.js";
 import { EXIT, exitCodeOf, UsageError } from "./exit-code.js";
@@ -11,7 +12,14 @@ import { relay } from "./relay.js";
 import { Report } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
-const COMMANDS: Readonly<Record<string, Command>> = { connect, check, listen, relay, bench };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  connect,
+  check,
+  listen,
+  relay,
+  bench,
+  "build-native": buildNative,
+};
 
 /** @returns the exit code */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {

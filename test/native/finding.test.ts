@@ -97,7 +97,7 @@ describe("the addon is", { ...SAFETY, skip: NO_PLATFORM || NO_ADDONS }, () => {
     assert.equal(available, false);
     assert.equal(
       reason,
-      `there is no addon for ${platform?.name ?? ""}: ${BUILT} was not built, and the package ${PACKAGE} is not installed. Install the optional dependencies too, on the platform that runs them; or \`node node_modules/asyncsocket/native/install.mjs\` builds it where there is a C++ compiler`,
+      `there is no addon for ${platform?.name ?? ""}: ${BUILT} was not built, and the package ${PACKAGE} is not installed. Install the optional dependencies too, on the platform that runs them; or \`npx asyncsocket build-native\` builds it where there is a C++ compiler`,
     );
   });
 
@@ -117,7 +117,7 @@ describe("the addon is", { ...SAFETY, skip: NO_PLATFORM || NO_ADDONS }, () => {
   });
 });
 
-it("the build says in one line why there is no addon, and ends with 1", { skip: NO_PLATFORM || NO_ADDONS }, (t) => {
+it("build-native says in one line why there is no addon, and ends with 1", { skip: NO_PLATFORM || NO_ADDONS }, (t) => {
   const nodedir = mkdtempSync(join(tmpdir(), "asyncsocket-headers-"));
   t.after(() => rmSync(nodedir, { recursive: true, force: true }));
   mkdirSync(join(nodedir, "include", "node"), { recursive: true });
@@ -126,10 +126,14 @@ it("the build says in one line why there is no addon, and ends with 1", { skip: 
     [{ ASYNCSOCKET_NATIVE: "0" }, /: ASYNCSOCKET_NATIVE=0 turns it off\n$/],
     [{ CXX: "no-such-compiler" }, /: no-such-compiler cannot be run \(ENOENT\)\n$/],
   ] as const) {
-    const { status, stdout, stderr } = spawnSync(process.execPath, ["native/install.mjs"], {
-      encoding: "utf8",
-      env: { ...process.env, npm_config_nodedir: nodedir, ...env },
-    });
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ["dist/cli/main.js", "build-native", "--seconds", "60"],
+      {
+        encoding: "utf8",
+        env: { ...process.env, npm_config_nodedir: nodedir, ...env },
+      },
+    );
     assert.equal(status, 1);
     assert.equal(stderr, "");
     assert.match(stdout, /^asyncsocket: native transport not built, node:net does its work: /);

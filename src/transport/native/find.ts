@@ -9,7 +9,7 @@ import { here } from "../../base/here.js";
 import { packageOf, thisPlatform } from "./platforms.js";
 
 const BUILT = "native/build/Release/asyncsocket.node";
-const BUILD = "`node node_modules/asyncsocket/native/install.mjs` builds it where there is a C++ compiler";
+const BUILD = "`npx asyncsocket build-native` builds it where there is a C++ compiler";
 const INSTALL = "Install the optional dependencies too, on the platform that runs them";
 
 /** @returns the addon, or why there is none: the platform, what was looked for, and what to do */
