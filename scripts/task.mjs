@@ -58,6 +58,11 @@ const TASKS = {
     about: "makes, tries and publishes the packages: docs/releasing.md",
     command: ["node", "scripts/release.mjs"],
   },
+  "test:bundlers": {
+    options: "NAME (all of them)",
+    about: "the package in bundlers, test runners and compilers",
+    command: ["node", "scripts/bundlers.mjs"],
+  },
   bench: {
     options:
       "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --json FILE, --profile FOLDER, --list",

@@ -17,6 +17,7 @@ export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";
 export { AsyncSocketError, type AsyncSocketErrorCode } from "./base/errors.js";
 export type { AddressFilter, GraceOptions, ListenOptions, ShutdownOptions, ShutdownResult } from "./listen/options.js";
 export type { MoveOptions, SocketOptions, WebStreams } from "./socket/options.js";
+export type { AsyncValues } from "./base/async-values.js";
 export type { Bytes } from "./base/checks.js";
 export { fixed } from "./framing/fixed.js";
 export type { Framing, MessageFraming } from "./framing/framing.js";

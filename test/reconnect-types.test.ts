@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { AsyncSocket, reconnect, type Connector, type ReconnectOptions } from "asyncsocket";
+import { AsyncSocket, type AsyncValues, reconnect, type Connector, type ReconnectOptions } from "asyncsocket";
 import { MemoryNetwork, VirtualClock } from "asyncsocket/testing";
 import { expectTypeOf } from "expect-type";
 
@@ -19,11 +19,9 @@ function compiles(name: string, check: () => unknown): void {
 
 describe("the types of reconnect", () => {
   compiles("carry what the caller's tags and data are", async () => {
-    expectTypeOf(reconnect({ port: 1 })).toEqualTypeOf<AsyncIterableIterator<AsyncSocket, undefined>>();
-    expectTypeOf(reconnect<Tag, User>({ port: 1 })).toEqualTypeOf<AsyncIterableIterator<Socket, undefined>>();
-    expectTypeOf(reconnect(() => AsyncSocket.connect<Tag, User>({ port: 1 }))).toEqualTypeOf<
-      AsyncIterableIterator<Socket, undefined>
-    >();
+    expectTypeOf(reconnect({ port: 1 })).toEqualTypeOf<AsyncValues<AsyncSocket>>();
+    expectTypeOf(reconnect<Tag, User>({ port: 1 })).toEqualTypeOf<AsyncValues<Socket>>();
+    expectTypeOf(reconnect(() => AsyncSocket.connect<Tag, User>({ port: 1 }))).toEqualTypeOf<AsyncValues<Socket>>();
     for await (const socket of reconnect<Tag, User>({ path: "/run/x", userData: { name: "x" } })) {
       expectTypeOf(socket).toEqualTypeOf<Socket>();
     }

@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import {
   AsyncSocket,
   AsyncSocketError,
+  type AsyncValues,
   type Connector,
   reconnect,
   type ReconnectOptions,
@@ -329,7 +330,7 @@ describe("reconnect", () => {
 interface Scene {
   readonly name: string;
   /** Until the loop is where it is to be left. @returns what it is asked for */
-  readonly begin: (place: Place, loop: AsyncIterableIterator<AsyncSocket, undefined>) => Promise<unknown>;
+  readonly begin: (place: Place, loop: AsyncValues<AsyncSocket>) => Promise<unknown>;
   readonly tries: number;
 }
 

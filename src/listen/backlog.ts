@@ -1,3 +1,4 @@
+import type { AsyncValues } from "../base/async-values.js";
 import type { AsyncSocketError } from "../base/errors.js";
 
 type Result<Socket> = IteratorResult<Socket, undefined>;
@@ -44,9 +45,9 @@ export class Backlog<Socket extends { disconnect(): unknown }> {
     }
   }
 
-  iterate(): AsyncIterableIterator<Socket, undefined> {
+  iterate(): AsyncValues<Socket> {
     let isLeft = false;
-    const iterator: AsyncIterableIterator<Socket, undefined> = {
+    const iterator: AsyncValues<Socket> = {
       next: () => (isLeft ? Promise.resolve(DONE) : this.next()),
       return: () => {
         isLeft = true;

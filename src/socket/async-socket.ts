@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
+import type { AsyncValues } from "../base/async-values.js";
 import type { Address, ProxiedAddresses } from "../base/address.js";
 import { rememberCaller, REMEMBERS_ALL } from "../base/callers.js";
 import { type Bytes, checkBoolean, checkOptions, checkSignal, needOptions, wrongType } from "../base/checks.js";
@@ -112,7 +113,7 @@ export type AcceptingOptions<Tag, UserData> = Omit<AsyncSocketOptions<Tag, UserD
 
 /** A listener with `userDataFor`, as `AsyncSocket.listen` gives it: the sockets that it accepts have user data. */
 export type AcceptingSocket<Tag, UserData> = {
-  connections(): AsyncIterableIterator<AcceptedSocket<Tag, UserData>, undefined>;
+  connections(): AsyncValues<AcceptedSocket<Tag, UserData>>;
   readonly sockets: Iterable<AcceptedSocket<Tag, UserData>>;
   shutdown(options?: ShutdownOptions<AcceptedSocket<Tag, UserData>>): SocketRequest<ShutdownResult>;
 } & AsyncSocket<Tag, UserData>;
@@ -498,7 +499,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * line, or if this side closes the socket. It throws `END_OF_STREAM` if the stream ends within a line, and the error
    * of the connection or of the read in any other case. The options apply to each read.
    */
-  lines(options?: LineOptions<Tag>): AsyncIterableIterator<string, undefined> {
+  lines(options?: LineOptions<Tag>): AsyncValues<string> {
     return this.#iterate("readLine", options, (reading) => reads.readLineEntry(reading, options));
   }
 
@@ -506,10 +507,10 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Iterates over the bodies of frames until the end of the stream. The iterator ends in the same way as that of
    * `lines`.
    */
-  frames(options: FrameOptions<Tag> & WithEncoding): AsyncIterableIterator<string, undefined>;
-  frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncIterableIterator<Buffer, undefined>;
-  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined>;
-  frames(options: FrameOptions<Tag>): AsyncIterableIterator<Buffer | string, undefined> {
+  frames(options: FrameOptions<Tag> & WithEncoding): AsyncValues<string>;
+  frames(options: FrameOptions<Tag> & WithoutEncoding): AsyncValues<Buffer>;
+  frames(options: FrameOptions<Tag>): AsyncValues<Buffer | string>;
+  frames(options: FrameOptions<Tag>): AsyncValues<Buffer | string> {
     return this.#iterate("readFrame", options, (reading) => reads.readFrameEntry(reading, options));
   }
 
@@ -517,7 +518,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Iterates over the messages of a framing until the end of the stream. The iterator ends in the same way as that of
    * `lines`.
    */
-  messages<T>(framing: Framing<T>, options?: MessageOptions<Tag>): AsyncIterableIterator<T, undefined> {
+  messages<T>(framing: Framing<T>, options?: MessageOptions<Tag>): AsyncValues<T> {
     return this.#iterate("readMessage", options, (reading) => reads.readMessageEntry(reading, framing, options));
   }
 
@@ -525,7 +526,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * Iterates over chunks of bytes as they arrive, until the end of the stream. The iterator ends in the same way as
    * that of `lines`.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Buffer, undefined> {
+  [Symbol.asyncIterator](): AsyncValues<Buffer> {
     return this.#iterate("read", undefined, (reading) => reads.readEntry(reading, undefined));
   }
 
@@ -723,8 +724,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
    * next iteration.
    * @throws BAD_STATE unless the socket listens, or has listened
    */
-  connections(): AsyncIterableIterator<this, undefined> {
-    return this.#asListener("connections").backlog.iterate() as unknown as AsyncIterableIterator<this, undefined>;
+  connections(): AsyncValues<this> {
+    return this.#asListener("connections").backlog.iterate() as unknown as AsyncValues<this>;
   }
 
   /**

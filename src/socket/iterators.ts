@@ -1,3 +1,4 @@
+import type { AsyncValues } from "../base/async-values.js";
 import { isCode, socketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
 import type { Connection } from "../connection/connection.js";
@@ -13,7 +14,7 @@ export interface IteratedSocket {
  * Queues one read for each value that is asked for, as long as the socket's present connection lasts. Leaving the loop
  * early does not close the socket and consumes no bytes; a read that is queued at that moment is cancelled.
  */
-export class ReadIterator<T> implements AsyncIterableIterator<T, undefined> {
+export class ReadIterator<T> implements AsyncValues<T> {
   readonly #socket: IteratedSocket;
   readonly #connection: Connection;
   readonly #hasSignal: boolean;

@@ -7,6 +7,7 @@ import {
   wrongRange,
   wrongType,
 } from "../base/checks.js";
+import type { AsyncValues } from "../base/async-values.js";
 import { type Clock, realClock } from "../base/clock.js";
 import { isCode } from "../base/errors.js";
 import { checkNames, named, type OptionNames } from "../base/option-names.js";
@@ -110,7 +111,7 @@ export type Connector<Tag = unknown, UserData = unknown> = (
 export function reconnect<Tag = unknown, UserData = unknown>(
   connect: (ConnectOptions & AsyncSocketOptions<Tag, UserData>) | Connector<Tag, UserData>,
   options?: ReconnectOptions,
-): AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
+): AsyncValues<AsyncSocket<Tag, UserData>> {
   const given = checkOptions(options) ?? {};
   checkNames("options of reconnect", given, RECONNECT_OPTIONS);
   checkFunction("onRetry", given.onRetry);
@@ -221,7 +222,7 @@ interface Conditions {
  * This is a class and no generator, because `return` must end what `next` waits for; a generator would queue `return`
  * behind `next`.
  */
-class Reconnecting<Tag, UserData> implements AsyncIterableIterator<AsyncSocket<Tag, UserData>, undefined> {
+class Reconnecting<Tag, UserData> implements AsyncValues<AsyncSocket<Tag, UserData>> {
   readonly #connect: Connector<Tag, UserData>;
   readonly #backoff: Backoff;
   readonly #conditions: Conditions;

@@ -60,7 +60,7 @@ function threadFile(): URL {
     if (url.protocol !== "file:" || existsSync(url)) return url;
   }
   const words =
-    "A run loop cannot be started: asyncsocket is part of a bundle that lacks its file for threads. Leave asyncsocket out of the bundle (esbuild: --external:asyncsocket), so that it is loaded from node_modules";
+    "A run loop cannot be started: asyncsocket is part of a bundle that lacks its file for threads. Bundle asyncsocket/run-loop-thread with it, or leave asyncsocket out of the bundle (docs/runtimes.md)";
   throw socketError("TRANSFER", "spawn", words);
 }
 

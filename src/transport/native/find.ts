@@ -1,7 +1,7 @@
 /** Finds the addon: the one that was built from source in this package's own folder, else the one prebuilt for the platform. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import nodeModule from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inWords } from "../../base/errno.js";
@@ -20,7 +20,8 @@ export function findAddon(): object | string {
   if (!["linux", "darwin"].includes(process.platform))
     return `it is for Linux and macOS, and this is ${process.platform}`;
   if (here === undefined) return "asyncsocket cannot find its addon in a CommonJS bundle: mark it as external";
-  const load = createRequire(here);
+  // Written so, webpack leaves it alone; an imported `createRequire` it replaces by its own.
+  const load = nodeModule.createRequire(here);
   // Whoever checks another build says where it is.
   const given = process.env["ASYNCSOCKET_ADDON"];
   if (given !== undefined) return tryToLoad(load, given) ?? `ASYNCSOCKET_ADDON=${given} is not there`;
