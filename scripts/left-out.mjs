@@ -213,7 +213,11 @@ const CANNOT_HAVE = {
     {
       reason: "the test starts programs with the options of Node's command line, or measures Node's memory",
       files: ["node/processes", "node/holding", "node/namespaces", "native/", "soak/"],
-      tests: ["simulation/watchdog.test.js: ", "examples/file-transfer.test.js: "],
+      tests: [
+        "simulation/watchdog.test.js: ",
+        "examples/file-transfer.test.js: ",
+        "cli/programs.test.js: asyncsocket, as a program of its own",
+      ],
     },
     {
       reason:

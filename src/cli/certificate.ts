@@ -1,8 +1,7 @@
-/** What was negotiated for TLS, in a few lines. Whatever the peer has chosen is escaped. */
+/** What was negotiated for TLS, in a few lines. Who prints them escapes what the peer has chosen. */
 
 import type { DetailedPeerCertificate } from "node:tls";
 import type { TLSInfo } from "../index.js";
-import { printable } from "./printable.js";
 
 const DAY_MS = 86_400_000;
 
@@ -65,7 +64,7 @@ export function tlsSummary(info: TLSInfo, needsTrust = true): string[] {
   const head = [version, cipher, name, resumed ? "resumed" : null, needsTrust ? trust : null];
   const lines = [head.filter((part) => part !== null).join(", ")];
   if (peerCertificate !== null) lines.push(...certificateLines(certificateFacts(peerCertificate)));
-  return lines.map(printable);
+  return lines;
 }
 
 function certificateLines({ subject, names, issuer, from, until, daysLeft, sha256 }: CertificateFacts): string[] {

@@ -1,13 +1,14 @@
 /** From arguments to a connection. */
 
 import { readFileSync } from "node:fs";
+import { record, type Recording } from "../capture/index.js";
 import { AsyncSocket, type ConnectOptions, type TLSOptions } from "../index.js";
 import { asUsage, UsageError } from "./exit-code.js";
-import { CONNECTION, oneOf, type Values, wholeNumber } from "./options.js";
+import { CONNECTION, oneOf, RECORDING, type Values, wholeNumber } from "./options.js";
 import { startTLS, STARTTLS_PROTOCOLS } from "./starttls.js";
 import type { Target } from "./target.js";
 
-export type ConnectionValues = Values<typeof CONNECTION>;
+export type ConnectionValues = Values<typeof CONNECTION & typeof RECORDING>;
 
 /** A socket, and the promise that it can be used. */
 export interface Dialed {
@@ -25,6 +26,7 @@ export function dial(target: Target, values: ConnectionValues, others: Partial<C
   const options = { ...connectOptions(target, values), tls: isSecure ? tls : false, ...others };
   const idleMs = wholeNumber("idle", values.idle);
   const socket = new AsyncSocket({ allowHalfOpen: true, limits: { idleMs } });
+  startRecording(socket, values);
   const connected = asUsage(() => socket.connect(options));
   return { socket, ready: ready() };
 
@@ -32,7 +34,13 @@ export function dial(target: Target, values: ConnectionValues, others: Partial<C
     await connected;
     if (protocol === undefined) return;
     const host = values.servername ?? target.host ?? "localhost";
-    await startTLS(socket, protocol, host, { servername: host, ...tls });
+    const stop = (): void => void socket.disconnect();
+    others.signal?.addEventListener("abort", stop);
+    try {
+      await startTLS(socket, protocol, host, { servername: host, ...tls });
+    } finally {
+      others.signal?.removeEventListener("abort", stop);
+    }
   }
 }
 
@@ -78,5 +86,15 @@ export function fileOf(name: string, path: string | undefined): Buffer | undefin
     return readFileSync(path);
   } catch (error) {
     throw new UsageError(`Cannot read the file of --${name}: ${(error as Error).message}`);
+  }
+}
+
+/** Records a socket, or the clients of a listener, if that is asked for. @throws UsageError if there can be no such file */
+export function startRecording(target: AsyncSocket, values: Values<typeof RECORDING>): Recording | undefined {
+  if (values.record === undefined) return undefined;
+  try {
+    return record(target, values.record);
+  } catch (error) {
+    throw new UsageError(`Cannot write the file of --record: ${(error as Error).message}`);
   }
 }

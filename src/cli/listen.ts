@@ -6,7 +6,7 @@ import { tlsFacts, tlsSummary } from "./certificate.js";
 import type { Command } from "./command.js";
 import { EXIT, UsageError } from "./exit-code.js";
 import { FORMAT, type Format, formatOf, Shown } from "./format.js";
-import { GENERAL, parse, type Values } from "./options.js";
+import { GENERAL, parse, RECORDING, type Values } from "./options.js";
 import { receive } from "./receive.js";
 import { Report } from "./report.js";
 import { needReadable, serve, SERVING } from "./serve.js";
@@ -20,6 +20,7 @@ const OPTIONS = {
   once: { type: "boolean", about: "ends with the first client" },
   ...SERVING,
   ...{ lines, frames, hex, json, raw },
+  ...RECORDING,
   ...GENERAL,
 } as const;
 

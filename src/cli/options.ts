@@ -49,6 +49,15 @@ export const CONNECTION = {
   idle: { type: "string", value: "MS", about: "closes the connection when nothing has passed for so long" },
 } as const satisfies OptionTable;
 
+/** The capture of a conversation. */
+export const RECORDING = {
+  record: {
+    type: "string",
+    value: "FILE",
+    about: "writes what passes, in the clear side of TLS, for Wireshark (pcapng)",
+  },
+} as const satisfies OptionTable;
+
 /** Parses the arguments of a command. @throws UsageError */
 export function parse<Table extends OptionTable>(
   args: readonly string[],

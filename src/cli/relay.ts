@@ -10,7 +10,7 @@ import {
 import type { Command } from "./command.js";
 import { type ConnectionValues, dial, tlsOptions } from "./dial.js";
 import { EXIT, UsageError } from "./exit-code.js";
-import { CONNECTION, GENERAL, parse, type Values, wholeNumber } from "./options.js";
+import { CONNECTION, GENERAL, parse, RECORDING, type Values, wholeNumber } from "./options.js";
 import { Report } from "./report.js";
 import { serve, SERVING } from "./serve.js";
 import { parseTarget, type Target } from "./target.js";
@@ -34,6 +34,7 @@ const OPTIONS = {
   },
   idle,
   json: { type: "boolean", about: "tells of the connections as JSON, one object for each line" },
+  ...RECORDING,
   ...GENERAL,
 } as const;
 
@@ -123,7 +124,13 @@ class Forwarder {
   /** What fails here is told by the relay. */
   #connect(client: AsyncSocket): AsyncSocket | null {
     const { remote, local, proxied } = client;
-    const forServer: ConnectionValues = { ...this.#values, cert: undefined, key: undefined, idle: undefined };
+    const forServer: ConnectionValues = {
+      ...this.#values,
+      cert: undefined,
+      key: undefined,
+      idle: undefined,
+      record: undefined,
+    };
     const version = this.#values["proxy-header"] === "1" ? 1 : 2;
     const ends = { source: proxied?.remote ?? remote, destination: proxied?.local ?? local };
     const header: Partial<ConnectOptions> =

@@ -1,8 +1,9 @@
 /** What the program says about connections: to people on stderr, or as JSON on stdout. */
 
-import type { AsyncSocket } from "../index.js";
+import type { AsyncSocket, ConnectMessage } from "../index.js";
 import { tlsFacts, tlsSummary } from "./certificate.js";
 import { jsonLine, printable } from "./printable.js";
+import { traceFacts, traceLines } from "./trace.js";
 import { addressInWords, bytesInWords, duration, painted, type Terminal } from "./terminal.js";
 
 /** How the program reports. */
@@ -20,6 +21,11 @@ export class Report {
     this.#terminal = terminal;
     this.#isJson = json === true;
     this.#isQuiet = quiet === true;
+  }
+
+  didTry(message: ConnectMessage): void {
+    if (this.#isJson) this.event("trace", traceFacts(message));
+    else for (const line of traceLines(message)) this.say("dim", line);
   }
 
   didConnect(socket: AsyncSocket, ms: number): void {

@@ -34,6 +34,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     return await command.run(rest, terminal);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
+    if (terminal.interrupted.aborted) return EXIT.interrupted;
     // Of wrong arguments is told on stderr, where people look.
     const isWrongUse = error instanceof UsageError;
     new Report(terminal, { json: !isWrongUse && rest.includes("--json") }).didFail(error);

@@ -4,8 +4,8 @@ import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
 import { AsyncSocket, type AsyncSocketDelegate, type ListenOptions, type TLSOptions } from "../index.js";
 import { asUsage, UsageError } from "./exit-code.js";
-import { fileOf } from "./dial.js";
-import { type OptionTable, type Values, wholeNumber } from "./options.js";
+import { fileOf, startRecording } from "./dial.js";
+import { type OptionTable, type RECORDING, type Values, wholeNumber } from "./options.js";
 import { selfSigned } from "./self-signed.js";
 import type { Target } from "./target.js";
 
@@ -20,7 +20,7 @@ export const SERVING = {
 /** Listens as the arguments say. A target without a port takes any free one. @throws UsageError, AsyncSocketError */
 export async function serve(
   target: Target,
-  values: Values<typeof SERVING>,
+  values: Values<typeof SERVING & typeof RECORDING>,
   delegate: AsyncSocketDelegate,
 ): Promise<AsyncSocket> {
   const isSecure = target.tls || values.tls === true;
@@ -32,7 +32,13 @@ export async function serve(
   };
   const limits = { idleMs: wholeNumber("idle", values.idle) };
   const listener = new AsyncSocket({ allowHalfOpen: true, limits, delegate });
-  await asUsage(() => listener.listen(options));
+  const recording = startRecording(listener, values);
+  try {
+    await asUsage(() => listener.listen(options));
+  } catch (error) {
+    recording?.stop();
+    throw error;
+  }
   return listener;
 }
 

@@ -497,6 +497,7 @@ export class Connection
   close(by: "error", error: AsyncSocketError, reset?: boolean): void;
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
     if (this.reason !== null) return;
+    this.writing.wasReset = reset;
     this.writing.account();
     const { attempt } = this;
     this.phase = ending(closeReason(this, by, error), this.#opened ? "announce" : "connect", attempt);

@@ -27,6 +27,8 @@ export class Writing implements RequestOwner {
   /** The entry of `end`, after which nothing can be written; null if `end` was not called. */
   endEntry: WriteEntry | null = null;
   finSent = false;
+  /** Whether this side has cut the connection off by a RST. */
+  wasReset = false;
   /** Whether the operating system has taken the FIN. */
   finDone = false;
   readonly #connection: WritingOwner;

@@ -8,6 +8,7 @@ export type { MemoryFlow } from "./flow.js";
 export type { Amount, LinkOptions } from "./link.js";
 export type { Answer, NameAnswer } from "./names.js";
 export { MemoryNetwork, type MemoryNetworkOptions } from "./memory-network.js";
+export { replay, type Replay, type ReplayOptions } from "./replay.js";
 export { seededRandom } from "./random.js";
 export { VirtualClock } from "./virtual-clock.js";
 export { verifyFraming, type Sample } from "./verify-framing.js";

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type ListenOptions } from "asyncsocket";
+import { MemoryNetwork, replay } from "asyncsocket/testing";
+import { Progress, sizeInWords } from "#dist/cli/progress.js";
 import { CommandLine } from "../support/cli.js";
 import { deadPort, LOCALHOST } from "../connect/silent-program.js";
 import { temporaryFolder } from "../support/programs.js";
@@ -201,6 +203,60 @@ describe("asyncsocket connect", () => {
     assert.equal((await CommandLine.run(["connect", "nobody.invalid", "80"])).code, 4);
     const json = await CommandLine.run(["connect", LOCALHOST, String(port), "--json"]);
     assert.equal((JSON.parse(json.stdout) as { code: string }).code, "ERR_ASYNCSOCKET_CONNECT");
+  });
+});
+
+describe("asyncsocket connect, to look closer", () => {
+  it("tells which names were looked up, and which addresses were tried", async (t) => {
+    const where = await serve(t, echoAll);
+    const port = where.split(":")[1] ?? "";
+    // The port is not listened on at ::1, or so is to be hoped of a port that was free.
+    const { code, stderr } = await CommandLine.run(["connect", "localhost", port, "--trace"]);
+    assert.equal(code, 0);
+    assert.match(
+      stderr,
+      /^Looked localhost up: 2 addresses, after .*\nTried ::1 port \d+: failed \(\w+\) after .*\nTried 127\.0\.0\.1 port \d+: connected after .*\nConnected to /,
+    );
+    const json = await CommandLine.run(["connect", LOCALHOST, String(await deadPort()), "--trace", "--json"]);
+    const [trace] = json.stdout.split("\n");
+    const { tried } = JSON.parse(trace ?? "") as { tried: { outcome: string; code: string }[] };
+    assert.deepEqual(
+      tried.map(({ outcome, code: why }) => [outcome, why]),
+      [["failed", "ECONNREFUSED"]],
+    );
+  });
+
+  it("records the conversation, which can be replayed", async (t) => {
+    const where = await serve(t, echoAll);
+    const file = `${temporaryFolder(t)}/talk.pcapng`;
+    assert.equal((await CommandLine.run(["connect", where, "-q", "--record", file], "hello")).code, 0);
+    const socket = new AsyncSocket({ transport: new MemoryNetwork() });
+    assert.equal(String(replay(file, socket).expected), "hello");
+    assert.equal((await CommandLine.run(["connect", where, "--record", `${file}/no`])).code, 2);
+  });
+});
+
+describe("the progress of a transfer", () => {
+  it("is shown where people look, but not in the middle of a conversation", async (t) => {
+    const [host = "", port = ""] = (await serve(t, echoAll)).split(":");
+    const socket = await AsyncSocket.connect({ host, port: Number(port), allowHalfOpen: true });
+    t.after(() => socket.disconnect());
+    const { stdout, stderr, stdin } = new CommandLine(["help"]);
+    const terminal = { stdin, stdout, stderr, env: {}, interrupted: new AbortController().signal };
+    assert.equal(Progress.of(socket, terminal), null);
+    stderr.isTTY = true;
+    const progress = Progress.of(socket, terminal, 5);
+    await socket.write("x".repeat(3_000));
+    await stderr.sees("\r\u001b[Kreceived 0 B, sent 2.93 KiB, ");
+    progress?.stop();
+    assert.ok(stderr.text.endsWith("/s\r\u001b[K"));
+    stdout.isTTY = true;
+    assert.equal(Progress.of(socket, terminal), null);
+  });
+
+  it("has three digits that matter", () => {
+    const sizes = [0, 999, 1000, 1024, 15_000, 150_000, 3 * 2 ** 30, 2 ** 50].map(sizeInWords);
+    assert.deepEqual(sizes, ["0 B", "999 B", "0.98 KiB", "1.00 KiB", "14.6 KiB", "146 KiB", "3.00 GiB", "1024 TiB"]);
   });
 });
 

@@ -89,9 +89,13 @@ describe("asyncsocket listen", () => {
     const content = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 251));
     writeFileSync(file, content);
     const { port } = await start(t, "listen", LOCALHOST, "0", "--file", file);
-    for (let i = 0; i < 2; i++) {
-      assert.ok(Buffer.from(await exchange({ port }, ""), "latin1").equals(content));
-    }
+    assert.ok(Buffer.from(await exchange({ port }, ""), "latin1").equals(content));
+    // The end comes by itself, to a client that goes on.
+    const socket = await AsyncSocket.connect({ host: LOCALHOST, port, allowHalfOpen: true });
+    t.after(() => socket.disconnect());
+    let length = 0;
+    for await (const part of socket) length += part.length;
+    assert.equal(length, content.length);
   });
 
   it("takes a PROXY header, and tells of a client that sends none", async (t) => {
@@ -182,6 +186,22 @@ describe("asyncsocket relay", () => {
     await behind.line.stdout.sees(`"proxied":{"local":{"family":"IPv4","address":"127.0.0.1","port":${relay.port}}`);
     await behind.line.stdout.sees(`"port":${local.port}}`);
     await client.disconnect();
+    // A PROXY header of the client's is believed, if that is asked for, and passed on.
+    const believer = await start(
+      t,
+      "relay",
+      `${LOCALHOST}:0`,
+      `${LOCALHOST}:${behind.port}`,
+      "--proxy-header",
+      "2",
+      "--proxy-protocol",
+    );
+    const source = { family: "IPv4", address: "192.0.2.9", port: 9 } as const;
+    await exchange(
+      { port: believer.port, proxyProtocol: { version: 1, source, destination: { ...source, port: 8 } } },
+      "hi",
+    );
+    await behind.line.stdout.sees('"remote":{"family":"IPv4","address":"192.0.2.9","port":9}');
     behind.line.interrupt();
     await behind.line.result;
     await exchange({ port: relay.port }, "hi").catch(() => undefined);

@@ -105,7 +105,17 @@ describe("asyncsocket connect, against Redis", needs("redis-server", "redis-serv
   it("speaks line by line, as a program of its own", async (t) => {
     const folder = temporaryFolder(t);
     const { port } = await startOnFreePort(
-      (freePort) => new Program(t, "redis-server", ["--port", String(freePort), "--bind", LOCALHOST, "--dir", folder]),
+      (freePort) =>
+        new Program(t, "redis-server", [
+          "--port",
+          String(freePort),
+          "--bind",
+          LOCALHOST,
+          "--dir",
+          folder,
+          "--save",
+          "",
+        ]),
       /Ready to accept connections/,
     );
     const program = new Program(t, process.execPath, [MAIN, "connect", LOCALHOST, String(port), "--lines", "--crlf"]);
@@ -113,6 +123,15 @@ describe("asyncsocket connect, against Redis", needs("redis-server", "redis-serv
     program.endInput();
     const { code, stdout, stderr } = await program.ended();
     assert.deepEqual([code, stdout], [0, "+OK\r\n$5\r\ncafé\r\n+OK\r\n"], stderr);
+  });
+});
+
+describe("asyncsocket, as a program of its own", () => {
+  it("ends in order by a signal", async (t) => {
+    const program = new Program(t, process.execPath, [MAIN, "listen", LOCALHOST, "0"]);
+    await program.sees(/Listening on 127\.0\.0\.1 port \d+/);
+    await program.stop();
+    assert.equal((await program.ended()).code, 0);
   });
 });
 

@@ -94,6 +94,19 @@ async function start(t: TestContext, script: Script, then: (socket: AsyncSocket)
 }
 
 describe("asyncsocket connect --starttls", () => {
+  it("ends with 130 when a signal comes while the server says nothing", async (t) => {
+    const port = await start(t, [/^EHLO/], () => undefined);
+    const line = new CommandLine(["connect", LOCALHOST, String(port), "--starttls", "smtp"]);
+    line.interrupt();
+    const { code, stderr } = await line.result;
+    assert.deepEqual([code, stderr], [130, ""]);
+    const silent = await start(t, [], () => undefined);
+    const later = new CommandLine(["connect", LOCALHOST, String(silent), "--starttls", "pop3", "--idle", "60000"]);
+    await new Promise((resolve) => setImmediate(resolve));
+    later.interrupt();
+    assert.equal((await later.result).code, 130);
+  });
+
   for (const [protocol, { agrees, refuses, says }] of Object.entries(DIALOGS)) {
     it(`${protocol}: speaks in the clear up to the answer, and TLS behind it`, async (t) => {
       const authority = await FiledAuthority.create(t);

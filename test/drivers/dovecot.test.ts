@@ -8,6 +8,7 @@ import { userInfo } from "node:os";
 import tls from "node:tls";
 import { before, describe, it, type TestContext } from "node:test";
 import { Authority } from "../support/certificates.js";
+import { CommandLine } from "../support/cli.js";
 import { pattern } from "../support/delegates.js";
 import {
   type Base,
@@ -182,6 +183,14 @@ describe("Dovecot, by a client that takes our streams for sockets", needs("dovec
         for (const base of OURS) assert.deepEqual(results[base], wanted, base);
       });
     }
+
+    it("is spoken to by the command line, after STARTTLS", async () => {
+      const args = ["connect", HOST, String(dovecot.port), "--starttls", "imap", "-k", "--lines", "--crlf"];
+      const { code, stdout, stderr } = await CommandLine.run(args, "a CAPABILITY\nb LOGOUT\n");
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, /\nTLSv1\.3, [^]*subject {2}CN=localhost\n/);
+      assert.match(stdout, /^\* CAPABILITY [^]*\r\na OK [^]*\r\nb OK .*\r\n$/);
+    });
 
     it("fails alike over every transport when the server is killed", async (t) => {
       const clients: Client[] = [];

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { before, describe, it, type TestContext } from "node:test";
 import { AsyncSocket } from "asyncsocket";
 import { Authority } from "../support/certificates.js";
+import { CommandLine } from "../support/cli.js";
 import { pattern } from "../support/delegates.js";
 import {
   type Base,
@@ -140,6 +141,20 @@ describe("PostgreSQL, by a client that takes our streams for sockets", needs("in
         });
       }
     }
+
+    it("is found to be well by the command line, behind the protocol's own way to TLS", async () => {
+      const args = ["check", HOST, String(port), "--starttls", "postgres", "--servername", "localhost", "--json"];
+      const { code, stdout } = await CommandLine.run(args);
+      assert.equal(code, 6, "an authority that nobody knows");
+      const { tls } = JSON.parse(stdout) as { tls: { version: string; code: string | null }[] };
+      assert.deepEqual(
+        tls.map((one) => [one.version, one.code]),
+        [
+          ["1.2", null],
+          ["1.3", null],
+        ],
+      );
+    });
 
     it("fails alike over every transport when the server's processes are killed", async (t) => {
       const clients: Client[] = [];

@@ -1,0 +1,5 @@
+/**
+ * Writes what sockets send and receive to a file that Wireshark opens.
+ * @module capture
+ */
+export { record, type Recording } from "./record.js";
