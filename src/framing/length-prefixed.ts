@@ -60,6 +60,11 @@ export class LengthPrefixed extends InPlaceFraming<Buffer> implements MessageFra
     return claimed;
   }
 
+  /** Asked for as long as the header is not here. */
+  override wanted(): number {
+    return this.headerBytes;
+  }
+
   override draw(bytes: UnreadBytes, count: number, target: Target): Buffer | string {
     return drawBytes(bytes, this.headerBytes, count - this.headerBytes, target);
   }

@@ -97,9 +97,17 @@ export class ReceiveBuffer implements UnreadBytes {
     const rest = this.#chunkEnd - this.#chunkStart;
     if (rest === 0) return false;
     const { ready } = this;
-    const target = wanted > SMALL / 2 ? wanted : Math.max(SMALL, Math.min(LARGE, SHARE * this.#lastTaken), 2 * ready);
-    this.#append(Math.min(rest, target - ready), wanted);
+    this.#append(Math.min(rest, this.#ahead(wanted) - ready), wanted);
     return true;
+  }
+
+  /** How long the window becomes for a read that wants so much, or cannot know how much it wants. */
+  #ahead(wanted: number): number {
+    // Behind a large message the next one is probably as large, and gets a block of its own once its length is known:
+    // what is taken with its header would be copied once more.
+    const isBetweenLarge = wanted > this.ready && this.#lastTaken > LARGE / SHARE;
+    if (wanted > SMALL / 2 || isBetweenLarge) return wanted;
+    return Math.max(SMALL, Math.min(LARGE, SHARE * this.#lastTaken), 2 * this.ready);
   }
 
   #append(count: number, wanted: number): void {

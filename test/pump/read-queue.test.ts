@@ -511,4 +511,27 @@ describe("the work of the queue of reads", () => {
       assert.ok(copying(20_000) <= 20_000 * 4);
     }
   });
+
+  it("copies each byte of large messages once, with a header before each, wherever they lie in the chunks", () => {
+    const LARGE = 65_536;
+    const frame = Buffer.alloc(4 + LARGE, 7);
+    frame.writeUInt32BE(LARGE);
+    const sent = Buffer.concat(Array<Buffer>(40).fill(frame));
+    const ways: readonly (readonly ReadSpec[])[] = [
+      [{ kind: "readFrame", length: LARGE, frame: { lengthBytes: 4 } }],
+      [
+        { kind: "readExactly", length: 4 },
+        { kind: "readExactly", length: LARGE },
+      ],
+    ];
+    for (const specs of ways) {
+      const driver = new QueueDriver(0);
+      for (let i = 0; i < 40; i++) for (const spec of specs) driver.push(spec);
+      const copied = bytesCopied(() => {
+        for (let at = 0; at < sent.length; at += LARGE) driver.receive(sent.subarray(at, at + LARGE));
+      });
+      assert.equal(driver.outcomes.length, 40 * specs.length);
+      assert.ok(copied <= 1.1 * sent.length, `${(copied / sent.length).toFixed(2)} copies of each byte`);
+    }
+  });
 });
