@@ -62,6 +62,13 @@ export type {
   TimeoutMessage,
   TriedAddress,
 } from "./base/channels.js";
+export {
+  openSockets,
+  snapshot,
+  type EntrySnapshot,
+  type LimitSnapshot,
+  type SocketSnapshot,
+} from "./socket/snapshot.js";
 export type { Limits } from "./base/limits.js";
 export { nativeStatus, type NativeStatus, type TransportChoice } from "./transport/choose.js";
 export type { PeerCredentials, TcpInfo } from "./transport/kernel-facts.js";
@@ -81,6 +88,7 @@ export {
   type RunLoopPoolOptions,
 } from "./threads/run-loop.js";
 export type { RunLoopState } from "./threads/loop.js";
+export type { RunLoopSnapshot } from "./threads/looks.js";
 export type { RunLoopOptions } from "./threads/worker.js";
 export type { Certificate, CertificateChooser, StartTLSOptions, TLSInfo, TLSOptions } from "./tls/options.js";
 export type { Clock, Timer } from "./base/clock.js";

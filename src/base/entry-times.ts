@@ -25,12 +25,14 @@ export function noteCurrent(request: object): void {
 }
 
 /** How long a request waited for its turn, and how long it has been current since, up to now. Undefined if unknown. */
-export function timesOf(request: object): { queuedMs: number; currentMs: number } | undefined {
+export function timesOf(
+  request: object,
+): { readonly queuedMs: number; readonly currentMs: number; readonly isCurrent: boolean } | undefined {
   const known = times.get(request);
   if (known === undefined) return undefined;
   const now = known.clock.now();
   const { queuedAt, currentAt } = known;
   return currentAt < 0
-    ? { queuedMs: now - queuedAt, currentMs: 0 }
-    : { queuedMs: currentAt - queuedAt, currentMs: now - currentAt };
+    ? { queuedMs: now - queuedAt, currentMs: 0, isCurrent: false }
+    : { queuedMs: currentAt - queuedAt, currentMs: now - currentAt, isCurrent: true };
 }

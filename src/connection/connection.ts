@@ -19,8 +19,8 @@ import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
 import { publishEnd, publishReceived, publishSecure } from "./diagnostics.js";
 import { markDone, markFailed, notify, tellEnded } from "./notify.js";
+import { socketClosed, socketOpened } from "./live-sockets.js";
 import { NEW, type Origin } from "./origin.js";
-import { socketClosed, socketOpened } from "./open-count.js";
 import type { ClosingOwner, ReadingOwner, SocketFace, TimerOwner, UpgradeOwner, WritingOwner } from "./owner.js";
 import { closed, dialing, ending, IDLE, OPEN, type Phase } from "./phase.js";
 import { Reading } from "./reading.js";
@@ -231,7 +231,7 @@ export class Connection
 
   /** Removes the connection from this thread's count of open connections. */
   leaveOpenCount(): void {
-    if (this.#opened) socketClosed();
+    socketClosed(this.socket, this.#opened);
     this.#opened = false;
   }
 
@@ -523,7 +523,7 @@ export class Connection
   #becomeOpen(): void {
     this.phase = OPEN;
     this.#opened = true;
-    socketOpened();
+    socketOpened(this.socket);
     this.timer.markOpen();
   }
 

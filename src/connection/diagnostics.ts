@@ -15,6 +15,7 @@ import {
   type TimeoutMessage,
   WRITE,
 } from "../base/channels.js";
+import { REMEMBERS_ALL } from "../base/callers.js";
 import { noteCurrent, timesOf } from "../base/entry-times.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { SocketRequest } from "../base/request.js";
@@ -22,6 +23,7 @@ import type { Entry } from "../pump/entry.js";
 import { ReadEntry } from "../pump/read-entry.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { CloseReason } from "./close-reason.js";
+import { startDebugLog } from "./debug-log.js";
 import type { Destination } from "./destination.js";
 
 /** The parts of a connection that a message of a move tells of. */
@@ -30,6 +32,8 @@ interface MovedConnection {
   readonly bytesRead: number;
   readonly writing: { readonly bytesWritten: number };
 }
+
+if (REMEMBERS_ALL) startDebugLog();
 
 const NOTHING = new Uint8Array(0);
 

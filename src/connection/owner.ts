@@ -22,6 +22,8 @@ import type { RateFloorOwner } from "./rate-floor.js";
 
 /** The parts of a socket that its connection uses: the delegate to tell, and some properties. */
 export interface SocketFace {
+  /** A number that no other socket of this thread has. */
+  readonly id: number;
   /** The present delegate. */
   readonly delegate: SocketDelegate<SocketFace> | null;
   readonly allowHalfOpen: boolean;

@@ -20,6 +20,7 @@ import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { RemoteConnection } from "../connection/destination.js";
 import { publishClose } from "../connection/diagnostics.js";
+import { delist, enlist } from "../connection/live-sockets.js";
 import { hears, notify, surfaceUnlessHeard } from "../connection/notify.js";
 import type { SocketFace } from "../connection/owner.js";
 import { Upgrade } from "../connection/upgrade.js";
@@ -174,6 +175,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
       (isOfTheSystem
         ? new PortListener(factory, target, options.settings, this)
         : factory.listen(target, options.settings, this));
+    enlist(this.#socket);
   }
 
   /** Stops accepting. Connections stay open, except those that were not handed to the application yet. */
@@ -417,6 +419,7 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   reportClosed(): void {
     const reason = this.reason as CloseReason;
     this.phase = "closed";
+    delist(this.#socket);
     if (this.#listenRequest._state === "current") {
       const error = reason.error ?? socketError("CLOSED", "listen", "listen failed: the socket was closed meanwhile");
       this.#publishListen(error);

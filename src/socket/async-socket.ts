@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import type { AsyncValues } from "../base/async-values.js";
 import type { Address, ProxiedAddresses } from "../base/address.js";
-import { rememberCaller, REMEMBERS_ALL } from "../base/callers.js";
+import { rememberCaller } from "../base/callers.js";
 import { type Bytes, checkBoolean, checkOptions, checkSignal, needOptions, wrongType } from "../base/checks.js";
 import { checkNames, named } from "../base/option-names.js";
 import { badState } from "../base/errors.js";
@@ -15,6 +15,7 @@ import { AFTER_READING, AFTER_WRITING, dispose } from "../connection/closing.js"
 import { Connection } from "../connection/connection.js";
 import type { AcceptInfo, SocketDelegate } from "../connection/delegate.js";
 import type { Destination } from "../connection/destination.js";
+import { enlist } from "../connection/live-sockets.js";
 import { NEW } from "../connection/origin.js";
 import type { SocketFace } from "../connection/owner.js";
 import { stateIn } from "../connection/phase.js";
@@ -44,7 +45,6 @@ import { credentialsOf, type PeerCredentials, type TcpInfo, tcpInfoOf } from "..
 import { type KeepAliveOptions, keepAliveSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { converse } from "./conversation.js";
-import { startDebugLog } from "./debug-log.js";
 import { describe } from "./inspect.js";
 import { ReadIterator } from "./iterators.js";
 import {
@@ -137,8 +137,6 @@ export type SocketSummary = Pick<
   AsyncSocket,
   "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
 >;
-
-if (REMEMBERS_ALL) startDebugLog();
 
 let lastId = 0;
 
@@ -296,6 +294,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       connection.upgrade = new Upgrade(connection, secure);
     }
     connection.isReferenced = this.#isReferenced;
+    enlist(this);
     const openConversation: OpenConversation = (...given) => this.#openConversation(...given);
     return connection.connect({ ...checked, factory: this.#factory, openConversation });
   }

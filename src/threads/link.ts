@@ -5,7 +5,7 @@ import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, socketError } from "../base/errors.js";
 import type { Connection } from "../connection/connection.js";
 import type { AcceptInfo } from "../connection/delegate.js";
-import { openSocketsHere } from "../connection/open-count.js";
+import { openSocketsHere } from "../connection/live-sockets.js";
 import type { RemoteConnection } from "../connection/destination.js";
 import type { TLSOptions } from "../tls/options.js";
 import { type SecureSettings, serverSettings } from "../tls/settings.js";
@@ -56,7 +56,7 @@ export class Sent implements RemoteConnection {
 export interface LinkOwner {
   readonly name: string;
   /** Receives the messages that only one of the two threads sends. */
-  didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void;
+  didReceive(message: Extract<Message, { kind: "look" | "seen" | "ready" | "close" | "closed" }>): void;
   /** Called when the number of sockets on the other thread, or on their way there, may have changed. */
   didChange(): void;
 }

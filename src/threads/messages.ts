@@ -4,6 +4,7 @@ import type { AsyncSocketError, ShortCode } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
 import type { AcceptInfo } from "../connection/delegate.js";
 import type { ShutdownResult } from "../listen/options.js";
+import type { SocketSnapshot } from "../socket/snapshot.js";
 import type { SocketSettings } from "../transport/options.js";
 import type { PackedTLS } from "./portable-tls.js";
 import type { Transfer } from "./transfer.js";
@@ -42,6 +43,9 @@ export type Message =
   | { readonly kind: "forget"; readonly id: number }
   /** Asks the other thread to close these sockets at once. */
   | { readonly kind: "end"; readonly ids: readonly number[] }
+  /** Asks for a snapshot of the other thread's sockets. */
+  | { readonly kind: "look"; readonly id: number }
+  | { readonly kind: "seen"; readonly id: number; readonly sockets: readonly SocketSnapshot[] }
   | { readonly kind: "ready" }
   | { readonly kind: "close"; readonly graceMs: number }
   | { readonly kind: "closed"; readonly result: ShutdownResult };

@@ -7,14 +7,16 @@ import { realClock } from "../base/clock.js";
 import { inWords } from "../base/errno.js";
 import { type AsyncSocketError, badState, socketError } from "../base/errors.js";
 import { nobody, settle, SocketRequest } from "../base/request.js";
-import { onOpenCount, openSocketsHere } from "../connection/open-count.js";
+import { onOpenCount, openSocketsHere } from "../connection/live-sockets.js";
 import { checkGrace, type GraceOptions, type ShutdownResult } from "../listen/options.js";
 import { endLate } from "../connection/closing.js";
 import type { Sending } from "../listen/dispatcher.js";
 import { depart } from "./departure.js";
 import { LoopDispatcher } from "./dispatcher.js";
 import { inbox, type SocketHandler } from "./inbox.js";
+import { Looks, type RunLoopSnapshot } from "./looks.js";
 import { Link, type LinkOwner, type Sent, type Sender } from "./link.js";
+import { snapshot } from "../socket/snapshot.js";
 import type { Message, SharedOptions, SharedPortOwner } from "./messages.js";
 import { Loop, type RunLoopState } from "./loop.js";
 import { type Chooser, type Policy, Pool } from "./pool.js";
@@ -51,6 +53,9 @@ interface Crash {
 
 let spawned = 0;
 
+/** The loops that this thread has started, until they end. */
+const started = new Set<RunLoop>();
+
 /**
  * The event loop of one thread, on which sockets live. `RunLoop.spawn` starts a thread for sockets. Sockets that are
  * sent to it (by `wantsRunLoopForNewSocket`, `listen({ loops })` or `moveTo`) are given to the handler that the thread
@@ -77,6 +82,7 @@ export class RunLoop extends Loop {
   readonly #watchers = new Set<() => void>();
   #whenReady: (() => void) | null = null;
 
+  readonly #looks = new Looks();
   static #current: RunLoop | null = null;
 
   /** @internal */
@@ -95,6 +101,11 @@ export class RunLoop extends Loop {
     return RunLoop.#current;
   }
 
+  /** The loop of the current thread, and those that this thread has started and that have not ended. */
+  static get all(): readonly RunLoop[] {
+    return [RunLoop.current, ...started];
+  }
+
   /**
    * Starts a thread and runs a module on it, given by an absolute URL or path. The module should call
    * `RunLoop.current.onSocket`. `workerData` is available as in any worker. The promise settles when the module has
@@ -108,6 +119,7 @@ export class RunLoop extends Loop {
     const { name = `run loop ${++spawned}`, ...rest } = given;
     const { worker, port } = startWorker(name, module, rest);
     const loop = new RunLoop(name, worker.threadId, worker, port, null);
+    started.add(loop);
     await loop.#start(worker);
     return loop;
   }
@@ -161,6 +173,21 @@ export class RunLoop extends Loop {
    */
   get closed(): SocketRequest<RunLoopEnd> {
     return this.#closedRequest;
+  }
+
+  /**
+   * Describes the sockets of the loop, as `snapshot()` does on its own thread. `answerMs` is how long its thread took to
+   * answer: a thread that is busy takes long, and one that has ended answers at once, with no sockets.
+   * @throws BAD_STATE for the loop of the parent thread
+   */
+  async snapshot(): Promise<RunLoopSnapshot> {
+    const { name, threadId: thread } = this;
+    if (!this.isCurrent && this.worker === null)
+      throw badState("snapshot", "it is for loops that this thread has started");
+    const startedAt = realClock.now();
+    const link = this.#state === "closed" ? null : this.#link;
+    const sockets = this.isCurrent ? snapshot() : link === null ? [] : await this.#looks.ask(link);
+    return { name, threadId: thread, state: this.#state, sockets, answerMs: realClock.now() - startedAt };
   }
 
   [inspect.custom](): string {
@@ -294,8 +321,10 @@ export class RunLoop extends Loop {
     });
   }
 
-  #didReceive(message: Extract<Message, { kind: "ready" | "close" | "closed" }>): void {
-    if (message.kind === "ready") this.#whenReady?.();
+  #didReceive(message: Extract<Message, { kind: "look" | "seen" | "ready" | "close" | "closed" }>): void {
+    if (message.kind === "look") this.#link?.post({ kind: "seen", id: message.id, sockets: snapshot() });
+    else if (message.kind === "seen") this.#looks.answer(message.id, message.sockets);
+    else if (message.kind === "ready") this.#whenReady?.();
     else if (message.kind === "closed") {
       this.#state = "closing";
       this.#result = message.result;
@@ -322,6 +351,8 @@ export class RunLoop extends Loop {
     this.#error = result === null ? error : null;
     this.#state = "closed";
     for (const told of [...this.#watchers]) told();
+    this.#looks.end();
+    started.delete(this);
     const closing = this.#closing;
     if (closing !== null) settle(closing, result === null ? "failed" : "done", result ?? error);
     settle(this.#closedRequest, "done", { error: this.#error });

@@ -55,8 +55,9 @@ export function startWorker(
 
 /** Finds the file that a thread starts with. @throws TRANSFER in a bundle that lacks it */
 function threadFile(): URL {
-  if (here !== undefined) {
-    const url = new URL("./run-loop-thread.js", here);
+  // Beside the bundle that this code is in, or among the modules, where `here` is that of another folder.
+  for (const file of here === undefined ? [] : ["./run-loop-thread.js", "../threads/run-loop-thread.js"]) {
+    const url = new URL(file, here);
     if (url.protocol !== "file:" || existsSync(url)) return url;
   }
   const words =

@@ -1,11 +1,12 @@
 /** `NODE_DEBUG=asyncsocket`: a line on standard error for each message of the diagnostics channels. */
 
 import { type Channel, subscribe } from "node:diagnostics_channel";
-import { debuglog, inspect } from "node:util";
+import { debuglog } from "node:util";
 import { type Address, addressText } from "../base/address.js";
 import { callerOf } from "../base/callers.js";
 import * as channels from "../base/channels.js";
 import type { SocketRequest } from "../base/request.js";
+import { tagText } from "../base/tag-text.js";
 
 /** The parts of a socket that a line shows. */
 interface LoggedSocket {
@@ -16,17 +17,8 @@ interface LoggedSocket {
 
 type Describe<M> = (message: M) => string;
 
-const TAG_LENGTH = 60;
-
 function ms(value: number | undefined): string {
   return value === undefined ? "?" : `${value.toFixed(1)} ms`;
-}
-
-/** A tag in a few characters, on one line. */
-function tagText(tag: unknown): string {
-  if (tag === undefined) return "";
-  const text = inspect(tag, { depth: 0, breakLength: Infinity }).replace(/\s+/g, " ");
-  return `, tag ${text.length > TAG_LENGTH ? `${text.slice(0, TAG_LENGTH)}…` : text}`;
 }
 
 function failure(error: Error | undefined): string {
@@ -42,7 +34,7 @@ function asked(request: SocketRequest<unknown> | undefined): string {
 function entry({ request, kind, tag, bytes, queuedMs, currentMs, error }: channels.EntryMessage<LoggedSocket>): string {
   const times = `queued ${ms(queuedMs)}, current ${ms(currentMs)}`;
   const outcome = error === undefined ? "done" : "failed";
-  return `${kind} ${outcome}, ${bytes} bytes, ${times}${tagText(tag)}${failure(error)}${asked(request)}`;
+  return `${kind} ${outcome}, ${bytes} bytes, ${times}${tag === undefined ? "" : `, tag ${tagText(tag)}`}${failure(error)}${asked(request)}`;
 }
 
 function connect({ socket, request, ...all }: channels.ConnectMessage<LoggedSocket>): string {
