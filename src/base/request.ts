@@ -152,15 +152,21 @@ export class SocketRequest<T> implements Promise<T> {
 /** This is not a private method, because a class with one, and each derived class, is constructed much more slowly. */
 function promiseOf<T>(request: SocketRequest<T>): Promise<T> {
   if (request._settlers === null) {
+    if (request._owner === null) return settledPromise(request);
     const settlers = {} as Settlers;
     settlers.promise = new Promise<unknown>((resolve, reject) => {
       settlers.resolve = resolve;
       settlers.reject = reject;
     });
     request._settlers = settlers;
-    if (request._owner === null) request._tell();
   }
   return request._settlers.promise as Promise<T>;
+}
+
+function settledPromise<T>({ _state, _outcome }: SocketRequest<T>): Promise<T> {
+  if (_state === "done") return Promise.resolve(_outcome as T);
+  const error = _outcome as Error;
+  return Promise.reject(error);
 }
 
 /** @internal Settles a request that stands in no queue, such as a connect or a close. */

@@ -11,8 +11,10 @@ import type { ReadEntry, Standing } from "../pump/read-entry.js";
 import { type ReadAttempt, ReadQueue } from "../pump/read-queue.js";
 import { publishRead } from "./diagnostics.js";
 import { readError, type ReadFailure } from "./failures.js";
-import { askForTime, hears, hearsText, notify, tellRead, wantsBytes } from "./notify.js";
+import { askForTime, hears, hearsText, markDone, notify, tellRead, wantsBytes } from "./notify.js";
 import type { ReadingOwner } from "./owner.js";
+
+const NOW = Promise.resolve();
 
 /** The receiving half of a connection: it serves the reads, and decides when the peer's FIN takes effect. */
 export class Reading implements RequestOwner {
@@ -34,6 +36,7 @@ export class Reading implements RequestOwner {
    * since.
    */
   #owesTurn = false;
+  #afterCall: (() => void) | null = null;
   readonly #connection: ReadingOwner;
 
   constructor(connection: ReadingOwner) {
@@ -53,20 +56,51 @@ export class Reading implements RequestOwner {
       if (READ.hasSubscribers) noteQueued(entry, connection.clock);
       this.queue.push(entry);
       if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
+      if (entry === this.queue.head && this.#mayTake(entry)) {
+        // Sooner than in a tick, and at less cost.
+        void NOW.then((this.#afterCall ??= () => this.#serveAwaited()));
+        return;
+      }
     }
     connection.schedule();
   }
 
   /**
+   * Serves reads that code awaits from bytes that have arrived, right after the code that asked for them. The loop runs
+   * once for all of them, when no code goes on any more.
+   */
+  #serveAwaited(): void {
+    const connection = this.#connection;
+    const { queue } = this;
+    for (let entry = queue.head; entry !== null && this.#mayTake(entry); entry = queue.head) {
+      this.wait.enter(entry);
+      if (!this.#takeIfReady(entry)) break;
+      if (this.peerEnded) this.#owesTurn = true;
+      connection.entriesLeft--;
+      markDone(entry, entry._outcome);
+      if (READ.hasSubscribers) publishRead(connection.socket, entry);
+      entry._tell();
+    }
+    connection.schedule();
+  }
+
+  /** Whether bytes are here for the current read, and nothing has to be told before it, or of it but to its promise. */
+  #mayTake(entry: ReadEntry): boolean {
+    const { socket, isServing } = this.#connection;
+    if (this.queue.buffer.length === 0 || this.held || !isServing || socket._isStream) return false;
+    return entry.standing === null && entry.kind !== "startTLS" && !this.#isHeard;
+  }
+
+  /**
    * Serves a read of an iterator at once from bytes that have arrived. This is possible only if no other read is
    * queued, nothing has to be reported first, and the delegate has no method for reads.
-   * @returns whether the read was served; if not, the entry is unchanged
+   * @returns whether the read was served; if not, the entry is unchanged. If it was, its outcome is the value, and the
+   * entry may be queued again, unless the diagnostics channels have shown it to somebody: then its state is "done".
    */
   takeNow(entry: ReadEntry): boolean {
     const { queue } = this;
     const connection = this.#connection;
-    if (queue.head !== null || queue.buffer.length === 0 || this.held) return false;
-    if (!connection.isServing || this.#isHeard) return false;
+    if (queue.head !== null || !this.#mayTake(entry)) return false;
     if (READ.hasSubscribers) noteQueued(entry, connection.clock);
     queue.push(entry);
     this.wait.enter(entry);
@@ -76,10 +110,12 @@ export class Reading implements RequestOwner {
       return false;
     }
     if (this.peerEnded) this.#owesTurn = true;
-    entry._state = "done";
     connection.entriesLeft--;
     connection.schedule();
-    if (READ.hasSubscribers) publishRead(connection.socket, entry);
+    if (READ.hasSubscribers) {
+      entry._state = "done";
+      publishRead(connection.socket, entry);
+    } else entry._state = "queued";
     return true;
   }
 
@@ -91,6 +127,7 @@ export class Reading implements RequestOwner {
 
   #takeIfReady(entry: ReadEntry): boolean {
     const { queue } = this;
+    if (entry.framing.isPlain && this.#takeFound(entry)) return true;
     if (queue.attempt(entry, this.limits.readAhead) !== "ready") return false;
     try {
       entry._outcome = queue.draw(entry);
@@ -99,6 +136,20 @@ export class Reading implements RequestOwner {
     }
     if (!this.#isWanted(entry)) return false;
     queue.take(entry);
+    return true;
+  }
+
+  /** Serves the current read where its framing is plain, on the shortest way. */
+  #takeFound(entry: ReadEntry): boolean {
+    const { queue } = this;
+    const total = queue.find(entry);
+    if (total === UNKNOWN) return false;
+    try {
+      entry._outcome = entry.framing.draw(queue.buffer, total, entry.target);
+    } catch {
+      return false;
+    }
+    queue.takeFound(entry, total);
     return true;
   }
 

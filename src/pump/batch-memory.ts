@@ -6,6 +6,9 @@ import { viewOf } from "../base/view.js";
 const SMALL = 4096;
 /** Up to this length a loop encodes text faster than a native call. */
 const SHORT_TEXT = 16;
+/** How much room is kept behind writes of a socket, the first time and after that, while others write as well. */
+const KEPT = 2048;
+const KEPT_MAX = 8192;
 /** So many full blocks are watched for bytes that are given back, and so many are kept to be used again. */
 const FULL_MAX = 16;
 const SPARE_MAX = 8;
@@ -27,6 +30,17 @@ export interface LengthHeader {
 
 /** What can be written: text, bytes, or a list of both. */
 export type Writable = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** Where a write was copied to. */
+interface Copied {
+  /** The block with the bytes, if they were copied. */
+  readonly data: unknown;
+  readonly start: number;
+  readonly total: number;
+  /** Where the room that is kept behind them ends; 0 if there is none. */
+  readonly roomEnd: number;
+  readonly handed: number;
+}
 
 /** Memory for copies, which lie in it one behind the other. */
 class Block {
@@ -68,29 +82,41 @@ class BatchMemory {
     return this.#block.bytes;
   }
 
-  /** Where the room in the present block begins. */
-  get used(): number {
-    return this.#block.used;
-  }
+  /** Where the last copy begins, and where the room that is kept behind it ends. */
+  start = 0;
+  roomEnd = 0;
 
   /**
-   * Copies a write that is small, with its header before it.
-   * @returns how many bytes now lie before `used`; -1 if the write is too large to be copied
+   * Copies a write that is small, with its header before it. It begins at `start`.
+   * @param last the last write in the same queue, behind which it goes if there is room
+   * @returns how many bytes were copied; -1 if the write is too large to be copied
    * @throws RangeError if the header cannot express the length
    */
-  copy(data: Writable, header: LengthHeader | null): number {
+  copy(data: Writable, header: LengthHeader | null, last: Copied | null): number {
     if (this.#block.used + ROOM > BLOCK_BYTES) this.#replace();
     const block = this.#block;
+    const lastEnd = last !== null && last.handed === 0 && last.data === block.bytes ? last.start + last.total : 0;
     const headerBytes = header === null ? 0 : header.headerBytes;
-    const bodyBytes = put(block.bytes, block.used + headerBytes, data);
+    const fits = lastEnd > 0 && headerBytes + mostBytes(data) <= (last as Copied).roomEnd - lastEnd;
+    const start = fits ? lastEnd : block.used;
+    const bodyBytes = put(block.bytes, start + headerBytes, data);
     if (bodyBytes < 0) return bodyBytes;
     if (header !== null) {
       header.checkBody("body", bodyBytes);
-      header.putHeader(block.bytes, block.used, bodyBytes);
+      header.putHeader(block.bytes, start, bodyBytes);
     }
     const count = headerBytes + bodyBytes;
-    block.used += count;
     block.needed += count;
+    this.start = start;
+    if (fits) {
+      this.roomEnd = (last as Copied).roomEnd;
+      return count;
+    }
+    // Other sockets write in between: room is kept for more, or each write would be a piece of its own.
+    const isApart = lastEnd > 0 && lastEnd !== start;
+    const room = isApart ? Math.min((last as Copied).roomEnd > 0 ? KEPT_MAX : KEPT, BLOCK_BYTES - start - count) : 0;
+    block.used = start + count + room;
+    this.roomEnd = room > 0 ? block.used : 0;
     return count;
   }
 
@@ -128,6 +154,15 @@ export const batchMemory = new BatchMemory();
 
 export function isList<T>(data: string | Uint8Array | readonly T[]): data is readonly T[] {
   return Array.isArray(data);
+}
+
+/** The most bytes that a write can have. */
+function mostBytes(data: Writable): number {
+  if (typeof data === "string") return CHARACTER_BYTES * data.length;
+  if (!isList(data)) return data.length;
+  let most = 0;
+  for (const part of data) most += typeof part === "string" ? CHARACTER_BYTES * part.length : part.length;
+  return most;
 }
 
 /** @returns how many bytes there are; -1 if they are too many to be copied */

@@ -28,11 +28,16 @@ export class WriteEntry extends Entry<void> {
   data: Uint8Array | readonly Uint8Array[] = NOTHING;
   /** Where the copied bytes begin in the block; -1 if the bytes were not copied. */
   start = -1;
+  /** Where the room that is kept for more behind the copied bytes ends; 0 if there is none. */
+  roomEnd = 0;
   total = 0;
   /** How many bytes were handed to the transport. */
   handed = 0;
 
-  /** @throws RangeError if the header cannot express the length of the data */
+  /**
+   * @param last the last write in the queue, if the write is going to be pushed at once
+   * @throws RangeError if the header cannot express the length of the data
+   */
   constructor(
     kind: WriteKind,
     tag: unknown,
@@ -40,12 +45,14 @@ export class WriteEntry extends Entry<void> {
     timeoutMs: number,
     data: Writable,
     header: LengthHeader | null = null,
+    last: WriteEntry | null = null,
   ) {
     super(kind, tag, owner, timeoutMs);
-    const copied = batchMemory.copy(data, header);
+    const copied = batchMemory.copy(data, header, last);
     if (copied > 0) {
       this.data = batchMemory.bytes;
-      this.start = batchMemory.used - copied;
+      this.start = batchMemory.start;
+      this.roomEnd = batchMemory.roomEnd;
       this.total = copied;
     } else if (copied < 0) {
       this.data = piecesOf(data, header);

@@ -622,7 +622,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const timeoutMs = options === undefined ? NO_TIMEOUT : checkTimeout(checkOptions(options)?.timeout);
     const signal = options === undefined ? undefined : checkSignal(options.signal);
     const { writing } = this._connection;
-    const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header);
+    const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header, writing.queue.tail);
     mayWrite(operation, this);
     writing.enqueue(entry, signal);
     return entry;

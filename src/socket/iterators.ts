@@ -21,6 +21,8 @@ export class ReadIterator<T> implements AsyncValues<T> {
   readonly #entry: () => ReadEntry<T>;
   readonly #queue: (entry: ReadEntry<T>) => SocketRequest<T>;
   #pending: SocketRequest<T> | null = null;
+  /** An entry that was made, and not queued. */
+  #unused: ReadEntry<T> | null = null;
   #isOver = false;
   /** The last result asked for, if several were asked for at once: they are served one after the other. */
   #last: Promise<unknown> | null = null;
@@ -45,16 +47,25 @@ export class ReadIterator<T> implements AsyncValues<T> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    const entry = this.#entry();
+    const entry = this.#unused ?? this.#entry();
+    this.#unused = null;
     // A value whose bytes have already arrived is given without waiting for a turn of the event loop.
     if (this.#mayTakeNow && this.#connection.reading.takeNow(entry)) {
-      return Promise.resolve({ done: false, value: entry._outcome as T });
+      const value = entry._outcome as T;
+      if (entry._state === "queued") this.#reuse(entry);
+      return Promise.resolve({ done: false, value });
     }
     const take = (): Promise<IteratorResult<T, undefined>> => this.#take(entry);
     const result = this.#last === null ? this.#take(entry) : this.#last.then(take, take);
     this.#asked++;
     this.#last = result;
     return result;
+  }
+
+  /** Nobody has seen the entry, so it serves for the next value, too. */
+  #reuse(entry: ReadEntry<T>): void {
+    entry._outcome = undefined;
+    this.#unused = entry;
   }
 
   get #mayTakeNow(): boolean {

@@ -2,15 +2,17 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { runs } from "../support/runs.js";
+import { writeEntry } from "./entries.js";
 import { batchMemory, piecesOf, type Writable } from "#dist/pump/batch-memory.js";
+import { type WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
 import { prefixedBy } from "#dist/framing/length-prefixed.js";
 
 const KIB = 1024;
 
 /** Copies a write. @returns where its bytes lie; null if it is too large to be copied */
 function copied(data: Writable): Buffer | null {
-  const count = batchMemory.copy(data, null);
-  return count < 0 ? null : batchMemory.piece(batchMemory.bytes, batchMemory.used - count, count);
+  const count = batchMemory.copy(data, null, null);
+  return count < 0 ? null : batchMemory.piece(batchMemory.bytes, batchMemory.start, count);
 }
 
 /** Fills the present block, and one byte of the next. @returns what lies in the full block */
@@ -45,13 +47,14 @@ describe("the memory of small writes", () => {
   });
 
   it("has a frame with its header, and nothing of one that is too long for it", () => {
-    const { used } = batchMemory;
+    fill();
+    const before = batchMemory.start;
     const header = prefixedBy({ lengthBytes: 1 });
-    assert.throws(() => batchMemory.copy("x".repeat(256), header), RangeError);
+    assert.throws(() => batchMemory.copy("x".repeat(256), header, null), RangeError);
     assert.throws(() => piecesOf("x".repeat(5000), header), RangeError);
-    assert.equal(batchMemory.used, used);
-    assert.equal(batchMemory.copy("abc", header), 4);
-    assert.equal(batchMemory.bytes.toString("latin1", used, used + 4), "\x03abc");
+    assert.equal(batchMemory.copy("abc", header, null), 4);
+    assert.equal(batchMemory.start, before + 1000);
+    assert.equal(batchMemory.bytes.toString("latin1", before + 1000, before + 1004), "\x03abc");
   });
 
   it("is used again from its start once all of it was given back, in any order", () => {
@@ -59,10 +62,11 @@ describe("the memory of small writes", () => {
     const pieces = [copied("a"), copied("b"), copied("c")] as Buffer[];
     batchMemory.giveBack(batchMemory.piece(batchMemory.bytes, 0, 1000));
     for (const piece of pieces.reverse()) {
-      assert.notEqual(batchMemory.used, 0);
       batchMemory.giveBack(piece);
+      const next = copied("d") as Buffer;
+      assert.equal(next.byteOffset === 0, piece === pieces.at(-1));
+      batchMemory.giveBack(next);
     }
-    assert.equal(batchMemory.used, 0);
   });
 
   it("uses a full block again once all of it was given back", () => {
@@ -83,9 +87,46 @@ describe("the memory of small writes", () => {
   });
 
   it("ignores what lies in none of its blocks", () => {
-    const { used } = batchMemory;
-    batchMemory.giveBack(Buffer.alloc(10));
-    assert.equal(batchMemory.used, used);
+    const kept = copied("kept") as Buffer;
+    batchMemory.giveBack(Buffer.alloc(100_000));
+    copied("more");
+    assert.equal(kept.toString(), "kept");
+  });
+
+  it("keeps room for the writes of a socket while others write, so that their batches have few pieces", () => {
+    fill();
+    const queues = Array.from({ length: 4 }, () => new WriteQueue());
+    const lines = Array.from({ length: 60 }, (_, i) => `line ${i} ${"x".repeat(i)}`);
+    for (const line of lines) for (const queue of queues) queue.push(writeEntry(line, null, queue.tail));
+    for (const queue of queues) {
+      const batch = queue.gather();
+      assert.equal(Buffer.concat(batch).toString(), lines.join(""));
+      assert.ok(batch.length <= 4, `${batch.length} pieces`);
+    }
+  });
+
+  it("keeps no room behind a write that was taken back or handed on", () => {
+    fill();
+    const [one, other] = [new WriteQueue(), new WriteQueue()];
+    const push = (queue: WriteQueue, text: string): WriteEntry => {
+      const entry = writeEntry(text, null, queue.tail);
+      queue.push(entry);
+      return entry;
+    };
+    push(one, "a");
+    push(other, "-");
+    const second = push(one, "bbbb");
+    push(other, "-");
+    one.remove(second);
+    push(one, "c");
+    push(other, "-");
+    const batch = one.gather();
+    push(one, "d");
+    push(other, "-");
+    assert.equal(Buffer.concat(batch).toString(), "ac");
+    one.landed();
+    assert.equal(Buffer.concat(one.gather()).toString(), "d");
+    assert.equal(Buffer.concat(other.gather()).toString(), "----");
   });
 });
 

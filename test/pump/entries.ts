@@ -60,9 +60,13 @@ export function memoryOf(entry: ReadEntry): Uint8Array | null {
 }
 
 /** A list of them, none empty; a single one, or none, as `write` takes it without a list. */
-export function writeEntry(given: string | readonly Uint8Array[], header: LengthHeader | null = null): WriteEntry {
+export function writeEntry(
+  given: string | readonly Uint8Array[],
+  header: LengthHeader | null = null,
+  last: WriteEntry | null = null,
+): WriteEntry {
   const data = typeof given === "string" || given.length > 1 ? given : (given[0] ?? new Uint8Array(0));
-  return new WriteEntry("write", undefined, NOBODY, -1, data, header);
+  return new WriteEntry("write", undefined, NOBODY, -1, data, header, last);
 }
 
 export function endEntry(): WriteEntry {

@@ -371,11 +371,11 @@ function headerOf(headerBytes: number): LengthHeader {
   };
 }
 
-function made({ push, lengthBytes, isText }: Push): [WriteEntry, readonly Uint8Array[]] {
+function made({ push, lengthBytes, isText }: Push, last: WriteEntry | null): [WriteEntry, readonly Uint8Array[]] {
   const parts = push.map((size) => (isText ? Buffer.alloc(size, "abcdefg"[++lastByte % 7]) : bytes(size)));
   const text = isText ? parts.map(String).join("") : parts;
   const header = lengthBytes === 0 ? null : headerOf(lengthBytes);
-  const entry = writeEntry(text, header);
+  const entry = writeEntry(text, header, last);
   return [entry, header === null ? parts : [Buffer.alloc(lengthBytes, lengthOf(parts) % 251), ...parts]];
 }
 
@@ -392,7 +392,9 @@ class WritesComparison {
     else if (step === "land") this.#land();
     else if (step === "tell") assert.deepEqual(allDone(queue), this.#naive.takeDone());
     else if ("push" in step) {
-      const [entry, sent] = made(step);
+      const [entry, sent] = made(step, queue.tail);
+      // As if another socket wrote, too.
+      if (step.push.length === 1) writeEntry("another");
       queue.push(entry);
       this.#pushed.set(entry, sent);
       this.#naive.waiting.push(entry);
