@@ -82,7 +82,10 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
    * Without `allowHalfOpen`, the end of the readable side ends the writable side, a turn later than a Duplex does so by
    * itself: the runtime's TLS over this stream answers an end with some last bytes, in one of the ticks that follow.
    */
-  readonly #endSoon = (): void => this.#connection.clock.later(endStream, this);
+  readonly #endSoon = (): void => {
+    this.write = writeLate;
+    this.#connection.clock.later(endStream, this);
+  };
 
   /** The number of bytes that were given to the stream to write, whether they are out or not. */
   get bytesWritten(): number {
@@ -146,6 +149,16 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
       process.nextTick(() => this.emit("close", error !== null));
     });
   }
+}
+
+/** Takes the place of `write` when the peer has ended: a write to a stream that has ended, too, fails as on Node's sockets. */
+function writeLate(this: ConnectionDuplex, chunk: unknown, encoding?: BufferEncoding | Done, done?: Done): boolean {
+  if (!this.writableEnded) return ConnectionDuplex.prototype.write.call(this, chunk, encoding as BufferEncoding, done);
+  const error = Object.assign(new Error("This socket has been ended by the other party"), { code: "EPIPE" });
+  const told = typeof encoding === "function" ? encoding : done;
+  if (told !== undefined) process.nextTick(told, error);
+  this.destroy(error);
+  return false;
 }
 
 function endStream(stream: ConnectionDuplex): void {

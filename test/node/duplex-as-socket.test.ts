@@ -212,6 +212,13 @@ const SCENES: Readonly<Record<string, Scene>> = {
     talker.resetAndDestroy();
     diary.note(stateOf(talker));
   },
+  "a write when the peer's end has ended this side": ({ talker, peer, diary }) => {
+    peer.end("answer");
+    peer.resume();
+    talker.on("finish", () => {
+      talker.write("late", (error) => diary.note({ code: (error as NodeJS.ErrnoException | null)?.code }));
+    });
+  },
   "the peer resets": ({ peer }) => void peer.resetAndDestroy(),
 };
 
