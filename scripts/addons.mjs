@@ -32,7 +32,8 @@ function targetOf({ os, cpu, libc }) {
 /** Only what Node looks for is exported: the addon has a C++ library of its own, which must not mix with that of others. */
 function linkingFlags({ os }, folder) {
   const sections = ["-s", "-ffunction-sections", "-fdata-sections"];
-  if (os === "darwin") return sections;
+  // A library for macOS has its own path inside, unless it is given another name.
+  if (os === "darwin") return [...sections, "-install_name", "@rpath/asyncsocket.node"];
   const list = join(folder, "exports.map");
   writeFileSync(list, "{ global: napi_register_module_v1; node_api_module_get_api_version_v1; local: *; };\n");
   return [...sections, "-Wl,--gc-sections", `-Wl,--version-script=${list}`];
