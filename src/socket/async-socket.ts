@@ -863,6 +863,14 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     return this._listener?.phase ?? stateIn(this._connection.phase);
   }
 
+  /**
+   * What carries the bytes: `"native"`, `"node"`, `"stream"` (a socket made by `from`), or the name of the factory that
+   * was given as `transport`. TLS is that of `node:tls` on each of them. `nativeStatus()` tells why it is not native.
+   */
+  get transport(): string {
+    return this.#factory.name ?? "custom";
+  }
+
   /** Whether the connection is encrypted and the peer is trusted. */
   get isSecure(): boolean {
     return this._connection.upgrade?.state === "secure";

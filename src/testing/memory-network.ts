@@ -54,6 +54,7 @@ interface Knock {
  */
 export class MemoryNetwork implements TransportFactory {
   readonly clock: Clock;
+  readonly name = "memory";
   /**
    * The network's random numbers, from 0 to 1, which depend on `seed`. Numbers that a test takes from it change the
    * run, but reproducibly.

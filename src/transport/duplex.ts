@@ -235,6 +235,7 @@ function cannot(operation: string): never {
 /** The factory of a socket that was made from a stream: it has a clock, and refuses to connect and to listen. */
 export const duplexFactory: TransportFactory = {
   clock: realClock,
+  name: "stream",
   connect: () => cannot("connect"),
   listen: () => cannot("listen"),
 };

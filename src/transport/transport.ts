@@ -123,6 +123,8 @@ export interface AcceptedTransport extends Transport {
 /** Makes transports. One factory serves any number of sockets. */
 export interface TransportFactory {
   readonly clock: Clock;
+  /** What `socket.transport` says. @default "custom" */
+  readonly name?: string | undefined;
   /** Starts one attempt to connect to one address or path. */
   connect(endpoint: Endpoint, settings: SocketSettings, sink: ConnectSink): AcceptedTransport;
   /**

@@ -34,6 +34,7 @@ function connectNative(endpoint: Endpoint, settings: SocketSettings, sink: Conne
  */
 export const nativeTransports: TransportFactory = {
   clock: realClock,
+  name: "native",
   connect: connectNative,
   isOfTheSystem: true,
   listen: (target, settings, sink) =>

@@ -38,6 +38,7 @@ function connectNode(endpoint: Endpoint, settings: SocketSettings, sink: Connect
 /** Transports on `node:net`, which every runtime has. */
 export const nodeTransports: TransportFactory = {
   clock: realClock,
+  name: "node",
   connect: connectNode,
   isOfTheSystem: true,
   listen: (target, settings, sink) => new PlaceListener(target, settings, sink, bindNode),
