@@ -195,7 +195,7 @@ describe("without the addon, where nothing is possible", { ...SAFETY, skip: canT
     );
     assert.match(
       await line(server),
-      /^ERR_ASYNCSOCKET_LISTEN Cannot listen with loops: .*npm install, or use Node 22.12/,
+      /^ERR_ASYNCSOCKET_LISTEN Cannot listen with loops: .*Install the addon .*, or use Node 22.12/,
     );
   });
 });
