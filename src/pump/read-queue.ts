@@ -45,14 +45,16 @@ export class ReadQueue extends EntryList<ReadEntry> {
    */
   attempt(entry: ReadEntry, hold: number): ReadAttempt {
     const { buffer } = this;
-    const { framing, limit } = entry;
+    const { framing, limit, target } = entry;
+    // What goes into the caller's memory is copied there from wherever it lies.
+    const isContiguous = framing.isContiguous && (target === null || typeof target === "string");
     for (;;) {
       if (this.#total === UNKNOWN) {
         const failure = this.#search(entry);
         if (failure !== null) return failure;
       }
       if (this.#total !== UNKNOWN) {
-        const here = framing.isContiguous ? buffer.ready : buffer.length;
+        const here = isContiguous ? buffer.ready : buffer.length;
         if (here + this.#dropped >= this.#total) {
           if (!framing.confirmsLength || this.#searched >= this.#total) return "ready";
           // The framing is asked again now that the message seems complete, because its length may grow.

@@ -534,4 +534,15 @@ describe("the work of the queue of reads", () => {
       assert.ok(copied <= 1.1 * sent.length, `${(copied / sent.length).toFixed(2)} copies of each byte`);
     }
   });
+
+  it("copies what goes into the caller's memory there at once, from window and chunk", () => {
+    const LARGE = 65_536;
+    const sent = Buffer.concat([Buffer.from([0, 1, 0, 0]), Buffer.alloc(LARGE, 7), Buffer.alloc(LARGE, 8)]);
+    const driver = new QueueDriver(0);
+    driver.push({ kind: "readFrame", length: LARGE, frame: { lengthBytes: 4 }, intoSlack: 0 });
+    driver.push({ kind: "readExactly", length: LARGE, intoSlack: 0 });
+    const copied = bytesCopied(() => driver.receive(sent));
+    assert.equal(driver.outcomes.length, 2);
+    assert.ok(copied <= 1.1 * sent.length, `${(copied / sent.length).toFixed(2)} copies of each byte`);
+  });
 });
