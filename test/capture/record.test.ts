@@ -205,6 +205,7 @@ describe("a recording, read by tshark", needs("tshark", "tshark"), () => {
       await client.closed;
       const fields = ["-T", "fields", "-e", "tcp.dstport", "-Y", "tcp.flags.reset == 1"];
       const towards = Number(await tshark(t, file, ...fields));
+      assert.ok(towards > 0, "there is a RST");
       assert.equal(towards === portOf(listener), isOurs);
     }
   });
