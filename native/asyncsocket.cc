@@ -54,7 +54,8 @@ const struct {
     {"sendQueue", SendQueue}, {"sendQueueOf", SendQueueOf}, {"hasNews", HasNews},
     {"descriptorOf", DescriptorOf}, {"setOf", settings::SetOf}, {"settingOf", settings::SettingOf},
     {"tcpInfoOf", settings::TcpInfoOf}, {"credentialsOf", settings::CredentialsOf},
-    {"listenerOf", settings::ListenerOf},   {"adopt", Adopt},
+    {"listenerOf", settings::ListenerOf},   {"adopt", Adopt}, {"join", Join}, {"part", Part},
+    {"passed", Passed}, {"passedAgo", PassedAgo},
 };
 
 // open(deliver): returns a loop for this thread, which is an object with { records, memory } and the functions above;

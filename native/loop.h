@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <vector>
 
 #include "depot.h"
 #include "descriptors.h"
+#include "passage.h"
 #include "poller.h"
 
 namespace asyncsocket {
@@ -35,8 +38,8 @@ enum class State : uint8_t { FREE, CONNECTING, STREAM, LISTENING };
 struct Slot {
   int fd = -1;
   uint32_t generation = 0;
-  // The error of a failed write that is reported only after the bytes that the peer had sent before were received.
-  int writeError = 0;
+  // An error of the connection that is reported only after the bytes that the peer had sent before were received.
+  int deferredError = 0;
   State state = State::FREE;
   bool hasEnded = false;
   bool awaitsWrite = false;
@@ -44,6 +47,12 @@ struct Slot {
   unsigned watched = OFF;
   uint32_t room = 0;
   Address peer{};
+  // The way to the socket that this one is joined to; null if it is joined to none. What it receives passes that way.
+  std::unique_ptr<Passage> passage;
+  // The socket whose passage leads here; -1 if there is none.
+  int32_t fedBy = -1;
+  // How many bytes of this socket have passed since JavaScript asked, and when the last of them did, in nanoseconds.
+  uint64_t passed = 0, passedAt = 0;
 };
 
 class Loop {
@@ -74,6 +83,7 @@ class Loop {
     for (Slot& slot : slots) {
       if (slot.fd >= 0) ::close(slot.fd);
       slot.fd = -1;
+      slot.passage.reset();
     }
     depot().dropOf(this);
     isOpen = false;
@@ -107,6 +117,8 @@ class Loop {
 
   // Forgets a socket without closing its descriptor, which is returned.
   int release(int32_t id) {
+    part(id);
+    if (slots[id].fedBy >= 0) part(slots[id].fedBy);
     watchFor(id, OFF);
     return forget(id);
   }
@@ -128,8 +140,10 @@ class Loop {
   int watch(int32_t id) {
     Slot& slot = slots[id];
     unsigned wanted = WATCHED;
-    if (slot.state == State::CONNECTING || slot.awaitsWrite) wanted |= WRITE;
-    if ((slot.room > 0 || slot.writeError != 0) && !slot.hasEnded) wanted |= READ;
+    bool isAwaited = slot.fedBy >= 0 && slots[slot.fedBy].passage->waiting() > 0;
+    bool takesMore = slot.passage != nullptr ? slot.passage->waiting() == 0 : slot.room > 0 || slot.deferredError != 0;
+    if (slot.state == State::CONNECTING || slot.awaitsWrite || isAwaited) wanted |= WRITE;
+    if (takesMore && !slot.hasEnded) wanted |= READ;
     return watchFor(id, wanted);
   }
 
@@ -139,9 +153,31 @@ class Loop {
     Slot& slot = slots[id];
     bool waits = !slot.hasEnded && isOver(slot.fd);
     slot.awaitsWrite = false;
-    slot.writeError = waits ? error : 0;
+    slot.deferredError = waits ? error : 0;
     int status = watch(id);
     return waits && status == 0 ? 0 : -error;
+  }
+
+  // Lets what one socket receives pass to another. Returns 0 or the number of an error.
+  int join(int32_t from, int32_t to, bool isTimed) {
+    if (passing_ == nullptr) passing_.reset(new (std::nothrow) char[CHUNK_BYTES]);
+    slots[from].passage.reset(new (std::nothrow) Passage(to, isTimed, pipes_));
+    if (passing_ == nullptr || slots[from].passage == nullptr) return -ENOMEM;
+    slots[to].fedBy = from;
+    int status = watch(from);
+    if (status < 0) part(from);
+    return status;
+  }
+
+  // Ends what `join` began. Bytes that wait are lost unless they were taken before.
+  void part(int32_t from) {
+    Slot& slot = slots[from];
+    if (slot.passage == nullptr) return;
+    int32_t to = slot.passage->to;
+    slot.passage.reset();
+    slots[to].fedBy = -1;
+    watch(from);
+    watch(to);
   }
 
  private:
@@ -156,6 +192,9 @@ class Loop {
   size_t used_ = 0;
   int32_t* record_ = nullptr;
   char* bytes_ = nullptr;
+  // What passes from one socket to another lies here meanwhile. Allocated when the first two are joined.
+  std::unique_ptr<char[]> passing_;
+  Pipes pipes_;
 
   int forget(int32_t id) {
     Slot& slot = slots[id];
@@ -226,11 +265,17 @@ class Loop {
 
   void turn() {
     Ready ready[READY_MAX];
+    int count = poller_.wait(ready);
+    // Where bytes only pass from one socket to another, nothing is prepared for JavaScript.
+    Ready* end = std::remove_if(ready, ready + std::max(count, 0), [this](const Ready& one) { return passes(one); });
+    if (end != ready) tell(ready, static_cast<int>(end - ready));
+  }
+
+  void tell(const Ready* ready, int count) {
     napi_handle_scope scope;
     if (napi_open_handle_scope(env, &scope) != napi_ok) return;
     isBusy_ = true;
-    int count = poller_.wait(ready);
-    bool goesOn = count > 0 && findMemory();
+    bool goesOn = findMemory();
     for (int i = 0; i < count && goesOn; i++) goesOn = handle(ready[i]);
     if (goesOn) flush();
     isBusy_ = false;
@@ -240,15 +285,18 @@ class Loop {
   }
 
   bool handle(const Ready& ready) {
-    // What follows writes at most two records and READ_BYTES bytes.
-    bool isFull = count_ + 2 > RECORDS || used_ + READ_BYTES > MEMORY_BYTES;
-    if (isFull && !flush()) return false;
+    // What follows writes at most four records and three times READ_BYTES bytes; two and once if nothing is joined.
     Slot* slot = find(ready.id);
+    size_t parts = slot != nullptr && isJoined(*slot) ? 3 : 1;
+    bool isFull = count_ + 1 + parts > RECORDS || used_ + parts * READ_BYTES > MEMORY_BYTES;
+    if (isFull && !flush()) return false;
+    slot = find(ready.id);
     if (slot == nullptr || slot->generation != ready.generation) return true;
+    if (isJoined(*slot) && !passOn(ready)) return true;
     if (slot->state == State::LISTENING) return accept(ready.id);
     if (slot->state == State::CONNECTING) return finishConnect(ready.id, ready.what), true;
     if ((ready.what & (WRITE | BROKEN)) && slot->awaitsWrite) push(WRITABLE, ready.id);
-    if (ready.what & ~WRITE) receive(ready.id, *slot, ready.what);
+    if ((ready.what & ~WRITE) && slot->passage == nullptr) receive(ready.id, *slot, ready.what);
     return true;
   }
 
@@ -275,6 +323,61 @@ class Loop {
     push(FAILED, id, error);
   }
 
+  static bool isJoined(const Slot& slot) { return slot.passage != nullptr || slot.fedBy >= 0; }
+
+  // Whether an event was only about bytes that pass from one socket to another, which they have done by now.
+  bool passes(const Ready& ready) {
+    Slot* slot = find(ready.id);
+    if (slot == nullptr || slot->generation != ready.generation || !isJoined(*slot)) return false;
+    bool isWritable = (ready.what & ~READ) != 0, isReadable = (ready.what & ~WRITE) != 0;
+    if (isWritable && slot->fedBy >= 0 && slots[slot->fedBy].passage->waiting() > 0 && !pump(slot->fedBy, OFF)) return false;
+    if (isReadable && (slot->passage == nullptr || !pump(ready.id, ready.what))) return false;
+    return !(isWritable && slot->awaitsWrite);
+  }
+
+  // The same, where JavaScript has to go on: what cannot pass any more is given to it. Returns whether more is to be
+  // done about the event.
+  bool passOn(const Ready& ready) {
+    if (passes(ready)) return false;
+    for (int32_t from : {slots[ready.id].fedBy, ready.id}) {
+      if (from < 0 || slots[from].passage == nullptr) continue;
+      unsigned what = from == ready.id ? ready.what : OFF;
+      const Passage& passage = *slots[from].passage;
+      if (from != ready.id && passage.waiting() == 0 && !passage.isOver) continue;
+      if (!pump(from, what)) separate(from);
+    }
+    return slots[ready.id].passage == nullptr || slots[ready.id].awaitsWrite;
+  }
+
+  // Passes on what there is. Returns false if JavaScript has to go on.
+  bool pump(int32_t id, unsigned what) {
+    Slot& from = slots[id];
+    Passage& passage = *from.passage;
+    Slot& to = slots[passage.to];
+    bool wasStalled = passage.waiting() > 0;
+    size_t count = passage.isOver ? 0 : passage.pump(from.fd, to.fd, passing_.get());
+    from.passed += count;
+    if (count > 0 && passage.isTimed) from.passedAt = uv_hrtime();
+    if (from.deferredError == 0) from.deferredError = passage.readError;
+    if (to.deferredError == 0) to.deferredError = passage.sendError;
+    bool isStalled = passage.waiting() > 0;
+    if (isStalled != wasStalled && (watch(id) < 0 || watch(passage.to) < 0)) passage.isOver = true;
+    if (passage.isOver || !isStalled || (what & (HANGUP | BROKEN)) == 0) return !passage.isOver;
+    // While its bytes wait, a connection that is over would be reported again and again. JavaScript is told of a failure
+    // at once; an end has its place behind the bytes.
+    bool isAwaited = from.awaitsWrite || (from.fedBy >= 0 && slots[from.fedBy].passage->waiting() > 0);
+    return (what & BROKEN) == 0 && !isAwaited && watchFor(id, OFF) == 0;
+  }
+
+  // Ends a passage, and gives JavaScript the bytes that wait.
+  void separate(int32_t from) {
+    size_t count = slots[from].passage->takeWaiting(bytes_ + used_);
+    part(from);
+    if (count == 0) return;
+    push(DATA, from, static_cast<int32_t>(used_), static_cast<int32_t>(count));
+    used_ += count;
+  }
+
   // The connection has failed or ended while there is no room. Bytes that the system still holds came before that, so
   // the socket is not watched until there is room; reading then meets the failure after those bytes.
   void receiveNothing(int32_t id, Slot& slot, unsigned what) {
@@ -288,7 +391,7 @@ class Loop {
 
   void receive(int32_t id, Slot& slot, unsigned what) {
     size_t room = std::min<size_t>(slot.room, READ_BYTES);
-    if (room == 0 && slot.writeError != 0) room = READ_BYTES;
+    if (room == 0 && slot.deferredError != 0) room = READ_BYTES;
     if (room == 0 || slot.hasEnded) return receiveNothing(id, slot, what);
     ssize_t got;
     do got = recv(slot.fd, bytes_ + used_, room, 0);
@@ -298,8 +401,8 @@ class Loop {
       used_ += static_cast<size_t>(got);
     } else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       return;
-    } else if (slot.writeError != 0 || got < 0) {
-      fail(id, slot.writeError != 0 ? slot.writeError : errno);
+    } else if (slot.deferredError != 0 || got < 0) {
+      fail(id, slot.deferredError != 0 ? slot.deferredError : errno);
     } else {
       slot.hasEnded = true;
       watch(id);

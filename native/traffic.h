@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "call.h"
 
@@ -41,6 +42,7 @@ inline size_t cut(iovec* parts, size_t count, size_t offset) {
 
 inline napi_value sendParts(const Call& call, int32_t id, iovec* parts, size_t count, size_t total) {
   Slot& slot = call.loop->slots[id];
+  if (slot.deferredError != 0) return call.give(call.loop->failWrite(id, slot.deferredError));
   ssize_t sent;
   do {
     if (count == 1) {
@@ -112,6 +114,58 @@ inline napi_value Shutdown(napi_env env, napi_callback_info info) {
   int32_t id;
   Slot* slot = call.socket(&id);
   return slot == nullptr ? nullptr : call.give(::shutdown(slot->fd, SHUT_WR) < 0 ? -errno : 0);
+}
+
+// join(from, to, isTimed): lets what one socket receives pass to another, without any record. Returns 0, or the number of an
+// error. When the first socket meets an end or either fails, this is over: what waits comes as DATA, and then the rest as
+// usual. `isTimed`: whether `passedAgo` will be asked.
+inline napi_value Join(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id, to;
+  bool isTimed = false;
+  Slot* from = call.socket(&id);
+  if (from == nullptr) return nullptr;
+  Slot* target = call.number(1, &to) && to != id ? call.loop->find(to) : nullptr;
+  if (target == nullptr || !call.flag(2, &isTimed)) return call.fail("another open socket and a flag");
+  if (from->state != State::STREAM || target->state != State::STREAM) return call.fail("connected sockets");
+  bool isFree = from->passage == nullptr && target->fedBy < 0;
+  bool isWell = !from->hasEnded && !target->awaitsWrite && from->deferredError == 0 && target->deferredError == 0;
+  return call.give(isFree && isWell ? call.loop->join(id, to, isTimed) : -EBUSY);
+}
+
+// part(from): ends that, if it is not over. Returns the bytes that wait for the other socket; undefined if none do.
+inline napi_value Part(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* from = call.socket(&id);
+  if (from == nullptr || from->passage == nullptr) return nullptr;
+  size_t count = from->passage->waiting();
+  void* data = nullptr;
+  napi_value value = nullptr;
+  if (count > 0 && napi_create_buffer(env, count, &data, &value) == napi_ok) {
+    from->passage->takeWaiting(static_cast<char*>(data));
+  }
+  call.loop->part(id);
+  return value;
+}
+
+// passed(from): returns how many bytes have passed since the last call
+inline napi_value Passed(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* from = call.socket(&id);
+  return from == nullptr ? nullptr : call.give(static_cast<int64_t>(std::exchange(from->passed, 0)));
+}
+
+// passedAgo(from): returns how many milliseconds ago the last bytes have passed
+inline napi_value PassedAgo(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int32_t id;
+  Slot* from = call.socket(&id);
+  if (from == nullptr) return nullptr;
+  napi_value value = nullptr;
+  napi_create_double(env, static_cast<double>(uv_hrtime() - from->passedAt) / 1e6, &value);
+  return value;
 }
 
 // sendQueue(socket): returns how many bytes are in the send queue

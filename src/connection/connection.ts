@@ -13,7 +13,7 @@ import type { ReadEntry } from "../pump/read-entry.js";
 import type { SecureInfo } from "../tls/info.js";
 import type { SecureSettings } from "../tls/settings.js";
 import type { SocketSettings } from "../transport/options.js";
-import type { AcceptedTransport, SecureSink, Transport } from "../transport/transport.js";
+import type { AcceptedTransport, Passing, SecureSink, Transport } from "../transport/transport.js";
 import type { CloseReason } from "./close-reason.js";
 import { closeReason, closeStep } from "./closing.js";
 import type { RemoteConnection } from "./destination.js";
@@ -75,6 +75,8 @@ export class Connection
   /** How many descriptors are open: that of the connection, and those of connect attempts that did not win. */
   descriptors = 0;
   readonly closeRequests: SocketRequest<CloseReason>[] = [];
+  /** What lets bytes pass between this connection and another one without JavaScript; null if nothing does. */
+  passing: Passing | null = null;
   /** Called when the descriptor is closed, before the delegate is told. */
   onClosed: ((connection: Connection) => void) | null = null;
 
@@ -219,9 +221,7 @@ export class Connection
   }
 
   cancelReads(): number {
-    const count = this.reading.cancelAll();
-    this.schedule();
-    return count;
+    return this.reading.cancelAll();
   }
 
   leave(): void {
@@ -257,13 +257,13 @@ export class Connection
   /** Closes at once. */
   disconnect(reset: boolean): SocketRequest<CloseReason> {
     this.close("local", null, reset);
-    this.schedule();
     return this.whenClosed("disconnect");
   }
 
   /** Closes gracefully once the conditions are met, together with those of earlier calls. */
   disconnectAfter(conditions: number): SocketRequest<CloseReason> {
     this.closeWhen |= conditions;
+    this.passing?.part();
     this.schedule();
     return this.whenClosed("disconnect");
   }
@@ -321,7 +321,6 @@ export class Connection
 
   didFailToConnect(error: AsyncSocketError): void {
     this.close("error", error);
-    this.schedule();
   }
 
   didOpenDescriptor(): void {
@@ -341,7 +340,7 @@ export class Connection
     this.timer.wasHeard = true;
     publishReceived(this, chunk, start, length);
     if (!this.isOpen && !this.isHeld) return;
-    this.timer.markActive();
+    this.timer.markActive(0);
     const { buffer } = this.reading.queue;
     buffer.borrow(chunk, length, start);
     this.drain();
@@ -497,6 +496,7 @@ export class Connection
   close(by: "error", error: AsyncSocketError, reset?: boolean): void;
   close(by: "local" | "remote" | "error", error: AsyncSocketError | null, reset = false): void {
     if (this.reason !== null) return;
+    this.passing?.part();
     this.writing.wasReset = reset;
     this.writing.account();
     const { attempt } = this;

@@ -12,7 +12,7 @@ import type { ReadEntry } from "../pump/read-entry.js";
 import type { ReadQueue } from "../pump/read-queue.js";
 import type { WriteQueue } from "../pump/write-queue.js";
 import type { SecureSettings } from "../tls/settings.js";
-import type { Transport } from "../transport/transport.js";
+import type { Passing, Transport } from "../transport/transport.js";
 import type { CloseReason } from "./close-reason.js";
 import type { SocketDelegate } from "./delegate.js";
 import type { RemoteConnection } from "./destination.js";
@@ -83,8 +83,9 @@ export interface ReadingOwner extends HalfOwner {
 export interface WritingOwner extends HalfOwner {
   /** Whether writes can be sent now. */
   readonly isCarrying: boolean;
+  readonly passing: Passing | null;
   readonly transport: Transport | null;
-  readonly timer: { markSent(): void };
+  readonly timer: { wasHeard: boolean; markSent(agoMs: number): void };
   readonly reading: { readonly servedAwaited: boolean; readonly queue: ReadQueue };
   readonly upgrade: { readonly state: string; writesReached(): boolean; forgetGate(): void } | null;
 }
@@ -104,6 +105,7 @@ export interface TimerOwner extends FlushingOwner, RateFloorOwner {
   readonly isPaused: boolean;
   /** Whether the system has an event that was not delivered yet. */
   hasNews(): boolean;
+  readonly passing: Passing | null;
   readonly reading: EndingReads & TimedHalf & RateFloorOwner["reading"];
   readonly writing: EndingWrites & TimedHalf & RateFloorOwner["writing"] & { account(): void };
   readonly upgrade: { readonly dueAt: number; expire(now: number): void } | null;

@@ -337,6 +337,7 @@ export class Reading implements RequestOwner {
       }
       entry = next;
     }
+    this.#connection.schedule();
     return count;
   }
 

@@ -72,19 +72,27 @@ export class ConnectionTimer implements Sleeper {
     return this.#openedAt < 0 ? undefined : this.#connection.clock.now() - this.#openedAt;
   }
 
-  /** Notes that bytes have arrived. */
-  markActive(): void {
-    if (this.#connection.limits.idleMs !== Infinity) this.#activeAt = this.#connection.clock.now();
+  /** Notes that bytes have arrived, so many milliseconds ago. */
+  markActive(agoMs: number): void {
+    const { limits, clock } = this.#connection;
+    if (limits.idleMs !== Infinity) this.#activeAt = Math.max(this.#activeAt, clock.now() - agoMs);
   }
 
-  /** Notes that bytes were sent. */
-  markSent(): void {
+  /** Notes that bytes were sent, so many milliseconds ago. */
+  markSent(agoMs: number): void {
     const { limits, clock } = this.#connection;
     if (limits.idleMs === Infinity && this.#flushedAt < 0) return;
-    this.#activeAt = clock.now();
+    const now = clock.now();
+    this.#activeAt = Math.max(this.#activeAt, now - agoMs);
     if (this.#flushedAt >= 0) this.#flushedAt = this.#activeAt;
     this.#outflow = 0;
-    this.#lookAt = this.#activeAt + this.#lookEveryMs;
+    this.#lookAt = now + this.#lookEveryMs;
+  }
+
+  /** Bytes may pass from now on without being noted, so they are looked for. */
+  watchPassing(): void {
+    this.#lookAt = Math.min(this.#lookAt, this.#connection.clock.now() + this.#lookEveryMs);
+    this.arm();
   }
 
   lingerFromNow(): void {
@@ -155,7 +163,7 @@ export class ConnectionTimer implements Sleeper {
    * event.
    */
   #look(now: number): void {
-    const { transport, writing } = this.#connection;
+    const { transport, writing, passing } = this.#connection;
     writing.account();
     const outflow = transport === null ? 0 : transport.inHandBytes + transport.underWayBytes;
     if (outflow < this.#outflow) {
@@ -163,11 +171,12 @@ export class ConnectionTimer implements Sleeper {
       if (this.#flushedAt >= 0) this.#flushedAt = now;
     }
     this.#outflow = outflow;
-    this.#lookAt = outflow === 0 ? Infinity : now + this.#lookEveryMs;
+    this.#lookAt = outflow === 0 && passing?.isUsed !== true ? Infinity : now + this.#lookEveryMs;
   }
 
   wake(now: number): void {
     if (this.#turnsLeft > 0) return;
+    this.#connection.passing?.account();
     if (now >= this.#lookAt) this.#look(now);
     this.#floor?.look(now);
     if (now < this.#firstDueAt()) {
@@ -211,6 +220,7 @@ export class ConnectionTimer implements Sleeper {
   strike(): void {
     const connection = this.#connection;
     if (connection.reason !== null) return;
+    connection.passing?.account();
     const mayCome = this.wasHeard || connection.isPaused || connection.hasNews();
     this.#quietTurns = mayCome ? 0 : this.#quietTurns + 1;
     if (this.#quietTurns < QUIET_TURNS && --this.#turnsLeft > 0) {

@@ -58,6 +58,7 @@ export class Writing implements RequestOwner {
 
   /** The number of bytes that the operating system has taken. */
   get bytesWritten(): number {
+    this.#connection.passing?.account();
     this.account();
     return this.#bytesWritten;
   }
@@ -237,7 +238,14 @@ export class Writing implements RequestOwner {
     if (count <= 0) return;
     this.#bytesWritten += count;
     this.queue.landed(count);
-    this.#connection.timer.markSent();
+    this.#connection.timer.markSent(0);
+  }
+
+  /** Counts bytes that have passed from another connection to this one's peer. */
+  didPass(count: number, agoMs: number): void {
+    this.#bytesWritten += count;
+    this.#connection.timer.wasHeard = true;
+    this.#connection.timer.markSent(agoMs);
   }
 
   sendFin(): void {

@@ -926,6 +926,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
 
   /** The number of bytes received, unread ones included. Over TLS only bytes of the application count. */
   get bytesRead(): number {
+    this._connection.passing?.account();
     return this._connection.bytesRead;
   }
 

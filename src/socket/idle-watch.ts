@@ -52,6 +52,7 @@ export class IdleWatch implements Sleeper {
   }
 
   #look(now: number): void {
+    this.#a.passing?.account();
     const traffic = trafficOf(this.#a) + trafficOf(this.#b);
     const isConnecting = this.#a.phase.name === "connecting" || this.#b.phase.name === "connecting";
     if (traffic === this.#traffic && !isConnecting) return;

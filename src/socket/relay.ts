@@ -13,6 +13,7 @@ import { ReadEntry } from "../pump/read-entry.js";
 import { WriteEntry } from "../pump/write-queue.js";
 import { AsyncSocket } from "./async-socket.js";
 import { IdleWatch } from "./idle-watch.js";
+import { Joint } from "./joint.js";
 
 /** The options of `relay`. */
 export interface RelayOptions {
@@ -108,6 +109,7 @@ function mayRelay(name: Side, socket: Parameters<typeof whyNotGiven>[0] & { read
 class Relay {
   readonly #a: Connection;
   readonly #b: Connection;
+  readonly #joint: Joint;
   readonly #aToB: Direction;
   readonly #bToA: Direction;
   readonly #resolve: (result: RelayResult) => void;
@@ -119,8 +121,9 @@ class Relay {
   constructor(a: Connection, b: Connection, resolve: (result: RelayResult) => void) {
     this.#a = a;
     this.#b = b;
-    this.#aToB = new Direction(a, b);
-    this.#bToA = new Direction(b, a);
+    this.#joint = new Joint(a, b);
+    this.#aToB = new Direction(a, b, this.#joint);
+    this.#bToA = new Direction(b, a, this.#joint);
     this.#resolve = resolve;
   }
 
@@ -145,6 +148,7 @@ class Relay {
   /** Closes both sides at once; with a RST where bytes are missing, so that the peer learns that. */
   #endBoth(ended: "idle" | "aborted", error: AsyncSocketError): void {
     this.#end ??= { ended, side: null, error };
+    this.#joint.takeBack();
     const isCut = [isMissing(this.#b, this.#a), isMissing(this.#a, this.#b)] as const;
     this.#a.close("error", error, isCut[0]);
     this.#b.close("error", error, isCut[1]);
@@ -211,11 +215,13 @@ const kept = available(null);
 
 /**
  * One direction of a relay: a read, then a write of what it gave, and so on. While the write is not out, what comes
- * gathers in the receive buffer, up to `limits.readAhead`. So at most that and one chunk are in memory.
+ * gathers in the receive buffer, up to `limits.readAhead`. So at most that and one chunk are in memory. Between transports
+ * that can pass bytes on by themselves, the read waits while they do so: it gets what they do not pass on.
  */
 class Direction {
   readonly #from: Connection;
   readonly #to: Connection;
+  readonly #joint: Joint;
   /** What had been written to `#to`, or was queued for it, before the relay. */
   readonly #bytesBefore: number;
   /** Whether the operating system took the last chunk at once. If not, the next one gets memory of its own. */
@@ -223,9 +229,10 @@ class Direction {
   /** Whether the FIN was passed on. */
   hasEnded = false;
 
-  constructor(from: Connection, to: Connection) {
+  constructor(from: Connection, to: Connection, joint: Joint) {
     this.#from = from;
     this.#to = to;
+    this.#joint = joint;
     this.#bytesBefore = to.writing.bytesWritten + to.writing.unsentBytes;
   }
 
@@ -239,9 +246,11 @@ class Direction {
     const entry = new RelayRead("read", undefined, reading, NO_TIMEOUT, framing, CHUNK_BYTES);
     entry.direction = this;
     reading.enqueue(entry, undefined);
+    this.#joint.join(this.#from, this.#to);
   }
 
   didRead(data: Buffer): void {
+    this.#joint.partFrom(this.#from);
     const entry = this.#write("write", data);
     if (entry === null) return;
     this.#to.drain();

@@ -60,6 +60,11 @@ export class Inlet {
     return this.#isClosed;
   }
 
+  /** Whether nothing is kept that the sink is still to get. */
+  get isEmpty(): boolean {
+    return this.#kept === null && !this.#endIsKept && !this.#isStopped;
+  }
+
   /** How many bytes the runtime may deliver now: none while anything is kept. */
   get openRoom(): number {
     return this.#kept === null ? this.room : 0;

@@ -57,8 +57,31 @@ export interface Transport {
    * @throws BAD_STATE if they cannot be made
    */
   setKernel?(operation: string, settings: KernelSettings): void;
+  /**
+   * Lets what is received from now on pass to `other`, and tells neither sink of it, until this transport meets an end or
+   * either fails, or `part` is called. Only a transport that has nothing in hand may be passed to.
+   * @param isTimed whether `passedAgoMs` will be asked
+   * @returns whether it does so; a transport that cannot lacks this method and the following ones
+   */
+  passTo?(other: Transport, isTimed: boolean): boolean;
+  /** Ends passing. @returns bytes that were received and not sent; undefined if there are none */
+  part?(): Buffer | undefined;
+  /** @returns how many bytes have passed since the last call */
+  takePassed?(): number;
+  /** How long ago the last bytes have passed. */
+  readonly passedAgoMs?: number;
   ref(): void;
   unref(): void;
+}
+
+/** What lets bytes pass between two connections in the transport, so that neither connection sees them. */
+export interface Passing {
+  /** Whether any bytes may have passed. */
+  readonly isUsed: boolean;
+  /** Counts the bytes that have passed, on both connections. */
+  account(): void;
+  /** Ends that, and gives the bytes that are on their way to the connections. */
+  part(): void;
 }
 
 /** Receives the events of an attempt to connect. */

@@ -1,28 +1,10 @@
 import assert from "node:assert/strict";
-import { describe, it, type TestContext } from "node:test";
-import { type AsyncSocket, type AsyncSocketOptions, relay, type RelayResult } from "asyncsocket";
+import { describe, it } from "node:test";
+import { relay, type RelayResult } from "asyncsocket";
 import { arrived, failure, pattern, readToEnd, settled, thrown } from "../support/delegates.js";
 import { muchFor, opened, throwsBadState } from "../support/lifecycle-helpers.js";
-import { type Kind, overEveryTransport } from "../support/transports.js";
-
-/** Two connections, of which a relay joins the near ends: left ── a ═ relay ═ b ── right. */
-interface Road {
-  readonly left: AsyncSocket;
-  readonly a: AsyncSocket;
-  readonly b: AsyncSocket;
-  readonly right: AsyncSocket;
-}
-
-async function road(t: TestContext, kind: Kind, near: AsyncSocketOptions = {}): Promise<Road> {
-  const one = await opened(t, kind, near);
-  const other = await opened(t, kind, { allowHalfOpen: true, limits: { writeQueue: Infinity, readAhead: 1000 } });
-  const [left, a] = await Promise.all([
-    one.connect({ allowHalfOpen: true, limits: { writeQueue: Infinity } }),
-    one.accepted(),
-  ]);
-  const [b, right] = await Promise.all([other.connect(near), other.accepted()]);
-  return { left, a, b, right };
-}
+import { road } from "../support/road.js";
+import { overEveryTransport } from "../support/transports.js";
 
 const FINISHED = { ended: "finished", side: null, error: null } as const;
 

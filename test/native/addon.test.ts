@@ -63,6 +63,10 @@ const FUNCTIONS = [
   "credentialsOf",
   "listenerOf",
   "adopt",
+  "join",
+  "part",
+  "passed",
+  "passedAgo",
 ];
 /** Those that ask the system about one socket, which their own tests cover. */
 const QUESTIONS = ["hasNews", "sendQueue", "sendQueueOf", "descriptorOf"];
@@ -164,6 +168,32 @@ describe("the addon", { ...SAFETY, skip: NO_NATIVE }, () => {
     for (const name of FUNCTIONS.filter((one) => !WITHOUT_SOCKET.includes(one))) {
       assert.throws(() => told.call(name, id, 0, 0, 0), { message: "Expected an open socket" }, name);
     }
+  });
+
+  it("joins connected sockets once each way, and parts them where either is closed", async (t) => {
+    const { told, id, peer } = await connected(t);
+    const listener = told.number("listen", "127.0.0.1", 0, 10, false, false);
+    const [port] = String(told.call("addressOf", listener, false)).split(" ");
+    const target = told.number("connect", "127.0.0.1", Number(port), undefined, 0);
+    assert.throws(() => told.call("join", id, target, false), { message: "Expected connected sockets" });
+    await told.until(OPENED, target);
+    const [, , far] = await told.until(ACCEPTED, listener);
+    for (const odd of [[id], [99], [target], [target, 1]]) {
+      assert.throws(() => told.call("join", id, ...odd), { message: "Expected another open socket and a flag" });
+    }
+    assert.equal(told.call("join", id, target, true), 0);
+    assert.equal(told.call("join", id, target, true), -constants.errno.EBUSY);
+    told.call("setRoom", far, 100);
+    peer.write("hello");
+    assert.equal(told.bytes(await told.until(DATA, far as number)), "hello");
+    assert.deepEqual([told.number("passed", id), told.number("passed", id)], [5, 0]);
+    assert.ok(told.number("passedAgo", id) >= 0);
+    told.call("close", target, false);
+    assert.equal(told.call("part", id), undefined);
+    told.call("setRoom", id, 100);
+    peer.write("again");
+    assert.equal(told.bytes(await told.until(DATA, id)), "again");
+    for (const socket of [id, far, listener]) told.call("close", socket, false);
   });
 
   it("survives memory that was given away while it was reading into it", async (t) => {

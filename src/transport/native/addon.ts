@@ -70,6 +70,11 @@ interface Addon {
   listenerOf?(descriptor: number): string | number | undefined;
   adopt?(descriptor: number, backlog: number): number;
   credentialsOf?(descriptor: number): readonly number[] | undefined;
+  /** Lets what one socket receives pass to another, without an event. This and the following: see traffic.h. */
+  join?(from: number, to: number, isTimed: boolean): number;
+  part?(from: number): Buffer | undefined;
+  passed?(from: number): number;
+  passedAgo?(from: number): number;
 }
 
 /** Looks up names; see lookup.h. */

@@ -257,6 +257,24 @@ export class NativeTransport implements AcceptedTransport, InletOwner {
     return kept;
   }
 
+  passTo(other: Transport, isTimed: boolean): boolean {
+    if (!(other instanceof NativeTransport) || this.#id < 0 || other.#id < 0) return false;
+    if (!this.#inlet.isEmpty || other.#parts !== null || this.#failed !== 0 || other.#failed !== 0) return false;
+    return addon.join?.(this.#id, other.#id, isTimed) === 0;
+  }
+
+  part(): Buffer | undefined {
+    return this.#id < 0 ? undefined : addon.part?.(this.#id);
+  }
+
+  takePassed(): number {
+    return this.#id < 0 ? 0 : (addon.passed?.(this.#id) ?? 0);
+  }
+
+  get passedAgoMs(): number {
+    return this.#id < 0 ? 0 : (addon.passedAgo?.(this.#id) ?? 0);
+  }
+
   setNoDelay(on: boolean): void {
     this.#set(NO_DELAY, on ? 1 : 0);
   }
