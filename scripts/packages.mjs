@@ -4,7 +4,7 @@
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { bundle } from "./bundle.mjs";
 import { packageOf, PLATFORMS } from "#dist/transport/native/platforms.js";
 
@@ -79,7 +79,7 @@ function layOutPlatform(platform, addon, to) {
 }
 
 function pack(folder, to) {
-  const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", to];
+  const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", resolve(to)];
   const { status, stdout, stderr } = spawnSync("npm", args, { cwd: folder, encoding: "utf8" });
   if (status !== 0) throw new Error(stderr);
   // Newer npm gives an object by names, older npm a list.
