@@ -15,6 +15,10 @@ const CANNOT_HAVE = {
       files: ["loops/", "node/cluster", "examples/audio"],
     },
     {
+      reason: "the inspector's page: one runtime's browser is enough, since the page is the same",
+      files: ["inspector/page"],
+    },
+    {
       reason: "Bun's test runner reports what a test throws on purpose as uncaught, and takes no capture callback",
       kinds: ["uncaught exceptions"],
       files: ["simulation/", "fuzz/"],
@@ -119,6 +123,10 @@ const CANNOT_HAVE = {
       reason:
         "run loops: this runtime can move no socket between threads, and its workers and cluster differ from Node's",
       files: ["loops/", "node/cluster", "examples/audio"],
+    },
+    {
+      reason: "the inspector's page: one runtime's browser is enough, since the page is the same",
+      files: ["inspector/page"],
     },
     {
       reason: "TLS: half-closes, resets, close_notify, sessions, keys and client certificates differ from Node's",

@@ -10,7 +10,7 @@ import ts from "typescript";
 const FLOORS = ["base", "framing", "pump", "tls", "transport", "connect", "connection", "listen", "socket"] as const;
 const TOP = ["threads", "testing", "capture"] as const;
 /** What users of the library could have written: it imports only from itself and from public entries. */
-const USERS = ["cli"] as const;
+const USERS = ["cli", "inspector"] as const;
 const ENTRIES: readonly string[] = ["index.ts", join("capture", "index.ts")];
 
 /** The folders that a folder may import from besides itself; undefined where it is none of them. */

@@ -19,6 +19,8 @@ const ENTRIES = 50;
 
 /** An entry of a queue. Times are in milliseconds; null stands for what is not known, or for no limit. */
 export interface EntrySnapshot {
+  /** A number that no other entry of this thread has, and that stays the same from one snapshot to the next. */
+  id: number;
   kind: RequestKind;
   /** The tag as text, in at most about 100 characters; null without one. */
   tag: string | null;
@@ -200,9 +202,10 @@ function describeQueues({ clock, reading, writing }: Connection): Queues {
 function describeEntry(entry: Entry, wait: Wait, now: number): EntrySnapshot {
   const isCurrent = entry.state === "current";
   if (isCurrent && timesOf(entry)?.isCurrent === false) noteCurrent(entry);
-  const { queuedMs = 0, currentMs = 0 } = timesOf(entry) ?? {};
+  const { id = 0, queuedMs = 0, currentMs = 0 } = timesOf(entry) ?? {};
   const limit = entry instanceof ReadEntry && entry.limit !== UNLIMITED ? entry.limit : null;
   return {
+    id,
     kind: entry.kind,
     tag: entry.tag === undefined ? null : tagText(entry.tag),
     state: entry.state,

@@ -1,0 +1,2 @@
+/** The sockets of inspectors, which no inspector shows. */
+export const own = new WeakSet<object>();
