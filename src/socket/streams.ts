@@ -79,8 +79,10 @@ export abstract class ConnectionDuplex extends GatheredDuplex {
   };
 
   /**
-   * Without `allowHalfOpen`, the end of the readable side ends the writable side, a turn later than a Duplex does so by
-   * itself: the runtime's TLS over this stream answers an end with some last bytes, in one of the ticks that follow.
+   * Without `allowHalfOpen`, the end of the readable side ends the writable side. This is done here and not by the
+   * Duplex, for the sake of the runtime's TLS over this stream. That takes over the Duplex's `allowHalfOpen`, and without
+   * it would answer the peer's end with bytes that fail, since the Duplex has ended. And it is done a turn later, so that
+   * what programs write to that TLS in its 'end' event does not fail either.
    */
   readonly #endSoon = (): void => {
     this.write = writeLate;
