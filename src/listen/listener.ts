@@ -316,7 +316,8 @@ export class Listener implements ListenerSink, HeaderOwner, RequestOwner, Dispat
   #adopt(transport: AcceptedTransport, info: AcceptInfo): (Adopted & { isTold: boolean }) | null {
     try {
       const isTold = surfacing(() => (this.#socket.delegate?.didAccept ?? null) !== null);
-      return { ...this.#socket._adopt(transport, info), isTold };
+      const { socket, connection } = this.#socket._adopt(transport, info);
+      return { socket, connection, isTold };
     } catch (error) {
       this.#refuse(transport, `no socket could be made for it: ${inWords(error)}`, error);
       return null;

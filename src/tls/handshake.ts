@@ -104,7 +104,10 @@ function watch(socket: TLSSocket, settings: SecureSettings, listener: HandshakeL
     if (isOver) socket.destroy(error);
     else fail(error);
   });
-  socket.on("close", () => fail(new Error("the connection was closed during the handshake")));
+  socket.on("close", () => {
+    // Every connection closes, and an error with its stack is not cheap.
+    if (!isOver) fail(new Error("the connection was closed during the handshake"));
+  });
 }
 
 /** Why the peer is not trusted; null if it is. */
