@@ -260,7 +260,7 @@ const NEED_NOT_RUN = {
   everywhere: [
     {
       reason: "it looks at files of the project, and needs to run once",
-      files: ["architecture.test", "docs.test", "lists.test", "package.test", "types.test"],
+      files: ["architecture.test", "docs.test", "docs-site.test", "lists.test", "package.test", "types.test"],
     },
     {
       reason: "over IPv6 this runtime does what it does over IPv4; Node 20 tries both",

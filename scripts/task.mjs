@@ -81,7 +81,7 @@ const TASKS = {
     command: ["node", "build/bench/audio.js"],
     writes: "docs/audio.md",
   },
-  docs: { about: "API pages into docs/api", command: ["npx", "typedoc"] },
+  docs: { about: "a site of the guides and the API into docs/site", command: ["npx", "typedoc"] },
 };
 
 function run([command, ...args]) {
