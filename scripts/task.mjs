@@ -69,6 +69,11 @@ const TASKS = {
     about: "CPU time per operation, compared with code written by hand",
     command: ["node", "build/bench/main.js"],
   },
+  http: {
+    options: "--rounds N (3), --seconds N (3)",
+    about: "CPU time for a request to http.Server over sockets of the library, under wrk",
+    command: ["node", "build/bench/http/main.js"],
+  },
   pages: {
     options: "FILE …, written by npm run bench with --json",
     about: "writes the figures of a benchmark into docs/performance.md",
