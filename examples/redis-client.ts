@@ -1,6 +1,6 @@
 /**
  * A Redis client. A reply is a line, or a line that announces a number of bytes, or of further replies: the client reads each by
- * line or by length, straight from the socket's queue. Then it sends ten thousand commands at once, in a pipeline.
+ * line or by length. What has arrived is taken at once, the rest is read from the socket's queue. Then it sends ten thousand commands at once, in a pipeline.
  *
  *   node build/examples/redis-client.js --port 6379
  *   node build/examples/redis-client.js --path /run/redis/redis.sock --count 100000
@@ -8,16 +8,19 @@
 
 import assert from "node:assert/strict";
 import { parseArgs } from "node:util";
-import { AsyncSocket } from "asyncsocket";
+import { AsyncSocket, fixed, line } from "asyncsocket";
 
 type Reply = string | number | null | Reply[];
 
 /** An error that the server replied with. The connection can still be used. */
 class RedisError extends Error {}
 
+const LINE = line();
+const SHORT = { maxLength: 64 * 1024 };
+
 /** Reads a reply; its first byte tells its kind (https://redis.io/docs/latest/develop/reference/protocol-spec/, version 2). */
 async function readReply(socket: AsyncSocket): Promise<Reply> {
-  const line = await socket.readLine({ maxLength: 64 * 1024 });
+  const line = socket.takeMessage(LINE, SHORT) ?? (await socket.readMessage(LINE, SHORT));
   const rest = line.slice(1);
   switch (line[0]) {
     case "+":
@@ -37,7 +40,8 @@ async function readReply(socket: AsyncSocket): Promise<Reply> {
 
 /** Reads a number of bytes, which may hold anything, and the CRLF behind them. */
 async function readText(socket: AsyncSocket, length: number): Promise<string> {
-  const data = await socket.readExactly(length + 2);
+  const framing = fixed(length + 2);
+  const data = socket.takeMessage(framing) ?? (await socket.readMessage(framing));
   return data.toString("utf8", 0, length);
 }
 

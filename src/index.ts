@@ -8,9 +8,8 @@ export {
   type AsyncSocketOptions,
   type OwnOptions,
   type SocketClass,
-  type SocketState,
-  type SocketSummary,
 } from "./socket/async-socket.js";
+export type { SocketState, SocketSummary } from "./socket/inspect.js";
 export type { SocketDuplex } from "./socket/socket-duplex.js";
 export type { CloseReason } from "./connection/close-reason.js";
 export type { AcceptInfo, SocketDelegate } from "./connection/delegate.js";

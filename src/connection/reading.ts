@@ -98,9 +98,21 @@ export class Reading implements RequestOwner {
    * entry may be queued again, unless the diagnostics channels have shown it to somebody: then its state is "done".
    */
   takeNow(entry: ReadEntry): boolean {
+    return this.queue.head === null && this.#mayTake(entry) && this.#serveNow(entry);
+  }
+
+  /**
+   * The same for a caller that wants a message only if it is here, and alone hears of it. The delegate may have methods
+   * for reads, and one of them may be the caller.
+   */
+  take(entry: ReadEntry): boolean {
+    const { head, buffer } = this.queue;
+    return head === null && buffer.length > 0 && this.mayServe && this.#serveNow(entry);
+  }
+
+  #serveNow(entry: ReadEntry): boolean {
     const { queue } = this;
     const connection = this.#connection;
-    if (queue.head !== null || !this.#mayTake(entry)) return false;
     if (READ.hasSubscribers) noteQueued(entry, connection.clock);
     queue.push(entry);
     this.wait.enter(entry);

@@ -45,7 +45,7 @@ import { credentialsOf, type PeerCredentials, type TcpInfo, tcpInfoOf } from "..
 import { type KeepAliveOptions, keepAliveSettings, type SocketSettings } from "../transport/options.js";
 import type { AcceptedTransport, TransportFactory } from "../transport/transport.js";
 import { converse } from "./conversation.js";
-import { describe } from "./inspect.js";
+import { describe, type SocketState, type SocketSummary } from "./inspect.js";
 import { ReadIterator } from "./iterators.js";
 import {
   MOVE_OPTIONS,
@@ -125,18 +125,6 @@ export type SocketClass<Own extends AsyncSocket> = (new (options?: never) => Own
 /** The options of the constructor of a class of your own: its delegate is told of sockets of that class. */
 export type OwnOptions<Own extends AsyncSocket> =
   Own extends AsyncSocket<infer Tag, infer UserData> ? SocketOptions<SocketDelegate<Own, Tag>, UserData> : never;
-
-/**
- * The state of a socket. It starts as `"idle"`; `"closing"` begins when the socket starts to close, and `"closed"` when
- * its descriptor is closed.
- */
-export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
-
-/** The facts about a socket that `toJSON` gives. */
-export type SocketSummary = Pick<
-  AsyncSocket,
-  "id" | "state" | "isSecure" | "local" | "remote" | "bytesRead" | "bytesWritten" | "unreadBytes" | "unsentBytes"
->;
 
 let lastId = 0;
 
@@ -454,6 +442,18 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   readMessage<T>(framing: Framing<T>, options?: AnyOptions<MessageOptions<Tag>>): SocketRequest<T | number> {
     const entry = reads.readMessageEntry(this._connection.reading, framing, options);
     return this.#queueRead("readMessage", entry, options);
+  }
+
+  /**
+   * Takes one message at once, if all of it has arrived: nothing is queued, nobody is told, and no promise is made. It
+   * is for messages within messages: take those that are here, and await `readMessage` for the others. Nothing is taken
+   * while reads are queued, nor from bytes that are not a message; `readMessage` says what is wrong with them.
+   * @returns the value that the framing decodes; undefined if no message was taken
+   */
+  takeMessage<T>(framing: Framing<T>, options?: Pick<MessageOptions, "maxLength">): T | undefined {
+    mayRead("takeMessage", this);
+    const entry = reads.readMessageEntry(this._connection.reading, framing, options);
+    return this._connection.reading.take(entry) ? (entry._outcome as T) : undefined;
   }
 
   /** Gives a copy of the next `length` bytes. The bytes stay for the next read. */

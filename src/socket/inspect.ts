@@ -1,6 +1,12 @@
 import { type Address, addressText } from "../base/address.js";
 import type { SocketRequest } from "../base/request.js";
 
+/**
+ * The state of a socket. It starts as `"idle"`; `"closing"` begins when the socket starts to close, and `"closed"` when
+ * its descriptor is closed.
+ */
+export type SocketState = "idle" | "connecting" | "listening" | "open" | "closing" | "closed";
+
 /** The properties of a socket that its printed form shows. */
 export interface InspectedSocket {
   readonly id: number;
@@ -11,6 +17,19 @@ export interface InspectedSocket {
   readonly pendingWrites: number;
   readonly currentRead: SocketRequest<unknown> | undefined;
   readonly currentWrite: SocketRequest<unknown> | undefined;
+  readonly unreadBytes: number;
+  readonly unsentBytes: number;
+}
+
+/** The facts about a socket that `toJSON` gives. */
+export interface SocketSummary {
+  readonly id: number;
+  readonly state: SocketState;
+  readonly isSecure: boolean;
+  readonly local: Address | undefined;
+  readonly remote: Address | undefined;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
   readonly unreadBytes: number;
   readonly unsentBytes: number;
 }
