@@ -52,8 +52,8 @@ export interface SocketSnapshot {
   /** The name of its class. */
   name: string;
   state: AsyncSocket["state"];
-  /** `"native"`, `"node"`, or the name of the class that carries the bytes. */
-  transport: string | null;
+  /** What carries the bytes, as `socket.transport` tells it. */
+  transport: string;
   isStream: boolean;
   local: Address | null;
   remote: Address | null;
@@ -117,17 +117,8 @@ function orNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-const KNOWN: Readonly<Record<string, string>> = {
-  NativeTransport: "native",
-  NodeTransport: "node",
-  NativeServer: "native",
-  NodeServer: "node",
-  PortListener: "system",
-};
-
 function describeSocket(socket: AsyncSocket): SocketSnapshot {
   const connection = socket._connection;
-  const carrier = (socket._listener ?? connection).transport;
   const openMs = connection.timer.openMs ?? null;
   const { bytesRead, bytesWritten, unreadBytes, unsentBytes, closeReason: reason } = socket;
   const rate = (bytes: number): number => (openMs === null || openMs <= 0 ? 0 : Math.round((bytes / openMs) * 1000));
@@ -135,7 +126,7 @@ function describeSocket(socket: AsyncSocket): SocketSnapshot {
     id: socket.id,
     name: socket.constructor.name,
     state: socket.state,
-    transport: carrier === null ? null : (KNOWN[carrier.constructor.name] ?? carrier.constructor.name),
+    transport: socket.transport,
     isStream: socket._isStream,
     local: socket.local ?? null,
     remote: socket.remote ?? null,

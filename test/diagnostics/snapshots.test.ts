@@ -60,6 +60,7 @@ describe("openSockets() and snapshot()", () => {
       assert.ok(first.dueInMs !== null && first.dueInMs <= 60_000 && first.currentMs !== null && first.ageMs >= 0);
       assert.equal(second?.dueInMs, null);
       assert.deepEqual([seen.state, seen.bytesRead, seen.unreadBytes, seen.pendingReads], ["open", 16, 16, 2]);
+      assert.equal(seen.transport, server.transport);
       assert.deepEqual(limits.readAhead, { used: 16, limit: 65_536 });
       assert.deepEqual([tls?.isSecure ?? false, tls?.version ?? null], [kind.isSecure, server.tls?.version ?? null]);
       assert.deepEqual(of(listener).limits.connections, { used: 1, limit: 65_536 });
