@@ -56,7 +56,7 @@ export class Reading implements RequestOwner {
       if (READ.hasSubscribers) noteQueued(entry, connection.clock);
       this.queue.push(entry);
       if (signal !== undefined) entry.stopListening = onAbort(signal, (cause) => this.#cancel(entry, cause));
-      if (entry === this.queue.head && this.#mayTake(entry)) {
+      if (entry === this.queue.head && entry.framing.isPlain && this.#mayTake(entry)) {
         // Sooner than in a tick, and at less cost.
         void NOW.then((this.#afterCall ??= () => this.#serveAwaited()));
         return;
@@ -74,7 +74,8 @@ export class Reading implements RequestOwner {
     const { queue } = this;
     for (let entry = queue.head; entry !== null && this.#mayTake(entry); entry = queue.head) {
       this.wait.enter(entry);
-      if (!this.#takeIfReady(entry)) break;
+      // An attempt remembers that a message is too long, and only the loop makes the read fail.
+      if (!entry.framing.isPlain || !this.#takeFound(entry)) break;
       if (this.peerEnded) this.#owesTurn = true;
       connection.entriesLeft--;
       markDone(entry, entry._outcome);

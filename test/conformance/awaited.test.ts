@@ -56,6 +56,19 @@ describe("reads that code awaits, whose bytes are here", () => {
       assert.equal(await read, "two");
     });
 
+    it("fail when a message is too long, and take no byte of it", async (t) => {
+      const { client, server } = await connectedPair(t, kind);
+      client.write("xy\0\0\x01\0body");
+      await arrived(server, 10);
+      assert.equal(String(await server.readExactly(2)), "xy");
+      const options = { lengthBytes: 4, maxLength: 255, onFailure: "continue" } as const;
+      const error = await failure(server.readFrame(options), "READ_LIMIT");
+      assert.deepEqual([String(error.partial), server.unreadBytes], ["\0\0\x01\0", 8]);
+      assert.equal(String(await server.peek({ length: 4 })), "\0\0\x01\0");
+      await failure(server.readFrame(options), "READ_LIMIT");
+      assert.equal(server.unreadBytes, 8);
+    });
+
     it("are told to the delegate first, where it listens", async (t) => {
       const { client, server } = await connectedPair(t, kind);
       const log: string[] = [];
