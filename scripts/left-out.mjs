@@ -269,8 +269,9 @@ const NEED_NOT_RUN = {
   ],
   "node-22": [
     {
-      reason: "a network in memory uses nothing of this runtime that Node 20 and Node 26 do not show",
+      reason: "Node 20 and Node 26 show all that a network in memory, a page or a program of others shows of a runtime",
       kinds: ["memory", "memory, one byte a chunk"],
+      files: ["drivers/", "inspector/page", "simulation/"],
     },
   ],
   "node-24": [
@@ -278,6 +279,10 @@ const NEED_NOT_RUN = {
       reason: "what Node 22 and Node 26 both pass is not tried again in between, unless it is about connections",
       kinds: ["memory", "memory, one byte a chunk", "TLSv1.2"],
       files: [
+        "capture/",
+        "cli/",
+        "diagnostics/",
+        "inspector/",
         "examples/",
         "framing/",
         "fuzz/",

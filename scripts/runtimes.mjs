@@ -10,8 +10,8 @@ import { kindsLeftOut, whyFails, whyLeftOut } from "./left-out.mjs";
 import { programOf } from "./runtime-programs.mjs";
 
 const FILE_MS = 180_000;
-/** One more than the two cores of a small machine, since many tests wait more than they work. */
-const AT_ONCE = 3;
+/** Two more than the two cores of a small machine, since many tests wait more than they work. */
+const AT_ONCE = 4;
 
 /** How a runtime runs one test file, and how its output becomes results: [name, "ok" | "not ok" | "skip"]. */
 function node(version) {

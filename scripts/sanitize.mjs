@@ -83,7 +83,7 @@ const sanitized = {
     Object.fromEntries(WITHOUT_ADDON.map((kind) => [kind, "the addon has no part in it"])),
   ),
 };
-const runner = ["--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=tap"];
+const runner = ["--test", "--test-concurrency=3", "--test-timeout=300000", "--test-reporter=tap"];
 const all = ["native", "loops", "conformance"].flatMap((folder) => testFiles(`build/test/${folder}`));
 run("AddressSanitizer, UndefinedBehaviorSanitizer", process.execPath, [...runner, ...all], sanitized);
 
