@@ -33,6 +33,34 @@ Object.setPrototypeOf(Scope.prototype, watch);
 // eslint-disable-next-line @typescript-eslint/unbound-method -- called with an explicit `this`, to bypass the proxy
 const { runInAsyncScope } = AsyncResource.prototype;
 
+/** The stores that some code has, as its callbacks are to have them later. */
+export type Stores = AsyncResource;
+
+const keepStores = (): Stores => new AsyncResource("asyncsocket", { requireManualDestroy: true });
+
+/**
+ * The stores of the running code; null where it has none. Only Node shows them: elsewhere null, and the runtime decides
+ * what a callback has.
+ */
+export function storesOfHere(): Stores | null {
+  const stores = keepStores();
+  for (const key of Object.getOwnPropertySymbols(stores)) {
+    if (key.description?.endsWith("async_id_symbol") === true) continue;
+    if ((stores as unknown as Record<symbol, unknown>)[key] !== undefined) return stores;
+  }
+  return null;
+}
+
+/** The same stores once more. What somebody enters there, nobody sees who has the first ones. */
+export function copyOf(stores: Stores | null): Stores | null {
+  return stores === null ? null : (runInAsyncScope.call(stores, keepStores) as Stores);
+}
+
+/** Calls the task with these stores. */
+export function withStores<A, B, C>(stores: Stores, task: (a: A, b: B, c: C) => unknown, a: A, b: B, c: C): unknown {
+  return runInAsyncScope.call(stores, task, undefined, a, b, c);
+}
+
 /**
  * On Bun and Deno a scope keeps the stores of the code that makes it, and shows no property to clear. So further scopes
  * are made within this one, which is made while no socket is there to have entered a store.

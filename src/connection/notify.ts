@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { types } from "node:util";
+import { copyOf, withStores } from "../base/apart.js";
 import { READ, WRITE } from "../base/channels.js";
 import { nameCaller, REMEMBERS_ALL } from "../base/callers.js";
 import type { AsyncSocketError } from "../base/errors.js";
@@ -30,12 +31,21 @@ function surfaceOf(socket: SocketFace, error: unknown): void {
   socket._connection.pause();
 }
 
+/** What a listener is told of one connection. What is entered there is not there for the next connection. */
+const OF_LISTENERS = new Set<MethodName>(["wantsRunLoopForNewSocket", "didAccept", "didFailAccept"]);
+
+function call<M extends MethodName>(socket: SocketFace, method: M, rest: Rest<M>): unknown {
+  const { delegate } = socket;
+  return (delegate as Record<M, (socket: SocketFace, ...rest: unknown[]) => unknown>)[method](socket, ...rest);
+}
+
 /** Calls a method of the delegate, if it has that method. */
 export function notify<M extends MethodName>(socket: SocketFace, method: M, ...rest: Rest<M>): unknown {
   try {
     const { delegate } = socket;
     if ((delegate?.[method] ?? null) === null) return undefined;
-    return (delegate as Record<M, (socket: SocketFace, ...rest: unknown[]) => unknown>)[method](socket, ...rest);
+    const stores = OF_LISTENERS.has(method) ? copyOf(socket._stores) : socket._stores;
+    return stores === null ? call(socket, method, rest) : withStores(stores, call<M>, socket, method, rest);
   } catch (error) {
     surfaceOf(socket, error);
     return undefined;
@@ -79,17 +89,21 @@ export function tellRead(socket: SocketFace, entry: ReadEntry, value: unknown, t
   if (isDone) markDone(entry, value);
   if (READ.hasSubscribers) publishRead(socket, entry);
   try {
-    const { delegate } = socket;
-    if (delegate === null) {
-      // Only the request is told.
-    } else if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
-    else if (Buffer.isBuffer(told)) delegate.didRead?.(socket, told, entry.tag);
-    else if (entry.kind === "readMessage") delegate.didReadMessage?.(socket, told, entry.tag);
-    else delegate.didRead?.(socket, NOTHING, entry.tag);
+    if (socket._stores === null) callOfRead(socket, entry, told);
+    else withStores(socket._stores, callOfRead, socket, entry, told);
   } catch (error) {
     surfaceOf(socket, error);
   }
   if (isDone) entry._tell();
+}
+
+function callOfRead(socket: SocketFace, entry: ReadEntry, told: unknown): void {
+  const { delegate } = socket;
+  if (delegate === null) return; // Only the request is told.
+  if (typeof told === "string") delegate.didReadText?.(socket, told, entry.tag);
+  else if (Buffer.isBuffer(told)) delegate.didRead?.(socket, told, entry.tag);
+  else if (entry.kind === "readMessage") delegate.didReadMessage?.(socket, told, entry.tag);
+  else delegate.didRead?.(socket, NOTHING, entry.tag);
 }
 
 /** Marks an entry as done; it is reported later. */
@@ -103,11 +117,18 @@ export function tellWritten(socket: SocketFace, entry: WriteEntry): void {
   markDone(entry, undefined);
   if (WRITE.hasSubscribers) publishWritten(socket, entry);
   try {
-    if (!entry.isEnd) socket.delegate?.didWrite?.(socket, entry.tag);
+    if (entry.isEnd) {
+      // Nobody is told of a FIN.
+    } else if (socket._stores === null) socket.delegate?.didWrite?.(socket, entry.tag);
+    else withStores(socket._stores, callOfWrite, socket, entry, undefined);
   } catch (error) {
     surfaceOf(socket, error);
   }
   entry._tell();
+}
+
+function callOfWrite(socket: SocketFace, entry: WriteEntry): void {
+  socket.delegate?.didWrite?.(socket, entry.tag);
 }
 
 /** Marks an entry as failed; `tellEnded` reports it later. */

@@ -3,6 +3,7 @@
  * needs.
  */
 
+import type { Stores } from "../base/apart.js";
 import type { Clock } from "../base/clock.js";
 import type { AsyncSocketError } from "../base/errors.js";
 import type { FullLimits } from "../base/limits.js";
@@ -29,6 +30,8 @@ export interface SocketFace {
   readonly allowHalfOpen: boolean;
   /** Whether the socket was turned into a stream, which decides by itself when its writing side ends. */
   readonly _isStream: boolean;
+  /** The stores with which the delegate is called; null where there are none. */
+  readonly _stores: Stores | null;
   /** The facts about the socket, for JSON and printing. */
   toJSON(): object;
   /** The present connection. After `pause`, it reports nothing more until an exception of the delegate has surfaced. */

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { inspect } from "node:util";
 import type { AsyncValues } from "../base/async-values.js";
 import type { Address, ProxiedAddresses } from "../base/address.js";
+import { copyOf, type Stores, storesOfHere } from "../base/apart.js";
 import { rememberCaller } from "../base/callers.js";
 import { type Bytes, checkBoolean, checkOptions, checkSignal, needOptions, wrongType } from "../base/checks.js";
 import { checkNames, named } from "../base/option-names.js";
@@ -157,6 +158,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
   _isStream = false;
   /** @internal Whether that was done by `relay`. */
   _isRelayed = false;
+  /** @internal The stores of the code that called `connect`, `listen` or `from`. */
+  _stores: Stores | null = null;
   /**
    * Any value that the application wants to keep with the socket. The library never reads it, except that `moveTo`
    * clones it.
@@ -236,6 +239,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const socket = new this<Tag, UserData>({ ...checkOptions(options), transport: duplexFactory });
     const transport = new DuplexTransport(duplex);
     socket.#isOneWay = true;
+    socket._stores = storesOfHere();
     socket._connection.adopt(transport);
     transport.adopt(socket._connection);
     return socket;
@@ -282,6 +286,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
       connection.upgrade = new Upgrade(connection, secure);
     }
     connection.isReferenced = this.#isReferenced;
+    this._stores = storesOfHere();
     enlist(this);
     const openConversation: OpenConversation = (...given) => this.#openConversation(...given);
     return connection.connect({ ...checked, factory: this.#factory, openConversation });
@@ -305,6 +310,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     mayListen(this, this.#isOneWay);
     const listener = new Listener(this, this.#limits, this.#factory.clock, filter, secured);
     listener.expectsHeader = expectsHeader;
+    this._stores = storesOfHere();
     if (options.loops !== undefined) listener.spread(options.loops);
     this.#begin();
     const shared = { settings, blockList: options.blockList, proxyProtocol: expectsHeader };
@@ -341,6 +347,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const limits = this.#limits;
     const options = { delegate: this.#delegate, userData, allowHalfOpen, limits, transport: this.#factory };
     const socket = callConstructor(this, () => new (this.constructor as typeof AsyncSocket)<Tag, UserData>(options));
+    socket._stores = copyOf(this._stores);
     socket._connection.adopt(transport, { ...NEW, isAccepted: true, proxied: info.proxied ?? null });
     return { socket, connection: socket._connection };
   }

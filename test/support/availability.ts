@@ -11,6 +11,12 @@ export const LEFT_OUT: ReadonlyMap<string, string> = new Map(
 /** Why tests that throw something uncaught on purpose are skipped; false where they need not be. */
 export const NO_UNCAUGHT: string | false = LEFT_OUT.get("uncaught exceptions") ?? false;
 
+/** Why tests that look for stores in callbacks are skipped; false where the runtime shows what stores there are. */
+export const SHOWS_STORES: string | false =
+  process.versions["bun"] === undefined && process.versions["deno"] === undefined
+    ? false
+    : "this runtime does not show what stores the running code has";
+
 /** Why tests of the native transport are skipped; false where it is there. */
 export const NO_NATIVE: string | false = reason();
 
