@@ -138,7 +138,7 @@ describe("writeFrame", () => {
 
   it("whose body is transferred before it goes out fails alone, and its header is not sent", async (t) => {
     const { client, server } = await connectedPair(t, memory("memory", { capacityBytes: 8 }));
-    const body = new Uint8Array(10);
+    const body = new Uint8Array(5000);
     client.write(Buffer.alloc(50));
     const frame = client.writeFrame(body, { lengthBytes: 2 });
     client.writeLine("after");

@@ -68,6 +68,7 @@ const REFUSED: Record<string, Call> = {
   readLine: (socket) => socket.readLine(),
   readFrame: (socket) => socket.readFrame({ lengthBytes: 1 }),
   readMessage: (socket) => socket.readMessage(line()),
+  takeMessage: (socket) => socket.takeMessage(line()),
   expect: (socket) => socket.expect("x"),
   peek: (socket) => socket.peek({ length: 1 }),
   skip: (socket) => socket.skip(1),

@@ -138,12 +138,14 @@ describe("OpenSSH, by a client that takes our streams for sockets", needs("sshd"
         const events: unknown[] = [];
         client.on("error", (error: NodeJS.ErrnoException) => events.push(error.code ?? error.message));
         client.on("end", () => events.push("end"));
-        return { closed: once(client, "close"), events };
+        return { closed: new Promise((done) => client.once("close", done)), events };
       });
       await openSSH.server.kill();
+      // What a client says last may be met by a RST, which then is what the client hears of, on the runtime's sockets as well.
       for (const { closed, events } of all) {
         await closed;
-        assert.deepEqual(events, ["end"]);
+        assert.equal(events.length, 1);
+        assert.ok(["end", "ECONNRESET", "EPIPE"].includes(events[0] as string), String(events[0]));
       }
     });
   });

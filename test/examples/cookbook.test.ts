@@ -88,7 +88,7 @@ describe("the cookbook", { ...SAFETY, concurrency: 2 }, () => {
   });
 
   it("has a heartbeat, which gives up only who does not answer", async (t) => {
-    const lines = await outputOf(t, "heartbeat", "--silence", "50", "--answer", "50");
+    const lines = await outputOf(t, "heartbeat", "--silence", "200", "--answer", "400");
     assert.deepEqual(lines.sort(), [
       "a peer is gone: ERR_ASYNCSOCKET_READ_TIMEOUT",
       "a peer is gone: remote",

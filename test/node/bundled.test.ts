@@ -43,7 +43,7 @@ describe("in a CommonJS bundle", SAFETY, () => {
     assert.equal(await program.line(), "hello");
     assert.match(
       await program.line(),
-      /^ERR_ASYNCSOCKET_TRANSFER A run loop cannot be started: .* CommonJS bundle.*external/,
+      /^ERR_ASYNCSOCKET_TRANSFER A run loop cannot be started: .* bundle .*asyncsocket\/run-loop-thread/,
     );
     assert.match(await program.line(), /^ERR_ASYNCSOCKET_BAD_STATE .*(CommonJS bundle|loads no addons|turns it off)/);
     assert.equal((await program.ended).code, 0);
