@@ -11,6 +11,8 @@ export interface Contender {
   /** In servers/, without its extension. */
   readonly file: string;
   readonly style?: string;
+  /** The folder of the benchmark that its server comes from. @default this one */
+  readonly root?: URL;
   /** Another runtime than this one: node-24, say. */
   readonly runtime?: string;
   /** Of a peer: what has to be installed. */

@@ -4,6 +4,7 @@
  * warmer, or busier, does it to all of them.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { beyond } from "./bounds.js";
 import type { Contender } from "./contenders.js";
 import { measure, startLoad, type Sample } from "./measurement.js";
 import { parseOptions, USAGE, type BenchOptions } from "./options.js";
@@ -30,6 +31,13 @@ async function main(args: readonly string[]): Promise<void> {
   }
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ ...at, results }, null, 2) + "\n");
   if (options.profile !== undefined) printProfiles(options.profile, results);
+  if (options.check) failBeyond(results);
+}
+
+function failBeyond(results: readonly Result[]): void {
+  const sentences = beyond(results);
+  for (const sentence of sentences) console.error(sentence);
+  if (sentences.length > 0) process.exitCode = 1;
 }
 
 function readOptions(args: readonly string[]): BenchOptions {

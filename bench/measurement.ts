@@ -78,7 +78,7 @@ async function startServer(
     const name = `${workload.name}.${contender.name}.${Date.now()}.cpuprofile`;
     execArgv.push("--cpu-prof", `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${name}`);
   }
-  const file = new URL(`./servers/${contender.file}.js`, import.meta.url);
+  const file = new URL(`./servers/${contender.file}.js`, contender.root ?? import.meta.url);
   const args = contender.style === undefined ? [] : [contender.style];
   const program = contender.runtime === undefined ? process.execPath : await runtimeNamed(contender.runtime);
   return new Link<ServerRequests>(`The ${contender.name} server of ${workload.name}`, file, args, execArgv, program);

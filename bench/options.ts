@@ -1,6 +1,8 @@
 /** The command line, read and checked before any process is started. */
 import { parseArgs } from "node:util";
+import { BOUNDED } from "./bounds.js";
 import { CONTENDERS, type Contender } from "./contenders.js";
+import { contenderAt } from "./revision.js";
 import { WORKLOADS, workloadNamed, type Workload } from "./workloads.js";
 
 export interface BenchOptions {
@@ -9,6 +11,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Times the messages of each workload. */
   readonly scale: number;
+  /** Whether a result beyond its bound fails the run. */
+  readonly check: boolean;
   readonly json: string | undefined;
   /** A folder for CPU profiles of the servers; what they cost then means nothing. */
   readonly profile: string | undefined;
@@ -25,6 +29,8 @@ export const USAGE = `npm run bench -- [options]
   --promise                 the promise style of the library, too
   --peers NAME[,NAME]       servers on other platforms as well, or all: ${PEER_NAMES.join(", ")}
   --contenders NAME[,NAME]  these contenders: ${CONTENDERS.map((contender) => contender.name).join(", ")}
+  --against REV             one contender (native, or that of --contenders) beside itself at another revision
+  --check                   fail if the library costs more than its bound, on ${BOUNDED.join(", ")}
   --json FILE               write everything measured
   --profile FOLDER          profile the servers, and print where the time goes
   --list                    list the workloads`;
@@ -41,6 +47,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       promise: { type: "boolean", default: false },
       peers: { type: "string", multiple: true },
       contenders: { type: "string", multiple: true },
+      against: { type: "string" },
+      check: { type: "boolean", default: false },
       json: { type: "string" },
       profile: { type: "string" },
       list: { type: "boolean", default: false },
@@ -48,9 +56,16 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   });
   const rounds = positive("--rounds", values.rounds);
   if (!Number.isInteger(rounds)) throw new RangeError(`Expected whole --rounds, got ${rounds}`);
+  const { against, check } = values;
+  const only = names(values.only);
+  const contenders = names(values.contenders);
   return {
-    workloads: selectWorkloads(names(values.only), values.growth),
-    contenders: installed(selectContenders(names(values.contenders), names(values.peers), values.promise)),
+    workloads: selectWorkloads(check && only.length === 0 ? BOUNDED : only, values.growth),
+    contenders:
+      against === undefined
+        ? installed(selectContenders(contenders, names(values.peers), values.promise))
+        : twice(against, contenders),
+    check,
     rounds,
     scale: positive("--scale", values.scale),
     json: values.json,
@@ -79,6 +94,13 @@ function selectWorkloads(wanted: readonly string[], growing: boolean): readonly 
     return begun.length > 0 ? begun : [workloadNamed(name)];
   });
   return WORKLOADS.filter((workload) => selected.includes(workload));
+}
+
+/** A contender at another revision, with which it is compared, and as it is now. */
+function twice(revision: string, [wanted = "native", ...more]: readonly string[]): readonly Contender[] {
+  const contender = CONTENDERS.find(({ name }) => name === wanted);
+  if (contender === undefined || more.length > 0) throw new RangeError("Expected one contender with --against");
+  return [contenderAt(revision, contender), contender];
 }
 
 function selectContenders(wanted: readonly string[], peers: readonly string[], promise: boolean): readonly Contender[] {

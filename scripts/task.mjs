@@ -65,7 +65,7 @@ const TASKS = {
   },
   bench: {
     options:
-      "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --json FILE, --profile FOLDER, --list",
+      "--only NAME, --rounds N (5), --scale X (1), --growth, --promise, --peers NAME, --against REV, --check, --json FILE, --profile FOLDER, --list",
     about: "CPU time per operation, compared with code written by hand",
     command: ["node", "build/bench/main.js"],
   },
