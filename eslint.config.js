@@ -19,7 +19,7 @@ export default tseslint.config(
   // One class is what users see: its length is that of its doc comments, of one line for each call, and of overloads.
   {
     files: ["src/socket/async-socket.ts"],
-    rules: { "max-lines": ["error", { max: 580, skipComments: true, skipBlankLines: true }] },
+    rules: { "max-lines": ["error", { max: 585, skipComments: true, skipBlankLines: true }] },
   },
   {
     files: ["test/**"],

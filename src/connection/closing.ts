@@ -79,7 +79,7 @@ function areMet({ reading, writing }: FlushingOwner, conditions: number): boolea
 
 function beginGracefulClose(connection: ClosingOwner): boolean {
   if (connection.isHeld) return false;
-  const { socket, reading, writing, closeWhen } = connection;
+  const { socket, reading, writing, closeWhen, timer } = connection;
   // A stream decides by itself when its writing side ends.
   const hasEnded = reading.ended && (writing.finDone || !(socket.allowHalfOpen || socket._isStream));
   // Reads that were queued before may still be satisfied by unread bytes.
@@ -88,6 +88,8 @@ function beginGracefulClose(connection: ClosingOwner): boolean {
   if (!isOver && !isAskedFor) return false;
   connection.phase = FLUSHING[isOver ? "remote" : "local"];
   reading.failAll("CLOSED");
+  // Where the FIN went out earlier, only the peer's is waited for from here on.
+  if (writing.finSent) timer.lingerFromNow();
   return true;
 }
 

@@ -76,7 +76,7 @@ export interface ReadingOwner extends HalfOwner {
   readonly isServing: boolean;
   readonly isHeld: boolean;
   readonly hasUntold: boolean;
-  readonly writing: { flushIfMuch(): void };
+  readonly writing: { readonly hasMuch: boolean; flushIfMuch(): void };
   readonly upgrade: { readsReached(): boolean; didEnd(): void } | null;
   /** Marks a standing read as done that was removed from its queue; the loop reports it. */
   endStanding(entry: ReadEntry): void;

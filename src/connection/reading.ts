@@ -37,6 +37,8 @@ export class Reading implements RequestOwner {
    */
   #owesTurn = false;
   #afterCall: (() => void) | null = null;
+  /** A read that is served inside a call. A framing of the application, which runs meanwhile, cannot cancel it. */
+  #taking: ReadEntry | null = null;
   readonly #connection: ReadingOwner;
 
   constructor(connection: ReadingOwner) {
@@ -87,8 +89,10 @@ export class Reading implements RequestOwner {
 
   /** Whether bytes are here for the current read, and nothing has to be told before it, or of it but to its promise. */
   #mayTake(entry: ReadEntry): boolean {
-    const { socket, isServing } = this.#connection;
+    const { socket, isServing, writing } = this.#connection;
     if (this.queue.buffer.length === 0 || this.held || !isServing || socket._isStream) return false;
+    // Answers that have gathered go out first, which the loop sees to.
+    if (writing.hasMuch) return false;
     return entry.standing === null && entry.kind !== "startTLS" && !this.#isHeard;
   }
 
@@ -108,7 +112,8 @@ export class Reading implements RequestOwner {
    */
   take(entry: ReadEntry): boolean {
     const { head, buffer } = this.queue;
-    return head === null && buffer.length > 0 && this.mayServe && this.#serveNow(entry);
+    const { writing } = this.#connection;
+    return head === null && buffer.length > 0 && this.mayServe && !writing.hasMuch && this.#serveNow(entry);
   }
 
   #serveNow(entry: ReadEntry): boolean {
@@ -117,8 +122,11 @@ export class Reading implements RequestOwner {
     if (READ.hasSubscribers) noteQueued(entry, connection.clock);
     queue.push(entry);
     this.wait.enter(entry);
-    if (!this.#takeIfReady(entry)) {
-      queue.remove(entry);
+    this.#taking = entry;
+    const isTaken = this.#takeIfReady(entry);
+    this.#taking = null;
+    if (!isTaken) {
+      if (queue.head === entry) queue.remove(entry);
       entry._state = "queued";
       return false;
     }
@@ -142,12 +150,14 @@ export class Reading implements RequestOwner {
     const { queue } = this;
     if (entry.framing.isPlain && this.#takeFound(entry)) return true;
     if (queue.attempt(entry, this.limits.readAhead) !== "ready") return false;
+    let value: unknown;
     try {
-      entry._outcome = queue.draw(entry);
+      value = queue.draw(entry);
     } catch {
       return false; // The loop meets the same error, and reports it.
     }
     if (!this.#isWanted(entry)) return false;
+    entry._outcome = value;
     queue.take(entry);
     return true;
   }
@@ -175,7 +185,7 @@ export class Reading implements RequestOwner {
   }
 
   cancelRequest(entry: ReadEntry): boolean {
-    if (!isPending(entry)) return false;
+    if (!isPending(entry) || entry === this.#taking) return false;
     this.#cancel(entry, undefined);
     return true;
   }
@@ -344,7 +354,7 @@ export class Reading implements RequestOwner {
     let count = 0;
     for (let entry = this.queue.head; entry !== null;) {
       const { next } = entry;
-      if (entry.kind !== "startTLS") {
+      if (entry.kind !== "startTLS" && entry !== this.#taking) {
         this.fail(entry, readError(this.queue, entry, "CANCELED"));
         count++;
       }

@@ -2,7 +2,6 @@ import { BYTES, WRITE } from "../base/channels.js";
 import { noteQueued } from "../base/entry-times.js";
 import { type AsyncSocketError, isCode } from "../base/errors.js";
 import { onAbort, type RequestOwner } from "../base/request.js";
-import { batchMemory } from "../pump/batch-memory.js";
 import { extendEntry, isPending, NO_TIMEOUT, Wait } from "../pump/entry.js";
 import { WriteEntry, WriteQueue } from "../pump/write-queue.js";
 import { publishEnd, publishSent } from "./diagnostics.js";
@@ -165,7 +164,17 @@ export class Writing implements RequestOwner {
 
   /** Hands waiting writes to the transport even while more reads can be served, if many bytes have gathered. */
   flushIfMuch(): void {
-    if (this.queue.unsentBytes >= FLUSH_BYTES && !this.isBusy && this.#connection.isCarrying) this.flush();
+    if (this.hasMuch) this.flush();
+  }
+
+  /** Whether nothing that is written now can go out in this turn. */
+  get hasToWait(): boolean {
+    return this.isBusy || !this.#connection.isCarrying;
+  }
+
+  /** Whether so many bytes have gathered that they should go out before more reads are served. */
+  get hasMuch(): boolean {
+    return this.queue.unsentBytes >= FLUSH_BYTES && !this.isBusy && this.#connection.isCarrying;
   }
 
   /** Hands waiting writes to the transport when serving reads takes more than one turn. */
@@ -178,10 +187,10 @@ export class Writing implements RequestOwner {
     const { queue } = this;
     const parts = queue.gather();
     if (parts.length > 0) {
-      if (this.#handOver(parts)) {
-        for (const part of parts) batchMemory.giveBack(part);
-        this.#land(queue.inFlight);
-      } else this.account();
+      const isTaken = this.#handOver(parts);
+      queue.didHandOn(isTaken);
+      if (isTaken) this.#land(queue.inFlight);
+      else this.account();
     }
     if (queue.changed !== null) this.fail(queue.changed, writeError(queue.changed, "BAD_STATE"));
     const { head } = queue;

@@ -12,6 +12,9 @@ const KEPT_MAX = 8192;
 /** So many full blocks are watched for bytes that are given back, and so many are kept to be used again. */
 const FULL_MAX = 16;
 const SPARE_MAX = 8;
+/** How large memory for the waiting writes of one queue is, the first time and at most. */
+const APART = 256;
+const APART_MAX = 16 * 1024;
 /** How many bytes a character of a JavaScript string has at most in UTF-8. */
 const CHARACTER_BYTES = 3;
 /** The most that one write can have in the block: a header, a list, and a text as its last part. */
@@ -77,12 +80,8 @@ class BatchMemory {
   /** Blocks of which all bytes were given back. */
   readonly #spare: Block[] = [];
 
-  /** The present block. */
-  get bytes(): Buffer {
-    return this.#block.bytes;
-  }
-
-  /** Where the last copy begins, and where the room that is kept behind it ends. */
+  /** The memory of the last copy, where it begins there, and where the room that is kept behind it ends. */
+  target: Buffer = this.#block.bytes;
   start = 0;
   roomEnd = 0;
 
@@ -95,6 +94,7 @@ class BatchMemory {
   copy(data: Writable, header: LengthHeader | null, last: Copied | null): number {
     if (this.#block.used + ROOM > BLOCK_BYTES) this.#replace();
     const block = this.#block;
+    this.target = block.bytes;
     const lastEnd = last !== null && last.handed === 0 && last.data === block.bytes ? last.start + last.total : 0;
     const headerBytes = header === null ? 0 : header.headerBytes;
     const fits = lastEnd > 0 && headerBytes + mostBytes(data) <= (last as Copied).roomEnd - lastEnd;
@@ -117,6 +117,29 @@ class BatchMemory {
     const room = isApart ? Math.min((last as Copied).roomEnd > 0 ? KEPT_MAX : KEPT, BLOCK_BYTES - start - count) : 0;
     block.used = start + count + room;
     this.roomEnd = room > 0 ? block.used : 0;
+    return count;
+  }
+
+  /**
+   * Copies a write that has to wait into memory for its queue alone, which has little more than the waiting bytes: a
+   * block would be kept for as long as a single byte in it waits.
+   */
+  copyApart(data: Writable, header: LengthHeader | null, last: Copied | null): number {
+    const bodyBytes = smallBytes(data);
+    if (bodyBytes < 0) return bodyBytes;
+    const headerBytes = header === null ? 0 : header.headerBytes;
+    header?.checkBody("body", bodyBytes);
+    const count = headerBytes + bodyBytes;
+    const before = last !== null && last.handed === 0 && isApart(last) ? last : null;
+    const end = before === null ? 0 : before.start + before.total;
+    const fits = before !== null && end + count <= before.roomEnd;
+    const size = Math.max(count, Math.min(APART_MAX, before === null ? APART : 2 * before.roomEnd));
+    this.target = fits ? (before.data as Buffer) : Buffer.allocUnsafeSlow(size);
+    this.start = fits ? end : 0;
+    this.roomEnd = fits ? before.roomEnd : size;
+    if (!fits) markAsUntransferable(this.target.buffer);
+    put(this.target, this.start + headerBytes, data);
+    header?.putHeader(this.target, this.start, bodyBytes);
     return count;
   }
 
@@ -151,6 +174,24 @@ class BatchMemory {
 }
 
 export const batchMemory = new BatchMemory();
+
+/** Whether a write was copied into memory for its queue alone, all of which is room for more. */
+function isApart({ data, start, roomEnd }: Copied): boolean {
+  return start >= 0 && roomEnd > 0 && roomEnd <= APART_MAX + ROOM && (data as Uint8Array).length === roomEnd;
+}
+
+/** How many bytes a write has; -1 if they are too many to be copied. */
+function smallBytes(data: Writable): number {
+  if (typeof data === "string") return data.length >= SMALL ? -1 : Buffer.byteLength(data);
+  if (!isList(data)) return data.length >= SMALL ? -1 : data.length;
+  let count = 0;
+  for (const part of data) {
+    const more = count < SMALL ? smallBytes(part) : -1;
+    if (more < 0) return -1;
+    count += more;
+  }
+  return count;
+}
 
 export function isList<T>(data: string | Uint8Array | readonly T[]): data is readonly T[] {
   return Array.isArray(data);

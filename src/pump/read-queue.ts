@@ -90,7 +90,7 @@ export class ReadQueue extends EntryList<ReadEntry> {
     if (entry.standing === null) {
       entry._bytesDone = total;
       super.remove(entry);
-    }
+    } else entry.standing.lastBytes = total;
     this.buffer.drop(total);
   }
 

@@ -36,6 +36,7 @@ export class WriteEntry extends Entry<void> {
 
   /**
    * @param last the last write in the queue, if the write is going to be pushed at once
+   * @param hasToWait whether it cannot go out in this turn
    * @throws RangeError if the header cannot express the length of the data
    */
   constructor(
@@ -46,11 +47,12 @@ export class WriteEntry extends Entry<void> {
     data: Writable,
     header: LengthHeader | null = null,
     last: WriteEntry | null = null,
+    hasToWait = false,
   ) {
     super(kind, tag, owner, timeoutMs);
-    const copied = batchMemory.copy(data, header, last);
+    const copied = hasToWait ? batchMemory.copyApart(data, header, last) : batchMemory.copy(data, header, last);
     if (copied > 0) {
-      this.data = batchMemory.bytes;
+      this.data = batchMemory.target;
       this.start = batchMemory.start;
       this.roomEnd = batchMemory.roomEnd;
       this.total = copied;
@@ -139,6 +141,11 @@ export class WriteQueue extends EntryList<WriteEntry> {
   #next: WriteEntry | null = null;
   #part = 0;
   #offset = 0;
+  /**
+   * The pieces of the batch that lie in blocks. Others may look alike: what a stream was given lies in a block, and may
+   * come back as memory of the caller's.
+   */
+  readonly #copies: Uint8Array[] = [];
 
   override push(entry: WriteEntry): void {
     super.push(entry);
@@ -167,6 +174,7 @@ export class WriteQueue extends EntryList<WriteEntry> {
   /** Returns the next batch of at most BATCH_BYTES; an empty one when only empty entries or a mark are left. */
   gather(): Uint8Array[] {
     const batch: Uint8Array[] = [];
+    this.#copies.length = 0;
     let bytes = 0;
     while (this.changed === null && this.#mayShare(bytes)) {
       const entry = this.#next as WriteEntry;
@@ -204,7 +212,9 @@ export class WriteQueue extends EntryList<WriteEntry> {
       entry = entry.next;
     } while (entry !== null && entry.start === end && entry.data === block && end + entry.total <= most);
     this.#next = entry;
-    return batchMemory.piece(block, start, end - start);
+    const piece = batchMemory.piece(block, start, end - start);
+    this.#copies.push(piece);
+    return piece;
   }
 
   /** Returns the next piece, or as much of it as there is room for; null if the entry's memory changed its length. */
@@ -227,6 +237,15 @@ export class WriteQueue extends EntryList<WriteEntry> {
     if (entry.piece(++this.#part) !== undefined) return;
     if (entry.handed !== entry.total) this.changed = entry;
     this.#nextEntry();
+  }
+
+  /**
+   * The batch was handed on.
+   * @param isTaken whether the operating system has taken all of it at once: then nobody needs its copies any more
+   */
+  didHandOn(isTaken: boolean): void {
+    if (isTaken) for (const piece of this.#copies) batchMemory.giveBack(piece);
+    this.#copies.length = 0;
   }
 
   #nextEntry(): void {

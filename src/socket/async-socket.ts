@@ -629,7 +629,8 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const timeoutMs = options === undefined ? NO_TIMEOUT : checkTimeout(checkOptions(options)?.timeout);
     const signal = options === undefined ? undefined : checkSignal(options.signal);
     const { writing } = this._connection;
-    const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header, writing.queue.tail);
+    const { queue, hasToWait } = writing;
+    const entry = new WriteEntry(operation, options?.tag, writing, timeoutMs, data, header, queue.tail, hasToWait);
     mayWrite(operation, this);
     writing.enqueue(entry, signal);
     return entry;

@@ -65,6 +65,7 @@ export class ReadIterator<T> implements AsyncValues<T> {
   /** Nobody has seen the entry, so it serves for the next value, too. */
   #reuse(entry: ReadEntry<T>): void {
     entry._outcome = undefined;
+    entry._bytesDone = 0;
     this.#unused = entry;
   }
 

@@ -207,7 +207,7 @@ function read({ reading }: Connection): ReadEntry<Buffer> {
 }
 
 function write({ writing }: Connection, kind: "write" | "end", data: Uint8Array | readonly Uint8Array[]): WriteEntry {
-  const entry = new WriteEntry(kind, undefined, writing, NO_TIMEOUT, data);
+  const entry = new WriteEntry(kind, undefined, writing, NO_TIMEOUT, data, null, null, writing.hasToWait);
   writing.enqueue(entry, undefined);
   return entry;
 }

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { runs } from "../support/runs.js";
-import { writeEntry } from "./entries.js";
+import { NOBODY, writeEntry } from "./entries.js";
 import { batchMemory, piecesOf, type Writable } from "#dist/pump/batch-memory.js";
-import { type WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
+import { WriteEntry, WriteQueue } from "#dist/pump/write-queue.js";
 import { prefixedBy } from "#dist/framing/length-prefixed.js";
 
 const KIB = 1024;
@@ -12,18 +12,22 @@ const KIB = 1024;
 /** Copies a write. @returns where its bytes lie; null if it is too large to be copied */
 function copied(data: Writable): Buffer | null {
   const count = batchMemory.copy(data, null, null);
-  return count < 0 ? null : batchMemory.piece(batchMemory.bytes, batchMemory.start, count);
+  return count < 0 ? null : batchMemory.piece(batchMemory.target, batchMemory.start, count);
 }
 
 /** Fills the present block, and one byte of the next. @returns what lies in the full block */
 function fill(): Buffer[] {
   const all: Buffer[] = [];
-  const { bytes } = batchMemory;
+  const { target: bytes } = batchMemory;
   for (;;) {
     const piece = copied(Buffer.alloc(1000, all.length)) as Buffer;
-    if (batchMemory.bytes !== bytes) return all;
+    if (batchMemory.target !== bytes) return all;
     all.push(piece);
   }
+}
+
+function waiting(data: string, last: WriteEntry | null): WriteEntry {
+  return new WriteEntry("write", undefined, NOBODY, -1, data, null, last, true);
 }
 
 describe("the memory of small writes", () => {
@@ -54,13 +58,13 @@ describe("the memory of small writes", () => {
     assert.throws(() => piecesOf("x".repeat(5000), header), RangeError);
     assert.equal(batchMemory.copy("abc", header, null), 4);
     assert.equal(batchMemory.start, before + 1000);
-    assert.equal(batchMemory.bytes.toString("latin1", before + 1000, before + 1004), "\x03abc");
+    assert.equal(batchMemory.target.toString("latin1", before + 1000, before + 1004), "\x03abc");
   });
 
   it("is used again from its start once all of it was given back, in any order", () => {
     fill();
     const pieces = [copied("a"), copied("b"), copied("c")] as Buffer[];
-    batchMemory.giveBack(batchMemory.piece(batchMemory.bytes, 0, 1000));
+    batchMemory.giveBack(batchMemory.piece(batchMemory.target, 0, 1000));
     for (const piece of pieces.reverse()) {
       batchMemory.giveBack(piece);
       const next = copied("d") as Buffer;
@@ -71,12 +75,12 @@ describe("the memory of small writes", () => {
 
   it("uses a full block again once all of it was given back", () => {
     fill();
-    const { bytes } = batchMemory;
+    const { target: bytes } = batchMemory;
     batchMemory.giveBack(batchMemory.piece(bytes, 0, 1000));
     const full = fill();
     for (const piece of full) batchMemory.giveBack(piece);
     fill();
-    assert.equal(batchMemory.bytes, bytes);
+    assert.equal(batchMemory.target, bytes);
   });
 
   it("never touches what was not given back", () => {
@@ -150,5 +154,32 @@ describe("the pieces of a large write", () => {
       }),
       { numRuns: runs(100) },
     );
+  });
+
+  it("is of a queue's own for writes that wait: side by side, and little more than they have", () => {
+    let last: WriteEntry | null = null;
+    const memories = new Map<unknown, number>();
+    const entries = Array.from({ length: 300 }, (_, i) => (last = waiting(`write ${i};`, last)));
+    for (const { data, total } of entries) memories.set(data, (memories.get(data) ?? 0) + total);
+    const kept = [...memories.keys()].reduce((sum: number, data) => sum + (data as Buffer).length, 0);
+    const bytes = entries.reduce((sum, { total }) => sum + total, 0);
+    assert.ok(kept <= 3 * bytes, `${kept} bytes for ${bytes}`);
+    assert.ok(memories.size < 10, `${memories.size} pieces`);
+    const text = entries.map(({ data, start, total }) => (data as Buffer).toString("latin1", start, start + total));
+    assert.equal(text.join(""), Array.from({ length: 300 }, (_, i) => `write ${i};`).join(""));
+    assert.equal((waiting("x", null).data as Buffer).length, 256);
+  });
+
+  it("of a queue's own takes what a block takes, with a header", () => {
+    for (const data of ["", "€", "x".repeat(4095), ["a", Buffer.from("b"), "€".repeat(100)], Buffer.alloc(4095, 1)]) {
+      const count = batchMemory.copyApart(data, prefixedBy({ lengthBytes: 2 }), null);
+      const bytes = Buffer.concat((Array.isArray(data) ? data : [data]).map((part) => Buffer.from(part as string)));
+      const copy = batchMemory.target.subarray(batchMemory.start, batchMemory.start + count);
+      assert.deepEqual([copy.readUInt16BE(0), copy.subarray(2)], [bytes.length, bytes]);
+    }
+    for (const data of ["x".repeat(4096), Buffer.alloc(4096), [Buffer.alloc(4095), "1", "2"]]) {
+      assert.equal(batchMemory.copyApart(data, null, null), -1);
+    }
+    assert.throws(() => batchMemory.copyApart("x".repeat(256), prefixedBy({ lengthBytes: 1 }), null), RangeError);
   });
 });
