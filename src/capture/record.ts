@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { addressText } from "../base/address.js";
 import {
@@ -56,6 +56,11 @@ export function record<Tag, UserData>(target: AsyncSocket<Tag, UserData>, file: 
   return new FileRecording(target as AsyncSocket, checkString("file", file));
 }
 
+/** A file that was there before keeps its permissions when it is opened. What is no file, such as a pipe, may refuse. */
+function secure(descriptor: number): void {
+  if (fstatSync(descriptor).isFile()) fchmodSync(descriptor, FILE_MODE);
+}
+
 class FileRecording implements Recording {
   packets = 0;
   bytes = 0;
@@ -72,7 +77,9 @@ class FileRecording implements Recording {
     this.#target = target;
     this.#originMs = Date.now() - target._connection.clock.now();
     this.#descriptor = openSync(file, "w", FILE_MODE);
+    secure(this.#descriptor);
     this.#write(fileHeader());
+    if (!this.isActive) return; // The disk is full already.
     for (const [channel, listener] of this.#subscriptions) subscribe(channel, listener);
     if (target.state === "listening") for (const socket of target.sockets) this.#accept(socket);
     else if (target.state === "open") this.#conversationOf(target);

@@ -4,6 +4,15 @@ import { lineIn } from "./line.js";
 
 const lines = lineIn(null);
 
+/** The words of the runtime's own error quote the line, and errors show no bytes of the peer. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new SyntaxError("the line is not JSON");
+  }
+}
+
 /** One JSON value per line, in UTF-8 (ndjson.org). */
 class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
   override locate(bytes: BytesInPlace, searched: number, limit: number): number {
@@ -11,7 +20,7 @@ class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
   }
 
   override draw(bytes: UnreadBytes, count: number): T {
-    return JSON.parse(lines.draw(bytes, count)) as T;
+    return parsed(lines.draw(bytes, count)) as T;
   }
 
   override textBytes(bytes: UnreadBytes, count: number): Buffer {
@@ -19,7 +28,7 @@ class JSONLines<T> extends InPlaceFraming<T> implements MessageFraming<T> {
   }
 
   override decode(message: Buffer): T {
-    return JSON.parse(lines.decode(message)) as T;
+    return parsed(lines.decode(message)) as T;
   }
 
   encode(value: T): Buffer {

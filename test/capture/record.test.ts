@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { hasSubscribers } from "node:diagnostics_channel";
-import { existsSync, statSync } from "node:fs";
+import { chmodSync, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { AsyncSocket, type AsyncSocketOptions, type ConnectOptions, type ListenOptions } from "asyncsocket";
@@ -246,6 +246,8 @@ describe("a recording", () => {
     if (!existsSync("/dev/full")) return t.skip("there is no device that is full");
     const { listener, client } = await start(t, { host: LOCALHOST, port: 0 });
     const recording = record(client, "/dev/full");
+    recording.stop();
+    assert.equal(hasSubscribers("asyncsocket:bytes"), false);
     await exchange(client, { host: LOCALHOST, port: portOf(listener) }, DATA);
     assert.match(recording.error?.message ?? "", /ENOSPC|No space/);
     assert.equal(recording.isActive, false);
@@ -254,8 +256,11 @@ describe("a recording", () => {
 
   it("may be read by its owner only, and is refused at once where it cannot be made", (t) => {
     const file = captureFile(t);
-    record(new AsyncSocket(), file).stop();
-    if (process.platform !== "win32") assert.equal(statSync(file).mode & 0o777, 0o600);
+    for (const before of [undefined, 0o644]) {
+      if (before !== undefined) chmodSync(file, before);
+      record(new AsyncSocket(), file).stop();
+      if (process.platform !== "win32") assert.equal(statSync(file).mode & 0o777, 0o600);
+    }
     assert.throws(() => record(new AsyncSocket(), join(file, "no")), { code: "ENOTDIR" });
     assert.throws(
       () => record(Object.create(null) as AsyncSocket, file),

@@ -57,7 +57,7 @@ describe("a framing that cancels reads", () => {
   it("cancels others only, where takeMessage or an iterator runs it", async (t) => {
     const { client, server } = await connectedPair(t, memory("memory"));
     const recorder = new Recorder();
-    server.delegate = { didFailRead: (...args) => recorder.didFailRead?.(...args) };
+    server.delegate = { didFailRead: (...args) => recorder.didFailRead(...args) };
     client.write("abcdefghij");
     await arrived(server, 10);
     const inner: PromiseLike<Buffer>[] = [];

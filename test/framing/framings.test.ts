@@ -246,6 +246,13 @@ describe("a whole message", () => {
     assert.deepEqual(varint().decode?.(bytes("\x81\x00a")), bytes("a"));
   });
 
+  it("that is not JSON is not quoted, because errors show no bytes of the peer", () => {
+    assert.throws(() => json().decode?.(bytes("password=geheim")), {
+      name: "SyntaxError",
+      message: "the line is not JSON",
+    });
+  });
+
   it("that is a netstring ends with a comma", () => {
     assert.throws(() => netstring().decode?.(bytes("5:hello;")), /does not end with a comma/);
   });
