@@ -7,7 +7,7 @@ import { performance } from "node:perf_hooks";
 import { AsyncSocketError, type TLSInfo } from "../index.js";
 import { certificateFacts, type CertificateFacts } from "./certificate.js";
 import type { Command } from "./command.js";
-import { dial } from "./dial.js";
+import { dial, refuseTLSOptionsInTheClear } from "./dial.js";
 import { EXIT, exitCodeOf, UsageError } from "./exit-code.js";
 import { CONNECTION, GENERAL, parse, type Values, wholeNumber } from "./options.js";
 import { jsonLine, printable } from "./printable.js";
@@ -31,8 +31,8 @@ export const check: Command = {
   usage: "HOST PORT | URI",
   about: [
     "Looks the name up, connects to each of its addresses, and, with TLS, tries each version and looks at the certificate.",
-    "Exit code: 0 if all is well, 4 if there is no such name, 3 if no address answers, 1 if only some do, 6 if TLS is not",
-    "spoken, the certificate is not to be trusted, or has fewer than --days days left.",
+    "Exit code: 0 if all is well, 4 if there is no such name, 3 if no address answers, 1 if only some do, 5 if TLS takes",
+    "too long, 6 if it is not spoken, the certificate is not to be trusted, or has fewer than --days days left.",
   ].join("\n"),
   options: OPTIONS,
   examples: [
@@ -72,6 +72,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const { values, positionals } = parse(args, OPTIONS);
   const target = parseTarget(positionals);
   if (target.path !== undefined || target.port === undefined) throw new UsageError("Expected a host and a port");
+  refuseTLSOptionsInTheClear(target, values);
   const days = wholeNumber("days", values.days) ?? 0;
   const findings = await examine({ ...target, host: target.host ?? "localhost" }, values, terminal.interrupted);
   const code = codeOf(findings, values, days);
@@ -88,7 +89,7 @@ async function examine(target: Findings["target"], values: CheckValues, signal: 
     throw error;
   });
   const lookupMs = performance.now() - startMs;
-  const plain = { ...values, tls: false, starttls: undefined };
+  const plain = { ipv4: values.ipv4, ipv6: values.ipv6, timeout: values.timeout };
   const attempts = found.map(async ({ address }: LookupAddress) => ({
     address,
     ...(await attempt({ ...target, host: address, tls: false }, plain, signal)),
@@ -146,6 +147,7 @@ function codeOf({ addresses, versions, certificate, problem }: Findings, values:
   if (addresses.length === 0) return EXIT.dns;
   if (failed.length === addresses.length) return EXIT.connect;
   const isMute = versions.length > 0 && versions.every(({ error }) => error !== null);
+  if (isMute && versions.every(({ error }) => exitCodeOf(error) === EXIT.timeout)) return EXIT.timeout;
   const isDoubtful = problem !== null && values.insecure !== true;
   if (isMute || isDoubtful || (certificate !== null && certificate.daysLeft < days)) return EXIT.tls;
   return failed.length > 0 ? EXIT.failed : EXIT.ok;

@@ -2,7 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { Command } from "./command.js";
-import { dial } from "./dial.js";
+import { dial, endRecording } from "./dial.js";
 import { FORMAT, formatOf } from "./format.js";
 import { CONNECTION, GENERAL, parse, RECORDING } from "./options.js";
 import { Progress } from "./progress.js";
@@ -48,14 +48,14 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const report = new Report(terminal, values);
   if (values.trace === true) traceConnects((message) => report.didTry(message));
   const startMs = performance.now();
-  const { socket, ready } = dial(parseTarget(positionals), values, { signal: terminal.interrupted });
+  const { socket, ready, recording } = dial(parseTarget(positionals), values, { signal: terminal.interrupted });
   try {
     await ready;
     report.didConnect(socket, performance.now() - startMs);
     const progress = values.quiet === true || values.json === true ? null : Progress.of(socket, terminal);
     const code = await talk(socket, terminal, format).finally(() => progress?.stop());
     report.didClose(socket);
-    return code;
+    return endRecording(recording, report, code);
   } finally {
     socket.disconnect();
     await socket.closed;

@@ -1,10 +1,12 @@
 /** From arguments to a connection. */
 
 import { readFileSync } from "node:fs";
+import { performance } from "node:perf_hooks";
 import { record, type Recording } from "../capture/index.js";
 import { AsyncSocket, type ConnectOptions, type TLSOptions } from "../index.js";
-import { asUsage, UsageError } from "./exit-code.js";
+import { asUsage, EXIT, TimeoutError, UsageError } from "./exit-code.js";
 import { CONNECTION, oneOf, RECORDING, type Values, wholeNumber } from "./options.js";
+import type { Report } from "./report.js";
 import { startTLS, STARTTLS_PROTOCOLS } from "./starttls.js";
 import type { Target } from "./target.js";
 
@@ -14,6 +16,7 @@ export type ConnectionValues = Values<typeof CONNECTION & typeof RECORDING>;
 export interface Dialed {
   readonly socket: AsyncSocket;
   readonly ready: Promise<void>;
+  readonly recording: Recording | undefined;
 }
 
 /** Connects as the arguments say, with STARTTLS if it is asked for; other options come on top. @throws UsageError */
@@ -22,13 +25,15 @@ export function dial(target: Target, values: ConnectionValues, others: Partial<C
   const isSecure = target.tls || values.tls === true;
   if (protocol !== undefined && isSecure)
     throw new UsageError("Expected either TLS from the start or --starttls, got both");
+  refuseTLSOptionsInTheClear(target, values);
   const tls = tlsOptions(values);
   const options = { ...connectOptions(target, values), tls: isSecure ? tls : false, ...others };
   const idleMs = wholeNumber("idle", values.idle);
   const socket = new AsyncSocket({ allowHalfOpen: true, limits: { idleMs } });
-  startRecording(socket, values);
+  const recording = startRecording(socket, values);
+  const startMs = performance.now();
   const connected = asUsage(() => socket.connect(options));
-  return { socket, ready: ready() };
+  return { socket, ready: ready(), recording };
 
   async function ready(): Promise<void> {
     await connected;
@@ -36,12 +41,61 @@ export function dial(target: Target, values: ConnectionValues, others: Partial<C
     const host = values.servername ?? target.host ?? "localhost";
     const stop = (): void => void socket.disconnect();
     others.signal?.addEventListener("abort", stop);
+    const deadline = new Deadline(options.timeout, startMs, stop);
     try {
       await startTLS(socket, protocol, host, { servername: host, ...tls });
+    } catch (error) {
+      throw deadline.hasPassed ? new TimeoutError(`STARTTLS took longer than --timeout, ${options.timeout} ms`) : error;
     } finally {
+      deadline.stop();
       others.signal?.removeEventListener("abort", stop);
     }
   }
+}
+
+/** Ends what comes behind connecting when the time that both have together is over. */
+class Deadline {
+  hasPassed = false;
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor(timeoutMs: number | undefined, startMs: number, end: () => void) {
+    if (timeoutMs === undefined || timeoutMs === 0) return;
+    const pass = (): void => {
+      this.hasPassed = true;
+      end();
+    };
+    this.#timer = setTimeout(pass, Math.max(0, startMs + timeoutMs - performance.now()));
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+const TLS_NAMES = [
+  "insecure",
+  "ca",
+  "cert",
+  "key",
+  "servername",
+  "fingerprint",
+  "alpn",
+  "tls-version",
+] as const satisfies (keyof ConnectionValues)[];
+
+/** Refuses options of TLS where nothing would be encrypted or verified. @throws UsageError */
+export function refuseWithoutTLS<Name extends string>(
+  isSecure: boolean,
+  values: { readonly [Key in Name]?: string | boolean | undefined },
+  names: readonly Name[],
+): void {
+  const given = isSecure ? undefined : names.find((name) => values[name] !== undefined && values[name] !== false);
+  if (given !== undefined) throw new UsageError(`Expected TLS, such as by tls://, because of --${given}, got none`);
+}
+
+/** As `dial` does, before anything is done. @throws UsageError */
+export function refuseTLSOptionsInTheClear(target: Target, values: ConnectionValues): void {
+  refuseWithoutTLS(target.tls || values.tls === true || values.starttls !== undefined, values, TLS_NAMES);
 }
 
 function connectOptions(target: Target, values: ConnectionValues): ConnectOptions {
@@ -97,4 +151,12 @@ export function startRecording(target: AsyncSocket, values: Values<typeof RECORD
   } catch (error) {
     throw new UsageError(`Cannot write the file of --record: ${(error as Error).message}`);
   }
+}
+
+/** Tells of a recording that is not whole. @returns the exit code, which is no success then */
+export function endRecording(recording: Recording | undefined, report: Report, code: number): number {
+  const error = recording?.error ?? null;
+  if (error === null) return code;
+  report.didFail(new Error(`Cannot write the file of --record: ${error.message}`, { cause: error }));
+  return code === EXIT.ok ? EXIT.failed : code;
 }

@@ -47,9 +47,14 @@ const BY_CODE: Readonly<Record<string, number>> = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
   if (error instanceof StartTLSError) return EXIT.startTLS;
-  if (error instanceof AsyncSocketError) return BY_CODE[error.code.replace("ERR_ASYNCSOCKET_", "")] ?? EXIT.failed;
-  return EXIT.failed;
+  if (error instanceof TimeoutError) return EXIT.timeout;
+  if (!(error instanceof AsyncSocketError)) return EXIT.failed;
+  // A read that met a closed socket tells by its cause why it was closed.
+  return BY_CODE[error.code.replace("ERR_ASYNCSOCKET_", "")] ?? exitCodeOf(error.cause);
 }
+
+/** What a timer of the program's own has ended. */
+export class TimeoutError extends Error {}
 
 /** Runs what checks arguments, whose mistakes are those of the user of the program. */
 export function asUsage<T>(check: () => T): T {

@@ -30,7 +30,7 @@ export function generalHelp(commands: Readonly<Record<string, Command>>): string
     "Examples:",
     ...entries.map(([name, { examples }]) => `  asyncsocket ${name} ${examples[0]?.[0] ?? ""}`),
     "",
-    "asyncsocket COMMAND --help shows the options of a command, with more examples.",
+    "asyncsocket COMMAND --help shows the options of a command, with more examples; --version the version.",
     "",
     "Exit codes: 0 in order, 1 failed later on, 2 wrong arguments, 3 no connection, 4 no such name, 5 timed out,",
     "6 TLS failed or the peer is not trusted, 7 STARTTLS refused, 130 interrupted.",

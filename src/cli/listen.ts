@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { AsyncSocket, AsyncSocketError } from "../index.js";
 import { tlsFacts, tlsSummary } from "./certificate.js";
 import type { Command } from "./command.js";
+import { endRecording } from "./dial.js";
 import { EXIT, UsageError } from "./exit-code.js";
 import { FORMAT, type Format, formatOf, Shown } from "./format.js";
 import { GENERAL, parse, RECORDING, type Values } from "./options.js";
@@ -44,11 +45,11 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const { values, positionals } = parse(args, OPTIONS);
   const target = parseTarget(positionals);
   const server = new Server(terminal, values);
-  const listener = await serve(target, values, server);
+  const { listener, recording } = await serve(target, values, server);
   server.report.didListen(listener);
   await server.ended(terminal.interrupted);
   await listener.shutdown({ graceMs: 0 });
-  return EXIT.ok;
+  return endRecording(recording, server.report, EXIT.ok);
 }
 
 /** The delegate of the listener, which serves its clients. */
@@ -105,14 +106,23 @@ class Server {
       await this.#print(shown.end());
       await socket.disconnectAfterWriting();
     } catch (error) {
-      socket.disconnect();
-      if (!(error instanceof AsyncSocketError)) throw error;
-      this.report.ofClient(client, "error", { code: error.code, message: error.message }, error.message);
+      if (!(error instanceof AsyncSocketError)) this.#didFailToRead(socket, error);
+      else {
+        socket.disconnect();
+        this.report.ofClient(client, "error", { code: error.code, message: error.message }, error.message);
+      }
     }
     const { bytesRead, bytesWritten } = socket;
     const words = `closed; received ${bytesInWords(bytesRead)}, sent ${bytesInWords(bytesWritten)}`;
     this.report.ofClient(client, "closed", { bytesRead, bytesWritten }, words);
     this.#didServe();
+  }
+
+  /** The file has gone since the start. The client is to see that what it got is not whole. */
+  #didFailToRead(socket: AsyncSocket, error: unknown): void {
+    socket.reset();
+    if (!(error instanceof Error) || !("syscall" in error)) throw error;
+    this.report.didFail(error);
   }
 
   async #answer(socket: AsyncSocket): Promise<void> {

@@ -75,8 +75,13 @@ export function parse<Table extends OptionTable>(
 export function wholeNumber(name: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   if (!/^\d+$/.test(value)) throw new UsageError(`Expected --${name} to be a whole number, got "${value}"`);
-  return Number(value);
+  const number = Number(value);
+  if (number > MAX_NUMBER) throw new UsageError(`Expected --${name} to be at most ${MAX_NUMBER}, got ${value}`);
+  return number;
 }
+
+/** What a timer can wait for, in milliseconds; nothing that is counted needs more. */
+const MAX_NUMBER = 2 ** 31 - 1;
 
 /** An option that is one of a few words. @throws UsageError */
 export function oneOf<Word extends string>(

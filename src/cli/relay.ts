@@ -8,7 +8,7 @@ import {
   type RelayResult,
 } from "../index.js";
 import type { Command } from "./command.js";
-import { type ConnectionValues, dial, tlsOptions } from "./dial.js";
+import { type ConnectionValues, dial, endRecording, refuseTLSOptionsInTheClear, tlsOptions } from "./dial.js";
 import { EXIT, UsageError } from "./exit-code.js";
 import { CONNECTION, GENERAL, parse, RECORDING, type Values, wholeNumber } from "./options.js";
 import { Report } from "./report.js";
@@ -60,15 +60,15 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
   const [from, to] = positionals;
   if (from === undefined || to === undefined || positionals.length > 2) throw new UsageError("Expected FROM and TO");
   const forwarder = new Forwarder(parseTarget([to]), values, terminal);
-  const listener = await serve(parseTarget([from]), values, forwarder);
+  const { listener, recording } = await serve(parseTarget([from]), values, forwarder);
   forwarder.report.didListen(listener);
   try {
     await forwarder.ended();
-    return EXIT.ok;
   } finally {
     await listener.disconnect();
     await forwarder.finished();
   }
+  return endRecording(recording, forwarder.report, EXIT.ok);
 }
 
 /** The delegate of the listener, which joins its clients to the other side. */
@@ -84,7 +84,9 @@ class Forwarder {
   /** @throws UsageError */
   constructor(to: Target, values: Values<typeof OPTIONS>, terminal: Terminal) {
     if (to.path === undefined && to.port === undefined) throw new UsageError("Expected a port in TO, got none");
-    tlsOptions({ ...values, cert: undefined, key: undefined }); // A file that is not there is told of before any client.
+    const forServer = { ...values, cert: undefined, key: undefined };
+    refuseTLSOptionsInTheClear(to, forServer);
+    tlsOptions(forServer); // A file that is not there is told of before any client.
     this.report = new Report(terminal, values);
     this.#to = to;
     this.#values = values;

@@ -1,5 +1,6 @@
 /** Chooses the command, and turns what it throws into words and an exit code. */
 
+import { readFileSync } from "node:fs";
 import type { Command } from "./command.js";
 import { bench } from "./bench.js";
 import { buildNative } from "./build-native.js";
@@ -24,8 +25,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 /** @returns the exit code */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const [name = "", ...rest] = args;
+  if (name === "--version") {
+    terminal.stdout.write(`${version()}\n`);
+    return EXIT.ok;
+  }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (asksForHelp(args)) {
+  const isKnown = command !== undefined || name === "help" || name.startsWith("-") || name === "";
+  if (isKnown && asksForHelp(args)) {
     terminal.stdout.write(command === undefined ? generalHelp(COMMANDS) : commandHelp(name, command));
     return EXIT.ok;
   }
@@ -41,6 +47,11 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     if (isWrongUse) terminal.stderr.write(`Try: asyncsocket ${command === undefined ? "" : `${name} `}--help\n`);
     return exitCodeOf(error);
   }
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** What stands behind `--` is no option. */

@@ -1,10 +1,11 @@
 /** From arguments to a listener. */
 
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { hostname } from "node:os";
+import type { Recording } from "../capture/index.js";
 import { AsyncSocket, type AsyncSocketDelegate, type ListenOptions, type TLSOptions } from "../index.js";
 import { asUsage, UsageError } from "./exit-code.js";
-import { fileOf, startRecording } from "./dial.js";
+import { fileOf, refuseWithoutTLS, startRecording } from "./dial.js";
 import { type OptionTable, type RECORDING, type Values, wholeNumber } from "./options.js";
 import { selfSigned } from "./self-signed.js";
 import type { Target } from "./target.js";
@@ -17,13 +18,19 @@ export const SERVING = {
   idle: { type: "string", value: "MS", about: "closes a connection on which nothing has passed for so long" },
 } as const satisfies OptionTable;
 
+export interface Served {
+  readonly listener: AsyncSocket;
+  readonly recording: Recording | undefined;
+}
+
 /** Listens as the arguments say. A target without a port takes any free one. @throws UsageError, AsyncSocketError */
 export async function serve(
   target: Target,
   values: Values<typeof SERVING & typeof RECORDING>,
   delegate: AsyncSocketDelegate,
-): Promise<AsyncSocket> {
+): Promise<Served> {
   const isSecure = target.tls || values.tls === true;
+  refuseWithoutTLS(isSecure, values, ["cert", "key"]);
   const where = target.path === undefined ? { host: target.host, port: target.port ?? 0 } : { path: target.path };
   const options: ListenOptions = {
     ...where,
@@ -39,7 +46,7 @@ export async function serve(
     recording?.stop();
     throw error;
   }
-  return listener;
+  return { listener, recording };
 }
 
 /** The certificate that was given, or one of our own for the names of this machine. */
@@ -59,6 +66,7 @@ export function needReadable(name: string, path: string | undefined): void {
   if (path === undefined) return;
   try {
     accessSync(path, constants.R_OK);
+    if (statSync(path).isDirectory()) throw new Error("it is a directory");
   } catch (error) {
     throw new UsageError(`Cannot read the file of --${name}: ${(error as Error).message}`);
   }
