@@ -21,7 +21,7 @@ export interface InspectOptions {
 export interface Inspector extends AsyncDisposable {
   /** The address of the page. It holds a secret: who knows it can see the names and addresses of all sockets. */
   readonly url: string;
-  /** Closes the page and everything that belongs to it. */
+  /** Closes the page and everything that belongs to it. Calls after the first give the same promise. */
   close(): Promise<void>;
 }
 
@@ -63,10 +63,12 @@ export async function inspect(options?: InspectOptions): Promise<Inspector> {
   const watcher = new Watcher(intervalMs);
   try {
     const { listener, url } = await listenOn({ host, port, token, watcher });
-    const close = async (): Promise<void> => {
+    const closeOnce = async (): Promise<void> => {
       watcher.stop();
       await listener.shutdown({ graceMs: 100 });
     };
+    let closing: Promise<void> | undefined;
+    const close = (): Promise<void> => (closing ??= closeOnce());
     return { url, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     watcher.stop();

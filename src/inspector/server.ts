@@ -11,6 +11,9 @@ import type { Watcher } from "./watcher.js";
 
 const HEAD_BYTES = 16 * 1024;
 const HEAD_MS = 10_000;
+/** Event streams have a limit of their own, and the rest makes room for newer ones, so that neither keeps the other out. */
+const STREAMS = 24;
+const GUESTS = 24;
 const CONNECTIONS = 64;
 
 const HEADERS = [
@@ -36,6 +39,12 @@ interface Site {
   readonly watcher: Watcher;
 }
 
+/** The open connections: those that are event streams, and those that are not, or not yet, oldest first. */
+interface Visitors {
+  readonly streams: Set<AsyncSocket>;
+  readonly guests: Set<AsyncSocket>;
+}
+
 interface RequestHead {
   readonly method: string;
   readonly path: string;
@@ -48,13 +57,15 @@ export function isLoopback(host: string): boolean {
 
 /** Begins to serve the page. @throws LISTEN if the port is taken */
 export async function listenOn(site: Site): Promise<{ listener: AsyncSocket; url: string }> {
+  const visitors: Visitors = { streams: new Set(), guests: new Set() };
   const listener = new AsyncSocket({
     limits: { connections: CONNECTIONS, readLength: HEAD_BYTES },
     delegate: {
       didAccept(_listener, socket) {
         own.add(socket);
         socket.unref();
-        answer(socket, { ...site, port: listener.port ?? 0 }).catch(() => socket.disconnect());
+        welcome(socket, visitors);
+        answer(socket, { ...site, port: listener.port ?? 0 }, visitors).catch(() => socket.disconnect());
       },
     },
   });
@@ -65,12 +76,26 @@ export async function listenOn(site: Site): Promise<{ listener: AsyncSocket; url
   return { listener, url: `http://${host}:${listener.port}/${site.token}/` };
 }
 
-async function answer(socket: AsyncSocket, site: Site): Promise<void> {
+/** Lets a connection in. Those that send nothing, or do not go, must keep nobody out: the oldest makes room. */
+function welcome(socket: AsyncSocket, { streams, guests }: Visitors): void {
+  const [oldest] = guests;
+  if (oldest !== undefined && guests.size >= GUESTS) {
+    guests.delete(oldest);
+    void oldest.disconnect();
+  }
+  guests.add(socket);
+  void socket.closed.then(() => {
+    guests.delete(socket);
+    streams.delete(socket);
+  });
+}
+
+async function answer(socket: AsyncSocket, site: Site, visitors: Visitors): Promise<void> {
   const text = await socket.readUntil("\r\n\r\n", { timeout: HEAD_MS, maxLength: HEAD_BYTES, encoding: "latin1" });
   const head = parse(text);
   const refusal = head === null ? "400 Bad Request" : refusalOf(head, site);
   if (head === null || refusal !== null) respond(socket, refusal ?? "", "text/plain", `${refusal}\n`);
-  else serve(socket, head.path.split("/")[2] ?? "", site.watcher);
+  else serve(socket, head.path.split("/")[2] ?? "", site.watcher, visitors);
 }
 
 function parse(text: string): RequestHead | null {
@@ -88,8 +113,12 @@ function parse(text: string): RequestHead | null {
 }
 
 /** Why a request is refused; null if it is not. A page of another site can ask for this one, but not as this one. */
-function refusalOf({ method, path, fields }: RequestHead, { host, port, token }: Site): string | null {
-  const names = [host, "localhost", "127.0.0.1", "[::1]"].map((name) => `${isIPv6(name) ? `[${name}]` : name}:${port}`);
+export function refusalOf({ method, path, fields }: RequestHead, site: Omit<Site, "watcher">): string | null {
+  const { host, port, token } = site;
+  const hosts = [host, "localhost", "127.0.0.1", "[::1]"].map((name) => (isIPv6(name) ? `[${name}]` : name));
+  const names = hosts.map((name) => `${name}:${port}`);
+  // Browsers leave the port out where it is that of HTTP.
+  if (port === 80) names.push(...hosts);
   const asked = fields.get("host") ?? "";
   if (!names.includes(asked)) return "421 Misdirected Request";
   const origin = fields.get("origin");
@@ -117,12 +146,18 @@ function respond(socket: AsyncSocket, status: string, type: string, body: string
   void socket.disconnectAfterWriting();
 }
 
-function serve(socket: AsyncSocket, file: string, watcher: Watcher): void {
+function serve(socket: AsyncSocket, file: string, watcher: Watcher, { streams, guests }: Visitors): void {
   const found = FILES[file];
   if (found !== undefined) {
     respond(socket, "200 OK", ...found);
     return;
   }
+  if (streams.size >= STREAMS) {
+    respond(socket, "503 Service Unavailable", "text/plain", "Too many pages are open\n");
+    return;
+  }
+  guests.delete(socket);
+  streams.add(socket);
   socket.write(headOf("200 OK", "text/event-stream"));
   const stop = watcher.watch((json) => {
     // A page that is slow, or sleeps, misses some: what is old is of no use to it.

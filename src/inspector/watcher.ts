@@ -47,6 +47,15 @@ interface EntryView {
   readonly code: string | null;
 }
 
+/** Describes a socket. Its class may have getters of its own that throw: then the page shows all sockets but this one. */
+function describe(socket: AsyncSocket): SocketSnapshot[] {
+  try {
+    return snapshot([socket]);
+  } catch {
+    return [];
+  }
+}
+
 /** A page that looks. It is told JSON on one line. */
 export type Viewer = (json: string) => void;
 
@@ -124,11 +133,19 @@ export class Watcher {
   async #look(): Promise<void> {
     if (this.#isLooking || this.#viewers.size === 0) return;
     this.#isLooking = true;
-    const now = performance.now();
-    const lateMs = Math.max(0, now - this.#lastAt - this.#intervalMs);
-    this.#lastAt = now;
-    const loops = await Promise.all(RunLoop.all.map((loop) => this.#describe(loop, lateMs)));
-    this.#isLooking = false;
+    try {
+      const now = performance.now();
+      const lateMs = Math.max(0, now - this.#lastAt - this.#intervalMs);
+      this.#lastAt = now;
+      this.#tell(await Promise.all(RunLoop.all.map((loop) => this.#describe(loop, lateMs))));
+    } catch {
+      // What fails here must not harm the process that is looked at. The next interval tries again.
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  #tell(loops: readonly LoopView[]): void {
     const [served, dropped] = [this.#entries, this.#dropped];
     this.#entries = [];
     this.#dropped = 0;
@@ -142,7 +159,7 @@ export class Watcher {
     const facts = { name, threadId, state, load: this.#loadOf(loop) };
     if (loop.isCurrent) {
       const all = openSockets().filter((socket) => !own.has(socket));
-      return { ...facts, delayMs: lateMs, total: all.length, sockets: snapshot(all.slice(0, SOCKETS)) };
+      return { ...facts, delayMs: lateMs, total: all.length, sockets: all.slice(0, SOCKETS).flatMap(describe) };
     }
     const answer = await this.#answerOf(loop);
     if (answer === null) return { ...facts, delayMs: null, total: loop.sockets, sockets: [] };
@@ -155,7 +172,7 @@ export class Watcher {
     const late = new Promise<null>((resolve) => {
       timer = setTimeout(resolve, this.#intervalMs, null);
     });
-    const answer = await Promise.race([loop.snapshot(), late]);
+    const answer = await Promise.race([loop.snapshot().catch(() => null), late]);
     clearTimeout(timer);
     return answer;
   }

@@ -117,6 +117,17 @@ function orNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
+/** A class may have a `name` of its own, which may be anything, or throw. */
+function nameOf(socket: AsyncSocket): string {
+  try {
+    const name: unknown = socket.constructor.name;
+    if (typeof name === "string") return name;
+  } catch {
+    // It is shown under the name that it inherits from.
+  }
+  return "AsyncSocket";
+}
+
 function describeSocket(socket: AsyncSocket): SocketSnapshot {
   const connection = socket._connection;
   const openMs = connection.timer.openMs ?? null;
@@ -124,7 +135,7 @@ function describeSocket(socket: AsyncSocket): SocketSnapshot {
   const rate = (bytes: number): number => (openMs === null || openMs <= 0 ? 0 : Math.round((bytes / openMs) * 1000));
   return {
     id: socket.id,
-    name: socket.constructor.name,
+    name: nameOf(socket),
     state: socket.state,
     transport: socket.transport,
     isStream: socket._isStream,

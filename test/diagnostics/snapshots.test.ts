@@ -108,6 +108,26 @@ describe("the ages of a snapshot", SAFETY, () => {
     await clock.run(Promise.all([client.closed, listener.disconnect()]));
   });
 
+  it("format no more properties of a tag than they show", async () => {
+    const transport = new MemoryNetwork();
+    const listener = await AsyncSocket.listen({ transport, port: 1 });
+    const client = await AsyncSocket.connect({ transport, port: 1 });
+    let formatted = 0;
+    const value = {
+      get [Symbol.toStringTag](): string {
+        return `Value ${formatted++}`;
+      },
+    };
+    const tag = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`key${i}`, value]));
+    void client.read({ tag }).catch(() => undefined);
+    void client.read({ tag: Object.fromEntries(Array.from("abcd", (key) => [key, 1])) }).catch(() => undefined);
+    const [many = "", few] = of(client).reads.map((read) => read.tag ?? "");
+    assert.match(many, /^\{ key0: .*, key1: .*…$/);
+    assert.ok(formatted < 500, `${formatted} were looked at`);
+    assert.equal(few, "{ a: 1, b: 1, c: 1, d: 1 }");
+    await Promise.all([client.disconnect(), listener.disconnect()]);
+  });
+
   it("survive tags that cannot be printed, and shorten long ones", async () => {
     const transport = new MemoryNetwork();
     const listener = await AsyncSocket.listen({ transport, port: 7 });
