@@ -25,7 +25,7 @@ async function startMute(t: TestContext): Promise<string> {
 }
 
 describe("options that would do nothing, or too much", () => {
-  const wrong: readonly (readonly string[])[] = [
+  const inTheClear: readonly (readonly string[])[] = [
     ["listen", "0", "--cert", "a", "--key", "b"],
     ["listen", "0", "--key", "b"],
     ["relay", "0", "tls://a:1", "--cert", "a", "--key", "b"],
@@ -35,6 +35,16 @@ describe("options that would do nothing, or too much", () => {
     ["connect", "a:1", "--servername", "a"],
     ["bench", "a:1", "-k"],
     ["check", "a:1", "--ca", "a"],
+  ];
+  for (const args of inTheClear) {
+    it(`are refused with 2 without TLS: ${args.join(" ")}`, async () => {
+      const { code, stderr } = await CommandLine.run(args);
+      assert.equal(code, 2);
+      assert.match(stderr, /^Expected TLS, [^]*\nTry: /);
+    });
+  }
+
+  const wrong: readonly (readonly string[])[] = [
     ["bench", "a:1", "--idle", "2147483648"],
     ["connect", "a:1", "--timeout", "99999999999999999999"],
     ["bench", "a:1", "-n", "99999999999999999999"],
