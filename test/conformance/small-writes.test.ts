@@ -11,6 +11,20 @@ import { connectedPair, memory, overEveryTransport } from "../support/transports
 
 const PAIR: Framing<string> = { measure: () => 2, decode: (bytes) => bytes.toString() };
 
+it("the diagnostics channel of reads tells the bytes of each message of a standing read", async (t) => {
+  const { client, server } = await connectedPair(t, memory("memory"));
+  const told: number[] = [];
+  const note = (message: unknown): void => void told.push((message as { bytes: number }).bytes);
+  subscribe("asyncsocket:read", note);
+  t.after(() => unsubscribe("asyncsocket:read", note));
+  server.delegate = { didReadText: () => undefined };
+  server.readLine({ repeat: true });
+  client.write("abc\ndefgh\nij\n");
+  await client.disconnectAfterWriting();
+  await server.closed;
+  assert.deepEqual(told, [4, 6, 3]);
+});
+
 describe("memory of small writes that a stream's reader was given", () => {
   overEveryTransport((kind) => {
     it("is not used for others when the reader passes it on", async (t) => {
@@ -99,18 +113,4 @@ describe("a graceful close after end()", () => {
       });
     }
   });
-});
-
-it("the diagnostics channel of reads tells the bytes of each message of a standing read", async (t) => {
-  const { client, server } = await connectedPair(t, memory("memory"));
-  const told: number[] = [];
-  const note = (message: unknown): void => void told.push((message as { bytes: number }).bytes);
-  subscribe("asyncsocket:read", note);
-  t.after(() => unsubscribe("asyncsocket:read", note));
-  server.delegate = { didReadText: () => undefined };
-  server.readLine({ repeat: true });
-  client.write("abc\ndefgh\nij\n");
-  await client.disconnectAfterWriting();
-  await server.closed;
-  assert.deepEqual(told, [4, 6, 3]);
 });
