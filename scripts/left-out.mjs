@@ -283,7 +283,7 @@ const NEED_NOT_RUN = {
     {
       reason: "Node 20 and Node 26 show all that a network in memory, a page or a program of others shows of a runtime",
       kinds: ["memory", "memory, one byte a chunk"],
-      files: ["drivers/", "inspector/page", "simulation/"],
+      files: ["drivers/", "examples/", "inspector/page", "programs/", "simulation/", "soak/"],
     },
   ],
   "node-24": [
