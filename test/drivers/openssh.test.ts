@@ -144,8 +144,8 @@ describe("OpenSSH, by a client that takes our streams for sockets", needs("sshd"
       // What a client says last may be met by a RST, which then is what the client hears of, on the runtime's sockets as well.
       for (const { closed, events } of all) {
         await closed;
-        assert.equal(events.length, 1);
-        assert.ok(["end", "ECONNRESET", "EPIPE"].includes(events[0] as string), String(events[0]));
+        assert.ok(events.length > 0);
+        for (const event of events) assert.ok(["end", "ECONNRESET", "EPIPE"].includes(event as string), String(event));
       }
     });
   });
