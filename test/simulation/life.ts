@@ -107,6 +107,8 @@ export class Life {
   isAfterWriting = false;
   lastSettledTurn = -1;
   #endFailedTurn = -1;
+  /** How many reads had been asked for when one met the end. */
+  #askedAtEnd = 0;
   #lastReadTurn = -1;
   /** The most that a read has ever been able to take. */
   #widestRead = 0;
@@ -282,10 +284,14 @@ export class Life {
     this.#check(found === outcome, `${name} failed by ${error.code}, and should not`);
   }
 
-  #didFailAtEnd({ name }: Tracked, spec: ReadSpec): void {
+  #didFailAtEnd(tracked: Tracked, spec: ReadSpec): void {
+    const { name } = tracked;
     this.#check(this.socket.peerEnded && this.hasEndedReading, `${name} met the end before didEndReading`);
-    const isFirst = this.#endFailedTurn !== this.#judge.turn();
+    // The reads behind the first fail with it, and are told of later where its callback has thrown.
+    const isQueuedBehind = this.asked.indexOf(tracked) < this.#askedAtEnd;
+    const isFirst = this.#endFailedTurn !== this.#judge.turn() && !isQueuedBehind;
     this.#endFailedTurn = this.#judge.turn();
+    this.#askedAtEnd = this.asked.length;
     const left = this.incoming.subarray(this.consumed, this.socket.bytesRead);
     const found = spec.kind === "skip" && left.length < spec.length ? null : measure(spec, left);
     // Behind a standing read that the FIN has ended, a read of no bytes fails, too: the FIN has taken effect.
