@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 type BufferConstructor = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
 
 const NOTHING = Buffer.alloc(0);
@@ -12,5 +14,5 @@ function isUsable(make: BufferConstructor | undefined): make is BufferConstructo
 
 /** A part of a memory as a Buffer, without a copy. */
 export function viewOf(memory: ArrayBufferLike, offset: number, length: number): Buffer {
-  return View === null ? Buffer.from(memory, offset, length) : new View(memory, offset, length);
+  return View === null ? Buffer.from(memory).subarray(offset, offset + length) : new View(memory, offset, length);
 }

@@ -92,20 +92,14 @@ class BatchMemory {
    * @throws RangeError if the header cannot express the length
    */
   copy(data: Writable, header: LengthHeader | null, last: Copied | null): number {
-    if (this.#block.used + ROOM > BLOCK_BYTES) this.#replace();
-    const block = this.#block;
+    const block = this.#roomy();
     this.target = block.bytes;
     const lastEnd = last !== null && last.handed === 0 && last.data === block.bytes ? last.start + last.total : 0;
     const headerBytes = header === null ? 0 : header.headerBytes;
     const fits = lastEnd > 0 && headerBytes + mostBytes(data) <= (last as Copied).roomEnd - lastEnd;
     const start = fits ? lastEnd : block.used;
-    const bodyBytes = put(block.bytes, start + headerBytes, data);
-    if (bodyBytes < 0) return bodyBytes;
-    if (header !== null) {
-      header.checkBody("body", bodyBytes);
-      header.putHeader(block.bytes, start, bodyBytes);
-    }
-    const count = headerBytes + bodyBytes;
+    const count = fill(block.bytes, start, data, header);
+    if (count < 0) return count;
     block.needed += count;
     this.start = start;
     if (fits) {
@@ -113,8 +107,10 @@ class BatchMemory {
       return count;
     }
     // Other sockets write in between: room is kept for more, or each write would be a piece of its own.
-    const isApart = lastEnd > 0 && lastEnd !== start;
-    const room = isApart ? Math.min((last as Copied).roomEnd > 0 ? KEPT_MAX : KEPT, BLOCK_BYTES - start - count) : 0;
+    const isElsewhere = lastEnd > 0 && lastEnd !== start;
+    const room = isElsewhere
+      ? Math.min((last as Copied).roomEnd > 0 ? KEPT_MAX : KEPT, BLOCK_BYTES - start - count)
+      : 0;
     block.used = start + count + room;
     this.roomEnd = room > 0 ? block.used : 0;
     return count;
@@ -125,11 +121,10 @@ class BatchMemory {
    * block would be kept for as long as a single byte in it waits.
    */
   copyApart(data: Writable, header: LengthHeader | null, last: Copied | null): number {
-    const bodyBytes = smallBytes(data);
-    if (bodyBytes < 0) return bodyBytes;
-    const headerBytes = header === null ? 0 : header.headerBytes;
-    header?.checkBody("body", bodyBytes);
-    const count = headerBytes + bodyBytes;
+    // How long it is, is known once it is encoded, so it goes by way of the block, of which it takes nothing.
+    const block = this.#roomy();
+    const count = fill(block.bytes, block.used, data, header);
+    if (count <= 0) return count;
     const before = last !== null && last.handed === 0 && isApart(last) ? last : null;
     const end = before === null ? 0 : before.start + before.total;
     const fits = before !== null && end + count <= before.roomEnd;
@@ -138,9 +133,14 @@ class BatchMemory {
     this.start = fits ? end : 0;
     this.roomEnd = fits ? before.roomEnd : size;
     if (!fits) markAsUntransferable(this.target.buffer);
-    put(this.target, this.start + headerBytes, data);
-    header?.putHeader(this.target, this.start, bodyBytes);
+    block.bytes.copy(this.target, this.start, block.used, block.used + count);
     return count;
+  }
+
+  /** A block with room for any write that is small. */
+  #roomy(): Block {
+    if (this.#block.used + ROOM > BLOCK_BYTES) this.#replace();
+    return this.#block;
   }
 
   #replace(): void {
@@ -180,19 +180,6 @@ function isApart({ data, start, roomEnd }: Copied): boolean {
   return start >= 0 && roomEnd > 0 && roomEnd <= APART_MAX + ROOM && (data as Uint8Array).length === roomEnd;
 }
 
-/** How many bytes a write has; -1 if they are too many to be copied. */
-function smallBytes(data: Writable): number {
-  if (typeof data === "string") return data.length >= SMALL ? -1 : Buffer.byteLength(data);
-  if (!isList(data)) return data.length >= SMALL ? -1 : data.length;
-  let count = 0;
-  for (const part of data) {
-    const more = count < SMALL ? smallBytes(part) : -1;
-    if (more < 0) return -1;
-    count += more;
-  }
-  return count;
-}
-
 export function isList<T>(data: string | Uint8Array | readonly T[]): data is readonly T[] {
   return Array.isArray(data);
 }
@@ -204,6 +191,20 @@ function mostBytes(data: Writable): number {
   let most = 0;
   for (const part of data) most += typeof part === "string" ? CHARACTER_BYTES * part.length : part.length;
   return most;
+}
+
+/**
+ * Puts a write into memory, with its header before it.
+ * @returns how many bytes there are; -1 if they are too many to be copied
+ * @throws RangeError if the header cannot express the length
+ */
+function fill(target: Buffer, start: number, data: Writable, header: LengthHeader | null): number {
+  const headerBytes = header === null ? 0 : header.headerBytes;
+  const bodyBytes = put(target, start + headerBytes, data);
+  if (bodyBytes < 0 || header === null) return bodyBytes;
+  header.checkBody("body", bodyBytes);
+  header.putHeader(target, start, bodyBytes);
+  return headerBytes + bodyBytes;
 }
 
 /** @returns how many bytes there are; -1 if they are too many to be copied */

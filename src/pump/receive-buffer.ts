@@ -1,5 +1,6 @@
 import { Buffer, isAscii } from "node:buffer";
 import { markAsUntransferable } from "node:worker_threads";
+import { viewOf } from "../base/view.js";
 import type { UnreadBytes } from "../framing/framing.js";
 
 /** Small messages share blocks of this size. A message that the user keeps may keep so much memory alive. */
@@ -10,16 +11,6 @@ const LARGE = 65_536;
 const EMPTY = Buffer.alloc(0);
 /** Encodings in which an ASCII character is one byte, and always the same one. */
 const ASCII_BASED: readonly BufferEncoding[] = ["utf8", "utf-8", "latin1", "binary", "ascii"];
-
-type BufferConstructor = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
-
-/** The constructor that `subarray` uses for its result. Calling it directly takes half the time. */
-const species = (Buffer as unknown as { [Symbol.species]?: BufferConstructor })[Symbol.species];
-const View = isUsable(species) ? species : null;
-
-function isUsable(make: BufferConstructor | undefined): make is BufferConstructor {
-  return typeof make === "function" && Object.getPrototypeOf(new make(EMPTY.buffer, 0, 0)) === Buffer.prototype;
-}
 
 /**
  * Received bytes that nobody has taken yet.
@@ -173,8 +164,7 @@ export class ReceiveBuffer implements UnreadBytes {
       this.#base = this.block.byteOffset;
       keepHere(this.#memory);
     }
-    if (View === null) return this.block.subarray(start, start + count);
-    return new View(this.#memory, this.#base + start, count);
+    return viewOf(this.#memory, this.#base + start, count);
   }
 
   /**
