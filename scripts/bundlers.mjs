@@ -2,7 +2,6 @@
 // compiler of TypeScript. Each program has to echo, to say whether it has the native transport, and to serve on a run loop or say
 // what to configure. The tools are installed once, into the cache of this folder.
 
-import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
@@ -10,6 +9,7 @@ import { packageOf, thisPlatform } from "#dist/transport/native/platforms.js";
 import { BUNDLES, RUNNERS, TYPESCRIPTS } from "./bundler-cases.mjs";
 import { FILES } from "./bundler-files.mjs";
 import { packOwn } from "./packages.mjs";
+import { runProgram } from "./run-program.mjs";
 
 const BUILT = "native/build/Release/asyncsocket.node";
 const TOOLS = {
@@ -32,17 +32,8 @@ const ADVICE = /asyncsocket is part of a bundle that lacks its file for threads/
 const hasAddon = existsSync(BUILT) && thisPlatform() !== undefined;
 
 /** @returns what the command printed; throws that where it fails */
-function run([command, ...args], cwd) {
-  return new Promise((done, fail) => {
-    const options = { cwd, env: { ...process.env, CI: "1" }, stdio: ["ignore", "pipe", "pipe"], timeout: 120_000 };
-    const child = spawn(command, args, options);
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
-    child.on("error", fail);
-    child.on("close", (status) =>
-      status === 0 ? done(output) : fail(new Error(`${command} ${args.join(" ")}\n${output}`)),
-    );
-  });
+function run(command, cwd) {
+  return runProgram(command, { cwd, env: { ...process.env, CI: "1" }, timeout: 120_000 });
 }
 
 /** @returns the folder of the tools' packages */

@@ -3,7 +3,6 @@
 // program there: on this Node, and for one of the installations on the versions given. Without the platform's package the program
 // has to work too, and to say what to do; what it says to do is done then.
 
-import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,6 +11,7 @@ import { packageOf, thisPlatform } from "#dist/transport/native/platforms.js";
 import { commandOf, fetchInstallers, INSTALLERS } from "./installers.mjs";
 import { serve } from "./local-registry.mjs";
 import { packAll, prebuiltAddons } from "./packages.mjs";
+import { runProgram } from "./run-program.mjs";
 import { programOf } from "./runtime-programs.mjs";
 
 const BUILT = "native/build/Release/asyncsocket.node";
@@ -21,19 +21,10 @@ const AT_ONCE = 3;
 let failed = 0;
 
 /** @returns what the command printed; throws that where it fails */
-function run([command, ...args], cwd, env = {}) {
-  return new Promise((done, fail) => {
-    // What npm has told this process about itself must not reach the installers.
-    const own = Object.entries(process.env).filter(([name]) => !/^(npm_|ASYNCSOCKET_)/i.test(name));
-    const options = { cwd, env: { ...Object.fromEntries(own), CI: "1", ...env }, stdio: ["ignore", "pipe", "pipe"] };
-    const child = spawn(command, args, options);
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
-    child.on("error", fail);
-    child.on("close", (status) =>
-      status === 0 ? done(output) : fail(new Error(`${command} ${args.join(" ")}\n${output}`)),
-    );
-  });
+function run(command, cwd, env = {}) {
+  // What npm has told this process about itself must not reach the installers.
+  const own = Object.entries(process.env).filter(([name]) => !/^(npm_|ASYNCSOCKET_)/i.test(name));
+  return runProgram(command, { cwd, env: { ...Object.fromEntries(own), CI: "1", ...env } });
 }
 
 async function check(name, task) {
