@@ -52,8 +52,8 @@ export function storesOfHere(): Stores | null {
 }
 
 /** The same stores once more. What somebody enters there, nobody sees who has the first ones. */
-export function copyOf(stores: Stores | null): Stores | null {
-  return stores === null ? null : (runInAsyncScope.call(stores, keepStores) as Stores);
+export function copyOf(stores: Stores): Stores {
+  return runInAsyncScope.call(stores, keepStores) as Stores;
 }
 
 /** Calls the task with these stores. */

@@ -44,8 +44,9 @@ export function notify<M extends MethodName>(socket: SocketFace, method: M, ...r
   try {
     const { delegate } = socket;
     if ((delegate?.[method] ?? null) === null) return undefined;
+    if (socket._stores === null) return call(socket, method, rest);
     const stores = OF_LISTENERS.has(method) ? copyOf(socket._stores) : socket._stores;
-    return stores === null ? call(socket, method, rest) : withStores(stores, call<M>, socket, method, rest);
+    return withStores(stores, call<M>, socket, method, rest);
   } catch (error) {
     surfaceOf(socket, error);
     return undefined;

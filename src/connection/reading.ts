@@ -78,8 +78,7 @@ export class Reading implements RequestOwner {
       this.wait.enter(entry);
       // An attempt remembers that a message is too long, and only the loop makes the read fail.
       if (!entry.framing.isPlain || !this.#takeFound(entry)) break;
-      if (this.peerEnded) this.#owesTurn = true;
-      connection.entriesLeft--;
+      this.#didTake();
       markDone(entry, entry._outcome);
       if (READ.hasSubscribers) publishRead(connection.socket, entry);
       entry._tell();
@@ -130,14 +129,19 @@ export class Reading implements RequestOwner {
       entry._state = "queued";
       return false;
     }
-    if (this.peerEnded) this.#owesTurn = true;
-    connection.entriesLeft--;
+    this.#didTake();
     connection.schedule();
     if (READ.hasSubscribers) {
       entry._state = "done";
       publishRead(connection.socket, entry);
     } else entry._state = "queued";
     return true;
+  }
+
+  /** Counts a message that was taken, wherever a read was served. */
+  #didTake(): void {
+    if (this.peerEnded) this.#owesTurn = true;
+    this.#connection.entriesLeft--;
   }
 
   /** Whether the delegate has a method for reads. */
@@ -247,10 +251,9 @@ export class Reading implements RequestOwner {
     }
     if (typeof value === "string" && !(hearsText(connection.socket) && this.#isWanted(entry))) return false;
     queue.takeFound(entry, total);
-    if (this.peerEnded) this.#owesTurn = true;
+    this.#didTake();
     if (entry.standing !== null) this.#awaitNext(entry, entry.standing);
     else if (entry._settlers !== null) this.servedAwaited = true;
-    connection.entriesLeft--;
     tellRead(connection.socket, entry, value, value);
     connection.writing.flushIfMuch();
     return true;
@@ -272,10 +275,9 @@ export class Reading implements RequestOwner {
     }
     if (!this.#isWanted(entry)) return;
     queue.take(entry);
-    if (this.peerEnded) this.#owesTurn = true;
+    this.#didTake();
     if (entry.standing !== null) this.#awaitNext(entry, entry.standing);
     else if (entry._settlers !== null) this.servedAwaited = true;
-    connection.entriesLeft--;
     tellRead(connection.socket, entry, value, bytes ?? value);
     connection.writing.flushIfMuch();
   }

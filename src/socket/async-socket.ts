@@ -347,7 +347,7 @@ export class AsyncSocket<Tag = unknown, UserData = unknown> implements AsyncDisp
     const limits = this.#limits;
     const options = { delegate: this.#delegate, userData, allowHalfOpen, limits, transport: this.#factory };
     const socket = callConstructor(this, () => new (this.constructor as typeof AsyncSocket)<Tag, UserData>(options));
-    socket._stores = copyOf(this._stores);
+    if (this._stores !== null) socket._stores = copyOf(this._stores);
     socket._connection.adopt(transport, { ...NEW, isAccepted: true, proxied: info.proxied ?? null });
     return { socket, connection: socket._connection };
   }
